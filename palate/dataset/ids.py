@@ -1,0 +1,199 @@
+"""Id maps: the ids people use (strings or 64-bit integers) to the row codes that arrays use, and back.
+
+An `IdMap` is immutable and holds no dictionary: a sorted copy of the ids (as an order) and binary search,
+so that it can be memory-mapped from a bundle and shared between processes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+
+from palate.errors import SchemaError, UnknownIdError
+
+Id: TypeAlias = str | int
+Ids: TypeAlias = "Sequence[Id] | npt.NDArray[np.int64] | npt.NDArray[np.str_] | pa.Array | pa.ChunkedArray"
+Codes: TypeAlias = npt.NDArray[np.int32]
+
+UNKNOWN = -1
+"""The code of an id that the map does not hold."""
+
+
+def id_array(values: Ids, *, where: str | None = None) -> pa.Array:
+    """The ids as one Arrow array: `int64` if all are integers, else `large_string`.
+
+    Raises SchemaError for nulls, for a mixture of integers and strings, and for any other type.
+    """
+    if isinstance(values, pa.ChunkedArray):
+        values = values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
+    try:
+        array = values if isinstance(values, pa.Array) else pa.array(values)
+    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+        raise SchemaError(
+            f"ids must be all strings or all 64-bit integers ({error}).", where=where
+        ) from error
+    if pa.types.is_dictionary(array.type):
+        array = array.dictionary_decode()
+    if array.null_count:
+        raise SchemaError(f"{array.null_count} of {len(array)} ids are missing.", where=where)
+    if pa.types.is_integer(array.type):
+        try:
+            return array.cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            raise SchemaError("an integer id does not fit 64 bits.", where=where) from error
+    if (
+        pa.types.is_string(array.type)
+        or pa.types.is_large_string(array.type)
+        or pa.types.is_string_view(array.type)
+    ):
+        return array.cast(pa.large_string())
+    if len(array) == 0:
+        return pa.array([], pa.large_string())
+    raise SchemaError(f"ids must be strings or integers, not {array.type}.", where=where)
+
+
+class IdMap:
+    """Ids in code order: code `i` is `ids[i]`.
+
+    Parameters
+    ----------
+    ids: unique ids, strings or integers; their positions are their codes.
+    order: the permutation that sorts `ids`; computed when not given.
+    """
+
+    __slots__ = ("_numbers", "_order", "_sorted", "ids")
+
+    def __init__(
+        self, ids: Ids, order: npt.NDArray[np.int32] | None = None, *, where: str | None = None
+    ) -> None:
+        self.ids: pa.Array = id_array(ids, where=where)
+        if order is None:
+            order = np.asarray(pc.array_sort_indices(self.ids)).astype(np.int32)
+            ordered = self.ids.take(pa.array(order))
+            if (
+                len(ordered) > 1
+                and pc.any(pc.equal(ordered.slice(1), ordered.slice(0, len(ordered) - 1))).as_py()
+            ):
+                raise SchemaError("ids must be unique.", where=where)
+        self._order = order
+        self._sorted: npt.NDArray[np.int64] | None = None
+        self._numbers: npt.NDArray[np.int64] | None = None
+        if self.is_integer:
+            self._numbers = np.asarray(self.ids, dtype=np.int64)
+            self._sorted = self._numbers[order]
+
+    @classmethod
+    def from_values(cls, values: Ids, *, where: str | None = None) -> IdMap:
+        """The unique values, sorted."""
+        array = id_array(values, where=where).unique()
+        return cls(array.take(pc.array_sort_indices(array)), np.arange(len(array), dtype=np.int32))
+
+    @property
+    def is_integer(self) -> bool:
+        return pa.types.is_integer(self.ids.type)
+
+    @property
+    def order(self) -> npt.NDArray[np.int32]:
+        """The permutation that sorts the ids, `(len,) int32`; stored with the ids so that loading sorts nothing."""
+        return self._order
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    def __contains__(self, value: object) -> bool:
+        return isinstance(value, (str, int)) and self.code(value) != UNKNOWN
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, IdMap) and self.ids.equals(other.ids)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    def __repr__(self) -> str:
+        kind = "integer" if self.is_integer else "string"
+        return f"IdMap({len(self)} {kind} ids)"
+
+    def code(self, value: Id) -> int:
+        """The code of one id, `UNKNOWN` (-1) if the map lacks it. "12" finds 12 in an integer map."""
+        if self._sorted is not None:
+            number = _as_int64(value)
+            if number is None:
+                return UNKNOWN
+            at = int(np.searchsorted(self._sorted, number))
+            return int(self._order[at]) if at < len(self) and self._sorted[at] == number else UNKNOWN
+        text = str(value)
+        low, high = 0, len(self)
+        while low < high:  # Arrow compares UTF-8 bytes, which is code point order, as Python's str does
+            middle = (low + high) // 2
+            found = self.ids[int(self._order[middle])].as_py()
+            if found == text:
+                return int(self._order[middle])
+            if found < text:
+                low = middle + 1
+            else:
+                high = middle
+        return UNKNOWN
+
+    def encode(self, values: Ids | Iterable[Id]) -> Codes:
+        """Codes of the ids, `(n,) int32`, -1 where the map lacks one."""
+        if not isinstance(values, (pa.Array, pa.ChunkedArray, np.ndarray)):
+            values = list(values)
+            if len(values) <= 64:
+                return np.fromiter((self.code(value) for value in values), dtype=np.int32, count=len(values))
+            if self.is_integer:
+                return np.fromiter((self.code(value) for value in values), dtype=np.int32, count=len(values))
+            values = [str(value) for value in values]
+        array = id_array(values)
+        if self._sorted is not None:
+            if not pa.types.is_integer(array.type):
+                return np.fromiter(
+                    (self.code(v) for v in array.to_pylist()), dtype=np.int32, count=len(array)
+                )
+            if len(self) == 0:
+                return np.full(len(array), UNKNOWN, dtype=np.int32)
+            numbers = np.asarray(array, dtype=np.int64)
+            at = np.minimum(np.searchsorted(self._sorted, numbers), len(self) - 1)
+            return np.where(self._sorted[at] == numbers, self._order[at], UNKNOWN).astype(np.int32)
+        if pa.types.is_integer(array.type):
+            array = array.cast(pa.large_string())
+        codes = pc.fill_null(pc.index_in(array, value_set=self.ids), UNKNOWN)
+        return np.asarray(codes, dtype=np.int32)
+
+    def require(self, values: Ids | Iterable[Id], what: str) -> Codes:
+        """As `encode`, but an id that the map lacks raises UnknownIdError naming it."""
+        values = values if isinstance(values, (pa.Array, pa.ChunkedArray, np.ndarray)) else list(values)
+        codes = self.encode(values)
+        if (codes < 0).any():
+            missing = values[int(np.argmax(codes < 0))]
+            raise UnknownIdError(f"there is no {what} {str(missing)[:80]!r}.")
+        return codes
+
+    def decode(self, codes: npt.NDArray[np.integer] | Sequence[int]) -> list[Id]:
+        """The ids of the codes; every code must be a valid one."""
+        result: list[Id] = self.ids.take(pa.array(np.asarray(codes, dtype=np.int64))).to_pylist()
+        return result
+
+    def extended(self, more: Ids) -> IdMap:
+        """A map with the ids of `more` that this one lacks added at the end; the codes held keep their ids."""
+        added = id_array(more)
+        if len(self) and added.type != self.ids.type:
+            if self.is_integer:
+                raise SchemaError(f"ids of this catalogue are integers, {added[0].as_py()!r} is not one.")
+            added = added.cast(pa.large_string())
+        added = added.unique()
+        fresh = added.filter(pa.array(self.encode(added) < 0)) if len(self) else added
+        return IdMap(pa.concat_arrays([self.ids, fresh]) if len(self) else fresh)
+
+
+def _as_int64(value: Id) -> int | None:
+    try:
+        number = int(value)
+    except ValueError:
+        return None
+    if str(number) != str(value) or not -(2**63) <= number < 2**63:
+        return None
+    return number

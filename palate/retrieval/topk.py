@@ -1,0 +1,45 @@
+"""Exact top-n of score rows, with items left out."""
+
+from __future__ import annotations
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+Floats = npt.NDArray[np.float32]
+Codes = npt.NDArray[np.int32]
+
+
+def top_k(scores: Floats, n: int, exclude: sparse.csr_matrix | None = None) -> tuple[Codes, Floats]:
+    """The `n` best columns of each row, best first; ties go to the lower code.
+
+    Parameters
+    ----------
+    scores: `(n_queries, n_items) float32`; overwritten with -inf at what `exclude` holds. NaN counts as -inf.
+    n: how many are asked for, at least 1; may exceed `n_items`.
+    exclude: CSR `(n_queries, n_items)`; stored entries are left out, whatever their value.
+
+    Returns
+    -------
+    codes `(n_queries, n) int32` and scores `(n_queries, n) float32`, padded with -1 and -inf where a row has fewer
+    than `n` items with a score above -inf.
+    """
+    n_queries, n_items = scores.shape
+    if exclude is not None and exclude.nnz:
+        rows = np.repeat(np.arange(n_queries), np.diff(exclude.indptr))
+        scores[rows, exclude.indices] = -np.inf
+    np.nan_to_num(scores, copy=False, nan=-np.inf, posinf=None, neginf=-np.inf)
+    width = min(n, n_items)
+    if width < n_items:
+        kept = np.argpartition(-scores, width - 1, axis=1)[:, :width]
+        kept.sort(axis=1)
+    else:
+        kept = np.broadcast_to(np.arange(n_items), (n_queries, n_items))
+    values = np.take_along_axis(scores, kept, axis=1)
+    order = np.argsort(-values, axis=1, kind="stable")
+    codes = np.full((n_queries, n), -1, dtype=np.int32)
+    best = np.full((n_queries, n), -np.inf, dtype=np.float32)
+    best[:, :width] = np.take_along_axis(values, order, axis=1)
+    codes[:, :width] = np.take_along_axis(kept, order, axis=1)
+    codes[best == -np.inf] = -1
+    return codes, best

@@ -1,0 +1,80 @@
+"""Settings: read once at the edge of a process, then passed in. Nothing else in Palate reads the environment.
+
+Each field comes from the environment (`PALATE_HOME`, `PALATE_TRACKING_URI`, ...), else from the TOML file that
+`PALATE_CONFIG` names (`palate.toml` in the working directory unless told), else from the default here.
+The houses add their own fields by subclassing.
+"""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import Self
+
+from pydantic import ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from palate.errors import ParameterError
+
+
+class Settings(BaseSettings):
+    """What every process of Palate shares."""
+
+    model_config = SettingsConfigDict(env_prefix="PALATE_", extra="ignore", frozen=True)
+
+    home: Path = Path(".palate")
+    """Where databases, models and caches live unless a setting says otherwise."""
+    tracking_uri: str = ""
+    """MLflow's; empty means a SQLite file under `home`."""
+    model_name: str = "palate-recommender"
+    """The registered model that `promote` and the API use."""
+    database_url: str = ""
+    """SQLAlchemy's, for the process's own store; empty means a SQLite file under `home`."""
+    host: str = "127.0.0.1"
+    log_level: str = "INFO"
+
+    @property
+    def tracking(self) -> str:
+        """The MLflow tracking URI in force."""
+        return self.tracking_uri or f"sqlite:///{(self.home / 'mlflow.db').resolve()}"
+
+    @property
+    def bundles(self) -> Path:
+        """Where bundles are published."""
+        return self.home / "bundles"
+
+    @property
+    def cache(self) -> Path:
+        """Downloads that are checked by their hash."""
+        return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "palate"
+
+    def database(self, house: str) -> str:
+        """The SQLAlchemy URL of one house's store (`recommender`, `labeling`)."""
+        return self.database_url or f"sqlite:///{(self.home / f'{house}.db').resolve()}"
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        file = Path(os.environ.get("PALATE_CONFIG", "palate.toml"))
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+
+    @classmethod
+    def read(cls, **overrides: object) -> Self:
+        """The settings in force. Raises ParameterError naming the first field that does not fit."""
+        try:
+            return cls(**overrides)  # type: ignore[arg-type]
+        except ValidationError as error:
+            first = error.errors()[0]
+            name = "PALATE_" + "_".join(str(part) for part in first["loc"]).upper()
+            raise ParameterError(first["msg"] + ".", where=name) from None
