@@ -34,9 +34,7 @@ def id_array(values: Ids, *, where: str | None = None) -> pa.Array:
     try:
         array = values if isinstance(values, pa.Array) else pa.array(values)
     except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
-        raise SchemaError(
-            f"ids must be all strings or all 64-bit integers ({error}).", where=where
-        ) from error
+        raise SchemaError(f"ids must be all strings or all 64-bit integers ({error}).", where=where) from error
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
     if array.null_count:
@@ -46,11 +44,7 @@ def id_array(values: Ids, *, where: str | None = None) -> pa.Array:
             return array.cast(pa.int64())
         except pa.ArrowInvalid as error:
             raise SchemaError("an integer id does not fit 64 bits.", where=where) from error
-    if (
-        pa.types.is_string(array.type)
-        or pa.types.is_large_string(array.type)
-        or pa.types.is_string_view(array.type)
-    ):
+    if pa.types.is_string(array.type) or pa.types.is_large_string(array.type) or pa.types.is_string_view(array.type):
         return array.cast(pa.large_string())
     if len(array) == 0:
         return pa.array([], pa.large_string())
@@ -68,17 +62,12 @@ class IdMap:
 
     __slots__ = ("_numbers", "_order", "_sorted", "ids")
 
-    def __init__(
-        self, ids: Ids, order: npt.NDArray[np.int32] | None = None, *, where: str | None = None
-    ) -> None:
+    def __init__(self, ids: Ids, order: npt.NDArray[np.int32] | None = None, *, where: str | None = None) -> None:
         self.ids: pa.Array = id_array(ids, where=where)
         if order is None:
             order = np.asarray(pc.array_sort_indices(self.ids)).astype(np.int32)
             ordered = self.ids.take(pa.array(order))
-            if (
-                len(ordered) > 1
-                and pc.any(pc.equal(ordered.slice(1), ordered.slice(0, len(ordered) - 1))).as_py()
-            ):
+            if len(ordered) > 1 and pc.any(pc.equal(ordered.slice(1), ordered.slice(0, len(ordered) - 1))).as_py():
                 raise SchemaError("ids must be unique.", where=where)
         self._order = order
         self._sorted: npt.NDArray[np.int64] | None = None
@@ -95,7 +84,7 @@ class IdMap:
 
     @property
     def is_integer(self) -> bool:
-        return pa.types.is_integer(self.ids.type)
+        return bool(pa.types.is_integer(self.ids.type))
 
     @property
     def order(self) -> npt.NDArray[np.int32]:
@@ -150,9 +139,7 @@ class IdMap:
         array = id_array(values)
         if self._sorted is not None:
             if not pa.types.is_integer(array.type):
-                return np.fromiter(
-                    (self.code(v) for v in array.to_pylist()), dtype=np.int32, count=len(array)
-                )
+                return np.fromiter((self.code(v) for v in array.to_pylist()), dtype=np.int32, count=len(array))
             if len(self) == 0:
                 return np.full(len(array), UNKNOWN, dtype=np.int32)
             numbers = np.asarray(array, dtype=np.int64)

@@ -47,9 +47,7 @@ class Interactions:
         for name in ("item_codes", "weights", "timestamps", "kinds"):
             column = getattr(self, name)
             if column is not None and len(column) != len(self.user_codes):
-                raise SchemaError(
-                    f"column {name} has {len(column)} rows, user_codes has {len(self.user_codes)}."
-                )
+                raise SchemaError(f"column {name} has {len(column)} rows, user_codes has {len(self.user_codes)}.")
         for codes, ids, name in (
             (self.user_codes, self.users, "user"),
             (self.item_codes, self.items, "item"),
@@ -166,8 +164,7 @@ def _conform(table: pa.Table | None, n: int, schema: pa.Schema, what: str) -> pa
     if table.num_rows != n:
         raise SchemaError(f"{n} {what} ids but {table.num_rows} rows.")
     columns = {
-        f.name: table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(n, f.type)
-        for f in schema
+        f.name: table[f.name].cast(f.type) if f.name in table.column_names else pa.nulls(n, f.type) for f in schema
     }
     return pa.table(columns, schema=schema)
 

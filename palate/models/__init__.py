@@ -32,9 +32,7 @@ def artifact_class(kind: str) -> type[Artifact]:
     plugins = {point.name: point.value for point in entry_points(group="palate.models")}
     known = {**plugins, **KINDS}
     if kind not in known:
-        raise BundleFormatError(
-            f"there is no model kind {kind!r}.", hint=f"Known: {', '.join(sorted(known))}."
-        )
+        raise BundleFormatError(f"there is no model kind {kind!r}.", hint=f"Known: {', '.join(sorted(known))}.")
     module, name = known[kind].split(":")
     found: type[Artifact] = getattr(importlib.import_module(module), name)
     return found
@@ -60,9 +58,7 @@ def make_recommender(kind: str, values: Mapping[str, Any] | None = None) -> Reco
     hints = typing.get_type_hints(found.Params)
     names = {f.name for f in dataclasses.fields(found.Params)}
     parsed = {
-        name: _parse(f"{kind}.{name}", value, hints[name])
-        if isinstance(value, str) and name in names
-        else value
+        name: _parse(f"{kind}.{name}", value, hints[name]) if isinstance(value, str) and name in names else value
         for name, value in (values or {}).items()
     }
     return found(**parsed)

@@ -154,8 +154,8 @@ class Recommender(ABC):
     """Ranks items for users. Fitted once, then immutable: `fold_in_items` returns another model.
 
     Subclasses declare `kind`, `capabilities` and a frozen dataclass `Params` (its fields are the keyword arguments
-    of the constructor), and implement `_fit`, `_user_vectors`, `_score`, `_state` and `_restore`. The base class does the
-    rest: ids, exclusion, candidates, top-n, unknown users.
+    of the constructor), and implement `_fit`, `_user_vectors`, `_score`, `_state` and `_restore`. The base class does
+    the rest: ids, exclusion, candidates, top-n, unknown users.
     """
 
     kind: ClassVar[str]
@@ -234,7 +234,7 @@ class Recommender(ABC):
         """
         if len(interactions) == 0:
             raise SchemaError("there are no interactions to learn from.", where="interactions")
-        if items is not None and not (items.ids == interactions.items):
+        if items is not None and items.ids != interactions.items:
             union = interactions.items.extended(items.ids.ids)
             items = items.aligned(union)
             if len(union) > interactions.n_items:
@@ -301,9 +301,7 @@ class Recommender(ABC):
                 block[~personal[part]] = self.popularity
             if allowed is not None:
                 block[:, ~allowed] = -np.inf
-            found[part, :width], scores[part, :width] = top_k(
-                block, width, None if barred is None else barred[part]
-            )
+            found[part, :width], scores[part, :width] = top_k(block, width, None if barred is None else barred[part])
         return Recommendations(self.items, found, scores, personal)
 
     def similar_items(self, items: Ids, n: int = 10) -> Recommendations:
@@ -363,16 +361,12 @@ class Recommender(ABC):
     def signature(self) -> Signature:
         user = "int64" if self.users.is_integer else "string"
         item = "int64" if self.items.is_integer else "string"
-        return Signature(
-            {"user": user}, {"items": f"list<{item}>", "scores": "list<float>", "personal": "bool"}
-        )
+        return Signature({"user": user}, {"items": f"list<{item}>", "scores": "list<float>", "personal": "bool"})
 
     def predict(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """`{"user": ids}`, and `n` (one number, 10 unless given), to the columns of the signature."""
         if "user" not in batch:
-            raise SchemaError(
-                "the column 'user' is missing.", where="predict", hint=f"Given: {', '.join(batch)}."
-            )
+            raise SchemaError("the column 'user' is missing.", where="predict", hint=f"Given: {', '.join(batch)}.")
         found = self.recommend(list(batch["user"]), int(batch.get("n", 10)))
         rows = [found.row(index) for index in range(len(found))]
         return {
@@ -403,9 +397,7 @@ class Recommender(ABC):
 
     def _require_fitted(self) -> None:
         if not hasattr(self, "items"):
-            raise NotFittedError(
-                f"the {self.kind} model is not fitted yet.", hint="Call fit(interactions) first."
-            )
+            raise NotFittedError(f"the {self.kind} model is not fitted yet.", hint="Call fit(interactions) first.")
 
     def _require(self, capability: Capability) -> None:
         self._require_fitted()
@@ -432,7 +424,7 @@ class Recommender(ABC):
                 raise ParameterError(f"exclude must be 'seen', None, lists or a matrix, not {exclude!r}.")
             barred = folded.seen if folded is not None else self._rows_seen(codes)  # type: ignore[arg-type]
         else:
-            barred = exclude if sparse.issparse(exclude) else self._history_matrix(exclude)  # type: ignore[arg-type]
+            barred = exclude if sparse.issparse(exclude) else self._history_matrix(exclude)
         if barred.shape[0] != n_queries:
             raise ParameterError(f"exclude has {barred.shape[0]} rows for {n_queries} users.")
         return barred
