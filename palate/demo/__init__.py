@@ -1,0 +1,1 @@
+"""`palate demo`: the whole way of the data, once, on one machine, with its services left up."""
