@@ -180,6 +180,8 @@ class Recommender(ABC):
                 f"{self.kind} has no parameter {wrong[0]!r}." if wrong else str(error),
                 hint=f"It has: {known}.",
             ) from None
+        except ParameterError as error:  # which model's parameter it is, only the model knows
+            raise ParameterError(error.message, where=f"{self.kind}.{error.where}", hint=error.hint) from None
 
     def __repr__(self) -> str:
         values = ", ".join(f"{k}={v!r}" for k, v in dataclasses.asdict(self.params).items())
@@ -208,6 +210,10 @@ class Recommender(ABC):
 
     @abstractmethod
     def _restore(self, state: Arrays) -> None: ...
+
+    def _fallback(self, contexts: Sequence[Context]) -> Floats:
+        """Scores of rows that are not personal: `(n_items,)` for all alike, or `(len(contexts), n_items)`."""
+        return self.popularity
 
     def _fold(self, histories: sparse.csr_matrix) -> Vectors:
         """Vectors of new users from weighted histories `(n, n_items)`. Needs Capability.FOLD_IN_USERS."""
@@ -270,11 +276,10 @@ class Recommender(ABC):
         Raises ParameterError for `n` below 1 or lists whose length differs, NotFittedError before `fit`.
         """
         self._require_fitted()
-        if n < 1:
-            raise ParameterError(f"n must be at least 1, not {n}.")
+        n = _checked_n(n, len(self.items))
         width = min(n, len(self.items))
         folded = users if isinstance(users, UserVectors) else None
-        codes = None if isinstance(users, UserVectors) else self.users.encode(users)
+        codes = None if isinstance(users, UserVectors) else self.users.encode(_checked_ids(users, "users"))
         n_queries = len(folded) if folded is not None else len(codes)  # type: ignore[arg-type]
         contexts = [context] * n_queries if isinstance(context, Context) else list(context)
         if len(contexts) != n_queries:
@@ -298,7 +303,8 @@ class Recommender(ABC):
             )
             block, personal[part] = self._score(vectors, contexts[part])
             if not personal[part].all():
-                block[~personal[part]] = self.popularity
+                others = np.flatnonzero(~personal[part])
+                block[others] = self._fallback([contexts[start + row] for row in others])
             if allowed is not None:
                 block[:, ~allowed] = -np.inf
             found[part, :width], scores[part, :width] = top_k(block, width, None if barred is None else barred[part])
@@ -307,18 +313,24 @@ class Recommender(ABC):
     def similar_items(self, items: Ids, n: int = 10) -> Recommendations:
         """The `n` items most similar to each of `items`, itself left out.
 
+        A row is empty, and not personal, where the model knows nothing of the item but its id.
         Raises UnknownIdError for an item the model lacks, CapabilityError without Capability.SIMILAR_ITEMS.
         """
         self._require(Capability.SIMILAR_ITEMS)
-        if n < 1:
-            raise ParameterError(f"n must be at least 1, not {n}.")
-        codes = self.items.require(items, "item")
+        n = _checked_n(n, len(self.items))
+        codes = self.items.require(_checked_ids(items, "items"), "item")
         itself = sparse.csr_matrix(
             (np.ones(len(codes), np.float32), codes, np.arange(len(codes) + 1)),
             shape=(len(codes), len(self.items)),
         )
-        found, scores = top_k(self._similar(codes), n, itself)
-        return Recommendations(self.items, found, scores, np.ones(len(codes), dtype=bool))
+        width = min(n, len(self.items))
+        found = np.full((len(codes), n), -1, dtype=np.int32)
+        scores = np.full((len(codes), n), -np.inf, dtype=np.float32)
+        step = max(1, _SCORES_AT_ONCE // max(1, len(self.items)))
+        for start in range(0, len(codes), step):
+            part = slice(start, start + step)
+            found[part, :width], scores[part, :width] = top_k(self._similar(codes[part]), width, itself[part])
+        return Recommendations(self.items, found, scores, found[:, 0] >= 0)
 
     def fold_in_users(self, histories: Histories) -> UserVectors:
         """Vectors of users known only by what they did: one sequence of item ids each, or Interactions.
@@ -367,7 +379,7 @@ class Recommender(ABC):
         """`{"user": ids}`, and `n` (one number, 10 unless given), to the columns of the signature."""
         if "user" not in batch:
             raise SchemaError("the column 'user' is missing.", where="predict", hint=f"Given: {', '.join(batch)}.")
-        found = self.recommend(list(batch["user"]), int(batch.get("n", 10)))
+        found = self.recommend(list(batch["user"]), batch.get("n", 10))
         rows = [found.row(index) for index in range(len(found))]
         return {
             "items": [[item for item, _ in row] for row in rows],
@@ -427,6 +439,8 @@ class Recommender(ABC):
             barred = exclude if sparse.issparse(exclude) else self._history_matrix(exclude)
         if barred.shape[0] != n_queries:
             raise ParameterError(f"exclude has {barred.shape[0]} rows for {n_queries} users.")
+        if barred.shape[1] > len(self.items):
+            raise ParameterError(f"exclude has {barred.shape[1]} columns, the model {len(self.items)} items.")
         return barred
 
     def _history_matrix(self, histories: Histories) -> sparse.csr_matrix:
@@ -436,7 +450,7 @@ class Recommender(ABC):
             rows, n_rows = histories.user_codes, histories.n_users
             values = np.ones(len(codes), np.float32) if histories.weights is None else histories.weights
         else:
-            lists = [self.items.encode(history) for history in histories]
+            lists = [self.items.encode(_checked_ids(history, "a history")) for history in histories]
             codes = np.concatenate([*lists, np.empty(0, np.int32)])
             rows, n_rows = np.repeat(np.arange(len(lists)), [len(found) for found in lists]), len(lists)
             values = np.ones(len(codes), np.float32)
@@ -448,5 +462,23 @@ class Recommender(ABC):
         return matrix
 
 
-_SCORES_AT_ONCE = 1 << 24
-"""Scores held at once while ranking many users: 64 MB of float32."""
+def _checked_n(n: Any, n_items: int) -> int:
+    """`n` as an int. It may exceed the catalogue, but not so far that a wrong number takes all memory."""
+    limit = max(1_000_000, n_items)
+    if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n <= limit:
+        raise ParameterError(f"n must be at least 1, a whole number, and at most {limit}, not {str(n)[:40]!r}.")
+    return int(n)
+
+
+def _checked_ids(ids: Ids, what: str) -> Ids:
+    """Refuse a single id where a list is due: iterating over its letters would answer another question."""
+    if isinstance(ids, (str, bytes)) or not hasattr(ids, "__len__"):
+        raise ParameterError(f"{what} must be a list of ids, not {str(ids)[:40]!r}.")
+    return ids
+
+
+_SCORES_AT_ONCE = 1 << 20
+"""Scores held at once while ranking many users: 4 MB of float32, which stays in the processor's cache.
+
+Ranking 6,040 x 3,706 took 0.14 s at this size and 0.54 s with all rows at once (top_k alone, one core).
+"""
