@@ -184,3 +184,17 @@ def _as_int64(value: Id) -> int | None:
     if str(number) != str(value) or not -(2**63) <= number < 2**63:
         return None
     return number
+
+
+def integer_ids(array: pa.Array) -> pa.Array:
+    """Text ids as int64 if each is a 64-bit integer written plainly ("12", not "012" or "+12"), else as they are."""
+    if pa.types.is_integer(array.type) or len(array) == 0:
+        return array
+    first = array[0].as_py()
+    if first is None or _as_int64(first) is None:  # most text ids are seen not to be numbers at the first one
+        return array
+    try:
+        numbers = array.cast(pa.int64())
+    except pa.ArrowInvalid:
+        return array
+    return numbers if numbers.cast(array.type).equals(array) else array
