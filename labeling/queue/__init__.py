@@ -1,0 +1,1 @@
+"""Who gets which task when: leases, answers, skips and the way back."""

@@ -1,0 +1,159 @@
+"""The tables of the labeling store.
+
+A task has `overlap` slots, made with the task: places that people take. A person holds a slot on lease, and an
+annotation fills it. What must never happen is kept from happening by constraints, not by counting:
+
+- more answers than the overlap: an annotation belongs to a slot, and no slot carries two;
+- the same task twice to one person: (task, person) is unique among slots and among annotations.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from sqlalchemy import (
+    JSON,
+    BigInteger,
+    CheckConstraint,
+    Column,
+    Dialect,
+    Float,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    Text,
+    TypeDecorator,
+    UniqueConstraint,
+    text,
+)
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+
+TITLE_LENGTH = 200
+PERSON_LENGTH = 200
+EXTERNAL_ID_LENGTH = 300
+
+FREE, LEASED, ANSWERED = "free", "leased", "answered"
+
+
+class Instant(TypeDecorator[datetime]):
+    """A moment in UTC, kept as whole microseconds since 1970: exact, and it sorts the same in every database."""
+
+    impl = BigInteger
+    cache_ok = True
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
+        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
+
+    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
+        return None if value is None else EPOCH + timedelta(microseconds=int(value))
+
+
+# SQLite counts rows up by itself only in a column declared exactly INTEGER.
+Key = BigInteger().with_variant(Integer, "sqlite")
+
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ck": "ck_%(table_name)s_%(constraint_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
+
+projects = Table(
+    "projects",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("title", String(TITLE_LENGTH), nullable=False, unique=True),
+    Column("kind", String(20), nullable=False),
+    Column("labels", JSON, nullable=False),
+    Column("instructions", Text, nullable=False),
+    Column("overlap", Integer, nullable=False),
+    Column("tasks", Integer, nullable=False, server_default="0"),
+    Column("created", Instant, nullable=False),
+    CheckConstraint("overlap >= 1", name="overlap"),
+)
+"""`tasks` is how many the project has, counted up by the import that adds them. Its row is what an import locks."""
+
+tasks = Table(
+    "tasks",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("external_id", String(EXTERNAL_ID_LENGTH), nullable=False),
+    Column("data", JSON, nullable=False),
+    Column("created", Instant, nullable=False),
+    UniqueConstraint("project_id", "external_id"),
+    UniqueConstraint("project_id", "position"),
+)
+
+slots = Table(
+    "slots",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("task_id", ForeignKey("tasks.id", ondelete="CASCADE"), nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("position", Integer, nullable=False),
+    Column("state", String(10), nullable=False, server_default=FREE),
+    Column("person", String(PERSON_LENGTH)),
+    Column("leased", Instant),
+    Column("expires", Instant),
+    UniqueConstraint("task_id", "number"),
+    UniqueConstraint("task_id", "person"),
+    CheckConstraint(
+        "(state = 'free' AND person IS NULL AND expires IS NULL)"
+        " OR (state = 'leased' AND person IS NOT NULL AND expires IS NOT NULL)"
+        " OR (state = 'answered' AND person IS NOT NULL AND expires IS NULL)",
+        name="state",
+    ),
+)
+# The queue looks only at slots still open; a partial index keeps that look short however many are answered.
+Index(
+    "ix_slots_open",
+    slots.c.project_id,
+    slots.c.number,
+    slots.c.position,
+    sqlite_where=text("state <> 'answered'"),
+    postgresql_where=text("state <> 'answered'"),
+)
+Index(
+    "ix_slots_held",
+    slots.c.project_id,
+    slots.c.person,
+    sqlite_where=text("state = 'leased'"),
+    postgresql_where=text("state = 'leased'"),
+)
+
+answers = Table(
+    "annotations",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("task_id", ForeignKey("tasks.id", ondelete="CASCADE"), nullable=False),
+    Column("slot_id", ForeignKey("slots.id", ondelete="CASCADE"), nullable=False, unique=True),
+    Column("person", String(PERSON_LENGTH), nullable=False),
+    Column("value", JSON, nullable=False),
+    Column("seconds", Float),
+    Column("created", Instant, nullable=False),
+    Column("updated", Instant, nullable=False),
+    UniqueConstraint("task_id", "person"),
+    Index("ix_annotations_turns", "project_id", "person", "created"),
+)
+
+skips = Table(
+    "skips",
+    metadata,
+    Column("task_id", ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
+    Column("person", String(PERSON_LENGTH), primary_key=True),
+    Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("created", Instant, nullable=False),
+    Index("ix_skips_turns", "project_id", "person", "created"),
+)
