@@ -1,0 +1,193 @@
+"""The shape that all Spark jobs share: arguments first, then Spark, then phases that are timed, then a report.
+
+A job is a click command whose body opens `running(...)`. `main` runs it as a script: an error becomes one line on
+standard error and an exit code (2 for bad input), never a traceback. Arguments are parsed and checked before Spark
+starts, so that `--help` and mistakes answer at once.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import sys
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import unquote, urlparse
+
+import click
+
+from palate import __version__
+from palate.errors import ConflictError, InputError, PalateError, ParameterError
+from palate.spark.failures import explain
+from palate.spark.session import spark_session
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+REPORT = "job.json"
+CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
+"""click's settings for every job."""
+
+
+@dataclass
+class Report:
+    """What a job did: seconds per phase and facts, printed as it goes and kept as `job.json`."""
+
+    job: str
+    arguments: Mapping[str, Any]
+    seconds: dict[str, float] = field(default_factory=dict)
+    facts: dict[str, Any] = field(default_factory=dict)
+    started: float = field(default_factory=time.time)
+
+    @contextmanager
+    def phase(self, name: str) -> Iterator[None]:
+        """Times what runs inside, and says on standard error when it is done."""
+        self.say(f"{name} ...")
+        start = time.perf_counter()
+        yield
+        took = time.perf_counter() - start
+        self.seconds[name] = round(self.seconds.get(name, 0.0) + took, 3)
+        self.say(f"{name}: {took:.1f} s")
+
+    def say(self, text: str) -> None:
+        click.echo(f"{self.job}: {text}", err=True)
+
+    def note(self, **facts: Any) -> None:
+        self.facts.update(facts)
+
+    def write(self, path: Path) -> None:
+        """The report as JSON, written beside and renamed."""
+        told = {
+            "job": self.job,
+            "palate": __version__,
+            "started": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.started)),
+            "arguments": {name: _plain(value) for name, value in self.arguments.items()},
+            "seconds": {**self.seconds, "total": round(time.time() - self.started, 3)},
+            **self.facts,
+        }
+        beside = path.with_name(f".{path.name}.{os.getpid()}")
+        beside.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+        beside.replace(path)
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, (list, tuple)):
+        return [_plain(one) for one in value]
+    return value if value is None or isinstance(value, (bool, int, float, str)) else str(value)
+
+
+@contextmanager
+def running(report: Report) -> Iterator[SparkSession]:
+    """A Spark session for the job, stopped at the end. A session that runs already (a notebook's) is used and left."""
+    from pyspark.sql import SparkSession
+
+    borrowed = SparkSession.getActiveSession() is not None
+    with report.phase("start Spark"):
+        spark = spark_session(f"palate {report.job}")
+    try:
+        yield spark
+    finally:
+        if not borrowed:
+            spark.stop()
+
+
+def local_path(value: str | Path, what: str) -> Path:
+    """The path of an option as an absolute one. Raises ParameterError for a URI of another file system.
+
+    Jobs hand directories over by renaming them and map bundles into memory, so outputs live on a disk that the driver
+    and all executors share: the machine's own, or a network mount on a cluster.
+    """
+    text = str(value)
+    if "://" in text or text.startswith("file:"):
+        parsed = urlparse(text)
+        if parsed.scheme != "file" or parsed.netloc not in ("", "localhost"):
+            raise ParameterError(
+                f"{text!r} is on another file system.", where=what, hint="Give a path that all machines mount."
+            )
+        text = unquote(parsed.path)
+    if not text or "\0" in text:
+        raise ParameterError("is not a path.", where=what)
+    return Path(os.path.abspath(text))
+
+
+def check_output(path: Path, *, overwrite: bool) -> None:
+    """Raises ConflictError if there is something at `path` that may not be replaced.
+
+    With `overwrite`, only what a job wrote (it holds a `job.json`) or an empty directory is replaced.
+    """
+    if not path.exists() and not path.is_symlink():
+        return
+    if path.is_dir() and not any(path.iterdir()):
+        return
+    if not overwrite:
+        raise ConflictError("there is something here already.", where=str(path), hint="Give --overwrite to replace it.")
+    if not (path / REPORT).is_file():
+        raise ConflictError(
+            "this was not written by a job (it has no job.json), so --overwrite leaves it alone.",
+            where=str(path),
+            hint="Move it away, or give another --output.",
+        )
+
+
+@contextmanager
+def output_directory(path: Path, report: Report, *, overwrite: bool) -> Iterator[Path]:
+    """A directory beside `path` to write into; it gets the report and takes its place when all went well.
+
+    After an error nothing is left of it, and what was at `path` stays. Raises ConflictError as `check_output`.
+    """
+    check_output(path, overwrite=overwrite)
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        beside = path.with_name(f".{path.name}.partial-{os.getpid()}")
+        shutil.rmtree(beside, ignore_errors=True)
+        beside.mkdir()
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}.", where=str(path)) from None
+    try:
+        yield beside
+        report.write(beside / REPORT)
+        _replace(beside, path)
+    finally:
+        shutil.rmtree(beside, ignore_errors=True)
+
+
+def _replace(beside: Path, path: Path) -> None:
+    aside = path.with_name(f".{path.name}.replaced-{os.getpid()}")
+    if path.exists():
+        path.rename(aside)
+    try:
+        beside.rename(path)
+    except OSError as error:
+        if aside.exists():
+            aside.rename(path)
+        raise InputError(f"cannot be written: {error.strerror}.", where=str(path)) from None
+    shutil.rmtree(aside, ignore_errors=True)
+
+
+def main(command: click.Command, arguments: list[str] | None = None) -> None:
+    """Runs a job as a script and exits: 0, 2 for bad input, 130 when interrupted, 1 for what broke on the way."""
+    name = command.name or "job"
+    try:
+        command.main(arguments, prog_name=name, standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except (click.Abort, KeyboardInterrupt):
+        click.echo(f"{name}: stopped.", err=True)
+        sys.exit(130)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except PalateError as error:
+        click.echo(f"Error: {error}", err=True)
+        sys.exit(error.exit_code)
+    except Exception as error:
+        told = explain(error)
+        if told is None:
+            raise
+        click.echo(f"Error: {told}", err=True)
+        sys.exit(told.exit_code)

@@ -1,0 +1,118 @@
+"""The one place where jobs and tests get their SparkSession.
+
+A master and any setting that spark-submit, spark-defaults.conf or a running session gave stay as they are; what is
+set here are defaults for one machine.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sys
+import tempfile
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from palate.doctor import JAVA_VERSIONS, find_java, java_remedy
+from palate.errors import MissingDependencyError, ParameterError
+
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
+ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
+"""Python workers are as many as there are cores, so that each computes on one thread."""
+
+_QUIET = ("pyspark", "py4j")
+
+
+def require_java() -> None:
+    """Raises MissingDependencyError, saying what to install, unless Spark could start on this machine's Java."""
+    java = find_java()
+    hint = f"{java_remedy()} `palate doctor` looks at the whole machine."
+    if java is None:
+        raise MissingDependencyError("Spark needs Java 17 or 21; there is none here.", where="java", hint=hint)
+    if java.version not in JAVA_VERSIONS:
+        raise MissingDependencyError(f"Spark needs Java 17 or 21, not {java.version}.", where=str(java.path), hint=hint)
+    if not java.has_vector_module:
+        raise MissingDependencyError(
+            "this Java lacks the module jdk.incubator.vector, without which Spark does not start.",
+            where=str(java.path),
+            hint=hint,
+        )
+
+
+def spark_session(name: str, *, master: str | None = None, config: Mapping[str, str] | None = None) -> SparkSession:
+    """The running session, or a new one.
+
+    Parameters
+    ----------
+    name: shown in Spark's own pages.
+    master: "local[*]" unless this, or spark-submit, says otherwise.
+    config: settings that win over everything else; of a session that runs already only those of SQL can change.
+
+    Raises MissingDependencyError without pyspark or a usable Java, ParameterError when Spark refuses to start.
+    """
+    try:
+        from pyspark.conf import SparkConf
+        from pyspark.errors import PySparkException
+        from pyspark.sql import SparkSession
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"Spark jobs need {error.name}.", hint="Install it: pip install 'palate[spark]'."
+        ) from error
+    if "PYSPARK_GATEWAY_PORT" not in os.environ and SparkSession.getActiveSession() is None:
+        require_java()  # under spark-submit the JVM runs already
+    os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
+    for variable in ONE_THREAD:
+        os.environ.setdefault(variable, "1")
+    conf = SparkConf().setAppName(name)
+    if master is not None:
+        conf.setMaster(master)
+    for key, value in {**_defaults(conf.get("spark.master", "local[*]") or "local[*]")}.items():
+        if key == "spark.driver.defaultJavaOptions":
+            conf.set(key, f"{conf.get(key, '')} {value}".strip())
+        else:
+            conf.setIfMissing(key, value)
+    for key, value in (config or {}).items():
+        conf.set(key, value)
+    for logger in _QUIET:
+        logging.getLogger(logger).setLevel(logging.ERROR)
+    try:
+        session: SparkSession = SparkSession.builder.config(conf=conf).getOrCreate()
+    except (PySparkException, RuntimeError) as error:
+        raise ParameterError(f"Spark did not start: {str(error).splitlines()[0]}", where="spark") from error
+    except Exception as error:
+        if type(error).__module__.startswith("py4j"):
+            raise ParameterError(f"Spark did not start: {_cause(error)}", where="spark.master") from error
+        raise
+    session.sparkContext.setLogLevel(conf.get("spark.log.level", "ERROR") or "ERROR")
+    return session
+
+
+def _cause(error: BaseException) -> str:
+    """The JVM's own message, without its stack."""
+    told = getattr(error, "java_exception", None)
+    return str(told.getMessage() if told is not None else error).splitlines()[0][:300]
+
+
+def _defaults(master: str) -> dict[str, str]:
+    local = master.startswith("local")
+    values = {
+        "spark.master": master,
+        "spark.ui.enabled": "false",
+        "spark.ui.showConsoleProgress": "false",
+        "spark.log.level": "ERROR",
+        "spark.sql.execution.arrow.pyspark.enabled": "true",
+        "spark.sql.session.timeZone": "UTC",
+        "spark.sql.execution.pyspark.udf.faulthandler.enabled": "true",
+    }
+    values.update({f"spark.executorEnv.{variable}": "1" for variable in ONE_THREAD})
+    if local:
+        values |= {
+            "spark.driver.memory": "2g",
+            "spark.driver.host": "127.0.0.1",
+            "spark.driver.bindAddress": "127.0.0.1",
+            "spark.sql.shuffle.partitions": str(min(8, 2 * (os.cpu_count() or 1))),
+            "spark.sql.warehouse.dir": os.path.join(tempfile.gettempdir(), "palate-spark-warehouse"),
+        }
+    return values
