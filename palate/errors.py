@@ -16,7 +16,8 @@
     │   └── ConflictError          the write lost against another one, or a key is taken
     └── AccessError                credentials are missing, wrong or do not suffice
         ├── UnauthenticatedError   who are you?
-        └── ForbiddenError         you may not
+        ├── ForbiddenError         you may not
+        └── ThrottledError         not so fast; `retry_after` says how many seconds to wait
 
 A message says what was wrong; `where` says the file, row, column or parameter; `hint` says what to do.
 `str(error)` is all three. The command line prints it and exits with `exit_code`; the web answers it as
@@ -109,3 +110,13 @@ class UnauthenticatedError(AccessError):
 
 class ForbiddenError(AccessError):
     status, slug, title = 403, "forbidden", "The credentials do not suffice"
+
+
+class ThrottledError(AccessError):
+    status, slug, title = 429, "throttled", "Too many requests"
+
+    def __init__(
+        self, message: str, *, where: str | None = None, hint: str | None = None, retry_after: int = 1
+    ) -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.retry_after = retry_after

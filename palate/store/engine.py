@@ -1,0 +1,190 @@
+"""Opening a database, and the two kinds of transaction.
+
+    engine = open_engine(settings.database("labeling"))
+    with writing(engine) as db: db.execute(...)     # committed at the end, rolled back on an error
+    with reading(engine) as db: db.execute(...)     # one consistent snapshot, cannot write
+
+What a database says when it is away, locked, full or damaged comes out as a StoreError in plain words, a taken key as
+a ConflictError; the driver's own error is its `__cause__`.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+from sqlalchemy import event
+from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+
+from palate.errors import ConflictError, MissingDependencyError, PalateError, ParameterError, StoreError
+
+BUSY_SECONDS = 10.0
+"""How long a writer waits for SQLite's single write lock before it gives up."""
+
+
+def open_engine(url: str, *, busy_seconds: float = BUSY_SECONDS) -> Engine:
+    """An engine for `sqlite:///path` or `postgresql://user:password@host/name`.
+
+    A SQLite file and its folder are made when missing, readable by this user alone; it runs in WAL mode, flushed at
+    each commit, with foreign keys on. Nothing is connected to yet on PostgreSQL.
+
+    Raises ParameterError for an address that cannot be read, MissingDependencyError without the PostgreSQL driver,
+    StoreError when the file cannot be opened or is no database.
+    """
+    try:
+        address = sa.make_url(url)
+    except ArgumentError:
+        raise ParameterError(
+            "is not a database address.", where="database_url", hint="Write sqlite:///FILE or postgresql://HOST/NAME."
+        ) from None
+    backend = address.get_backend_name()
+    if backend == "sqlite":
+        return _open_sqlite(address, busy_seconds)
+    if backend == "postgresql":
+        return _open_postgresql(address)
+    raise ParameterError(
+        f"{backend} is not supported.", where="database_url", hint="Use SQLite or PostgreSQL 14 or newer."
+    )
+
+
+@contextmanager
+def reading(engine: Engine) -> Iterator[Connection]:
+    """One consistent, read-only view of the database."""
+    with engine.connect() as connection:
+        connection = connection.execution_options(palate_readonly=True, **_postgres_readonly(engine))
+        try:
+            with connection.begin():
+                yield connection
+        except SQLAlchemyError as error:
+            raise _plain(error, engine) or error from error
+
+
+@contextmanager
+def writing(engine: Engine) -> Iterator[Connection]:
+    """A transaction that may write. On SQLite it takes the write lock at once, so it never fails half-way for it."""
+    with engine.connect() as connection:
+        try:
+            with connection.begin():
+                yield connection
+        except SQLAlchemyError as error:
+            raise _plain(error, engine) or error from error
+
+
+def _postgres_readonly(engine: Engine) -> dict[str, Any]:
+    return {"postgresql_readonly": True} if engine.dialect.name == "postgresql" else {}
+
+
+def _dumps(value: object) -> str:
+    return json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":"))
+
+
+def _open_sqlite(address: URL, busy_seconds: float) -> Engine:
+    if not address.database or address.database == ":memory:" or address.database.startswith("file:"):
+        raise ParameterError(
+            "SQLite needs a file: a database in memory is lost with its connection.", where="database_url"
+        )
+    file = Path(address.database)
+    try:
+        file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        # Made here so that only this user can read it; SQLite gives its -wal and -shm the same mode.
+        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+    except OSError as error:
+        raise StoreError(f"The database cannot be opened: {error.strerror}.", where=str(file)) from error
+    engine = sa.create_engine(
+        address.set(drivername="sqlite+pysqlite"),
+        connect_args={"timeout": busy_seconds, "check_same_thread": False, "isolation_level": None},
+        json_serializer=_dumps,
+        pool_size=8,
+        max_overflow=32,
+    )
+
+    @event.listens_for(engine, "connect")
+    def configure(dbapi_connection: Any, record: object) -> None:
+        cursor = dbapi_connection.cursor()
+        for pragma in ("journal_mode=WAL", "synchronous=FULL", "foreign_keys=ON"):
+            cursor.execute(f"PRAGMA {pragma}")
+        cursor.close()
+
+    @event.listens_for(engine, "begin")
+    def begin(connection: Connection) -> None:
+        readonly = bool(connection.get_execution_options().get("palate_readonly"))
+        connection.exec_driver_sql(f"PRAGMA query_only={'ON' if readonly else 'OFF'}")
+        connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
+
+    event.listen(engine, "handle_error", _translate)
+    try:
+        with engine.connect():
+            pass
+    except DBAPIError as error:
+        raise _plain(error, engine) or error from error
+    return engine
+
+
+def _open_postgresql(address: URL) -> Engine:
+    try:
+        engine = sa.create_engine(
+            address.set(drivername="postgresql+psycopg"),
+            json_serializer=_dumps,
+            pool_pre_ping=True,
+            pool_size=8,
+            max_overflow=16,
+            connect_args={"connect_timeout": 5},
+        )
+    except (ImportError, NoSuchModuleError) as error:
+        raise MissingDependencyError(
+            "The PostgreSQL driver is not installed.", hint="pip install 'palate[postgres]'"
+        ) from error
+    event.listen(engine, "handle_error", _translate)
+    return engine
+
+
+def _translate(context: ExceptionContext) -> None:
+    """SQLAlchemy's hook: replaces what the driver says by our own error."""
+    if context.engine is None:
+        return
+    plain = _plain(context.sqlalchemy_exception or context.original_exception, context.engine)
+    if plain is not None:
+        context.chained_exception = plain
+
+
+def _plain(error: BaseException, engine: Engine) -> PalateError | None:
+    """The StoreError, ConflictError or ParameterError that says it plainly; None for what is a bug of ours."""
+    where = engine.url.database if engine.dialect.name == "sqlite" else engine.url.render_as_string(hide_password=True)
+    if isinstance(error, OverflowError | sa.exc.DataError):
+        return ParameterError("A value does not fit the database's column.")
+    if isinstance(error, sa.exc.TimeoutError):
+        return StoreError("All connections to the database are in use.", where=where, hint="Try again in a moment.")
+    if isinstance(error, sa.exc.IntegrityError):
+        return ConflictError("The database refused the change: a key is taken or a reference is missing.")
+    if not isinstance(error, sa.exc.OperationalError | sa.exc.DatabaseError):
+        return None
+    if isinstance(error, sa.exc.ProgrammingError):
+        return None
+    text = str(error.orig).lower()
+    for sign, message, hint in _SIGNS:
+        if sign in text:
+            return StoreError(message, where=where, hint=hint)
+    if isinstance(error, sa.exc.OperationalError) and engine.dialect.name == "postgresql":
+        return StoreError("The database cannot be reached.", where=where, hint="Is the server up?")
+    return None
+
+
+_SIGNS = (
+    ("is locked", "The database is locked by another process.", "Try again in a moment."),
+    ("database or disk is full", "The disk is full.", "Free some space; nothing was written."),
+    ("file is not a database", "The file is not a SQLite database.", "Name another file, or move this one away."),
+    ("malformed", "The database file is damaged.", "Restore it from a backup."),
+    ("readonly database", "The database cannot be written.", "Check the file's owner and mode."),
+    ("unable to open", "The database file cannot be opened.", "Check that the folder exists and its owner."),
+    ("disk i/o error", "The disk failed while the database was in use.", "Check the disk."),
+    ("deadlock detected", "The write lost against another one.", "Try again."),
+    ("could not serialize", "The write lost against another one.", "Try again."),
+    ("authentication failed", "The database refused the user or the password.", None),
+    ("does not exist", "The server has no such database or table.", "Create the database first."),
+)
