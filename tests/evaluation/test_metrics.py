@@ -14,20 +14,6 @@ from palate.evaluation import metrics
 from palate.evaluation.baseline import random_accuracy
 
 
-def naive_accuracy(ranking: list[int], relevant: set[int], k: int) -> dict[str, float]:
-    hits = [item in relevant for item in ranking[:k] if item >= 0]
-    ideal = sum(1 / math.log2(rank + 1) for rank in range(1, min(k, len(relevant)) + 1))
-    firsts = [rank for rank, hit in enumerate(hits, 1) if hit]
-    return {
-        f"recall@{k}": sum(hits) / len(relevant),
-        f"precision@{k}": sum(hits) / k,
-        f"ndcg@{k}": sum(1 / math.log2(rank + 1) for rank in firsts) / ideal,
-        f"map@{k}": sum(sum(hits[:rank]) / rank for rank in firsts) / min(k, len(relevant)),
-        f"mrr@{k}": 1 / firsts[0] if firsts else 0.0,
-        f"hit_rate@{k}": float(bool(firsts)),
-    }
-
-
 def as_csr(rows: list[set[int]], n_items: int) -> sparse.csr_matrix:
     dense = np.zeros((len(rows), n_items), dtype=np.float32)
     for user, items in enumerate(rows):
@@ -65,7 +51,7 @@ def ranked_users(draw):
 
 
 @given(ranked_users(), st.lists(st.integers(1, 16), min_size=1, max_size=3, unique=True))
-def test_accuracy_agrees_with_the_definitions(case, ks):
+def test_accuracy_agrees_with_the_definitions(naive_accuracy, case, ks):
     n_items, users = case
     ranked = np.array([ranking for ranking, _ in users], dtype=np.int32)
     found = metrics.accuracy(ranked, as_csr([relevant for _, relevant in users], n_items), ks)
