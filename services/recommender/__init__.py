@@ -1,0 +1,9 @@
+"""The recommendation API: who asks gets items, each saying which strategy chose it and why.
+
+tables, store     what is kept in the database: the live catalogue, users, events
+catalogue         what answers show of the items: titles, categories, availability
+served            one immutable snapshot: a model with the live catalogue laid over it
+sources, live     where the model comes from; keeping the snapshot fresh, in the background
+strategies        known user -> fold-in -> content -> similar -> popular in segment -> popular
+routes, app, cli  Flask, and the command `palate api`
+"""

@@ -1,0 +1,176 @@
+"""What answers show and filter by: titles, categories, availability, age. Immutable; a change gives a new one."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+
+from palate.dataset.ids import Codes, Id, IdMap
+from palate.dataset.schema import ITEM_SCHEMA, Items
+
+NO_TIME = -(2**63)
+"""The timestamp of an item that has none: older than any other."""
+_NONE: Codes = np.empty(0, dtype=np.int32)
+
+
+@dataclass(frozen=True)
+class ItemRow:
+    """One item of the live catalogue, as the store keeps it. `change` is the number of its latest change."""
+
+    id: str
+    title: str | None = None
+    text: str | None = None
+    categories: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    image: str | None = None
+    available: bool = True
+    timestamp: int | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+    deleted: bool = False
+    change: int = 0
+
+    @property
+    def content(self) -> tuple[Any, ...]:
+        """What a content model looks at."""
+        return self.title, self.text, self.categories, self.tags
+
+
+def items_of(rows: Iterable[ItemRow], ids: IdMap) -> Items:
+    """The rows as the library's Items, their ids of the same type as those of `ids`."""
+    rows = list(rows)
+    names: list[Id] = [int(row.id) for row in rows] if ids.is_integer else [row.id for row in rows]
+    columns = {
+        "title": [row.title for row in rows],
+        "text": [row.text for row in rows],
+        "categories": [list(row.categories) for row in rows],
+        "tags": [list(row.tags) for row in rows],
+    }
+    table = pa.table({name: pa.array(values, ITEM_SCHEMA.field(name).type) for name, values in columns.items()})
+    return Items(IdMap(names), table)
+
+
+def fits(item: str, ids: IdMap) -> bool:
+    """Whether a catalogue with these ids can take this one: an integer catalogue holds 64-bit integers only."""
+    if not ids.is_integer:
+        return True
+    digits = item[1:] if item.startswith("-") else item
+    return (
+        digits.isascii() and digits.isdigit() and len(digits) < 20 and str(int(item)) == item and abs(int(item)) < 2**63
+    )
+
+
+@dataclass(frozen=True)
+class Catalogue:
+    """Items in code order.
+
+    entries: what answers show of each, `{"item", "title", "categories"}`; shared between snapshots, never written.
+    available: `(n,) bool`; deleted items are not available. deleted: `(n,) bool`.
+    timestamps: `(n,) int64` seconds since 1970 UTC, NO_TIME where unknown.
+    by_category: category to the sorted codes of its items.
+    """
+
+    ids: IdMap
+    entries: list[dict[str, Any]]
+    available: npt.NDArray[np.bool_]
+    deleted: npt.NDArray[np.bool_]
+    timestamps: npt.NDArray[np.int64]
+    by_category: Mapping[str, Codes]
+
+    @classmethod
+    def of(cls, ids: IdMap, timestamps: npt.NDArray[np.int64] | None = None) -> Catalogue:
+        """A catalogue that knows nothing but the ids and, where given, when each item appeared."""
+        n = len(ids)
+        entries = [{"item": item, "title": None, "categories": []} for item in ids.ids.to_pylist()]
+        when = np.full(n, NO_TIME, np.int64) if timestamps is None else timestamps
+        return cls(ids, entries, np.ones(n, bool), np.zeros(n, bool), when, {})
+
+    def __len__(self) -> int:
+        return len(self.entries)
+
+    @cached_property
+    def barred(self) -> npt.NDArray[np.bool_]:
+        """`(n,) bool`: what is never recommended."""
+        return ~self.available
+
+    @cached_property
+    def latest(self) -> Codes:
+        """Codes of the available items that have a timestamp, newest first; ties by code."""
+        order = np.argsort(-self.timestamps.astype(np.float64), kind="stable")
+        codes: Codes = order[(self.available & (self.timestamps != NO_TIME))[order]].astype(np.int32)
+        return codes
+
+    def outside(self, categories: Iterable[str]) -> npt.NDArray[np.bool_]:
+        """`(n,) bool`: the items that are in none of the categories."""
+        mask = np.ones(len(self), dtype=bool)
+        for category in categories:
+            mask[self.by_category.get(category, _NONE)] = False
+        return mask
+
+    def grown(self, ids: IdMap) -> Catalogue:
+        """The same with the ids that `ids` has beyond these; `ids` must begin with these."""
+        if len(ids) == len(self):
+            return self
+        more = Catalogue.of(IdMap(ids.ids.slice(len(self))))
+        return Catalogue(
+            ids,
+            self.entries + more.entries,
+            np.concatenate([self.available, more.available]),
+            np.concatenate([self.deleted, more.deleted]),
+            np.concatenate([self.timestamps, more.timestamps]),
+            self.by_category,
+        )
+
+    def first(self, n: int) -> Catalogue:
+        """The first `n` items alone."""
+        cut = {name: codes[codes < n] for name, codes in self.by_category.items()}
+        return Catalogue(
+            IdMap(self.ids.ids.slice(0, n)),
+            self.entries[:n],
+            self.available[:n],
+            self.deleted[:n],
+            self.timestamps[:n],
+            {name: codes for name, codes in cut.items() if len(codes)},
+        )
+
+    def changed(self, rows: Iterable[ItemRow]) -> Catalogue:
+        """With these rows in place of what was known of their items; ids that are not here are passed over."""
+        entries, available = self.entries.copy(), self.available.copy()
+        deleted, timestamps = self.deleted.copy(), self.timestamps.copy()
+        left: dict[str, list[int]] = defaultdict(list)
+        joined: dict[str, list[int]] = defaultdict(list)
+        for row in rows:
+            code = self.ids.code(row.id)
+            if code < 0:
+                continue
+            for category in entries[code]["categories"]:
+                left[category].append(code)
+            for category in row.categories:
+                joined[category].append(code)
+            shown = entries[code]["item"]
+            entries[code] = {"item": shown, "title": row.title, "categories": list(row.categories)}
+            available[code] = row.available and not row.deleted
+            deleted[code] = row.deleted
+            if row.timestamp is not None:
+                timestamps[code] = row.timestamp
+        by_category = dict(self.by_category)
+        for category in {**left, **joined}:
+            kept = np.setdiff1d(by_category.get(category, _NONE), np.array(left[category], np.int32))
+            codes = np.union1d(kept, np.array(joined[category], np.int32)).astype(np.int32)
+            by_category[category] = codes
+            if not len(codes):
+                del by_category[category]
+        return replace(
+            self,
+            entries=entries,
+            available=available,
+            deleted=deleted,
+            timestamps=timestamps,
+            by_category=by_category,
+        )

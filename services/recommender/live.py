@@ -1,0 +1,142 @@
+"""Keeps a worker's snapshot fresh, in the background: two threads write, requests only ever read one reference.
+
+The catalogue thread follows the store's counters several times a second; the model thread looks whether another
+bundle is meant now, and loads it beside the one served. Whatever fails leaves in place what was served before, is
+logged once, and is told by `problems` until it is mended.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from collections.abc import Callable
+
+from palate.errors import PalateError
+from services.recommender.served import Served
+from services.recommender.sources import Pointer, Source, load
+from services.recommender.store import Store
+from services.recommender.users import UserCache
+
+log = logging.getLogger(__name__)
+
+
+class Live:
+    """What a worker serves now.
+
+    Parameters
+    ----------
+    poll: seconds between two looks at the store. model_poll: seconds between two looks for another model.
+    retry: seconds until a bundle that failed is tried again, although nothing says it changed.
+    """
+
+    def __init__(
+        self, store: Store, source: Source, *, poll: float = 0.2, model_poll: float = 1.0, retry: float = 30.0
+    ) -> None:
+        self.store = store
+        self.source = source
+        self.users = UserCache(store.state)
+        self.served: Served | None = None
+        self.problems: dict[str, str] = {}
+        self._poll, self._model_poll = poll, model_poll
+        self._patience = max(1, round(retry / model_poll))
+        self._writing = threading.Lock()
+        self._stop, self._nudged = threading.Event(), threading.Event()
+        self._threads: list[threading.Thread] = []
+        self._changes = {"items": 0, "users": 0, "events": 0}
+        self._pointer: Pointer | None = None
+        self._failed: Pointer | None = None
+        self._waited = 0
+
+    def start(self) -> None:
+        """Loads once, then goes on in the background. Never raises: what is wrong stands in `problems`."""
+        self._attempt("model", self.follow_model)
+        self._attempt("store", self.follow_store)
+        self._run("palate-catalogue", self._catalogue_loop)
+        self._run("palate-model", self._model_loop)
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._nudged.set()
+        for thread in self._threads:
+            thread.join(10)
+
+    def nudge(self) -> None:
+        """Something was written by this worker: look at the store now."""
+        self._nudged.set()
+
+    def follow_store(self) -> None:
+        """Takes in what changed in the store since the last look."""
+        with self._writing:
+            now = self.store.changes()
+            if now == self._changes:
+                return
+            if (now["users"], now["events"]) != (self._changes["users"], self._changes["events"]):
+                self.users.forget(self.store.users_since(self._changes["users"], self._changes["events"]))
+            if now["items"] != self._changes["items"] and self.served is not None:
+                self.served = self.served.changed(self.store.items_since(self._changes["items"]))
+            self._changes = now
+
+    def follow_model(self) -> None:
+        """Loads another model if one is meant now, and swaps it in. Raises PalateError if it can't be used."""
+        pointer = self.source.pointer()
+        if pointer == self._pointer:
+            self._failed = None
+            return
+        if pointer == self._failed and self._waited < self._patience:
+            self._waited += 1
+            raise _StillBroken
+        self._waited = 0
+        try:
+            found = load(pointer)
+            changes = self.store.changes()["items"]
+            fresh = Served.of(found, self.store.items_since(0))
+        except Exception:
+            self._failed = pointer
+            raise
+        with self._writing:
+            # What changed while it was built is taken in before anybody sees it; taking it in twice is harmless.
+            self.served = fresh.changed(self.store.items_since(changes))
+        self._pointer, self._failed = pointer, None
+        log.info("serving %s (%s)", pointer.version, found.model.kind)
+
+    def _catalogue_loop(self) -> None:
+        while not self._stop.is_set():
+            self._nudged.wait(self._poll)
+            self._nudged.clear()
+            if not self._stop.is_set():
+                self._attempt("store", self.follow_store)
+
+    def _model_loop(self) -> None:
+        while not self._stop.wait(self._model_poll):
+            self._attempt("model", self.follow_model)
+
+    def _attempt(self, name: str, work: Callable[[], None]) -> None:
+        """Runs one round; a failure is logged when it is new, and kept in `problems` until a round succeeds."""
+        try:
+            work()
+        except _StillBroken:
+            return
+        except PalateError as error:
+            self._report(name, str(error))
+        except Exception as error:  # the thread must outlive whatever a bundle or a database can throw
+            if self._report(name, f"{type(error).__name__}: {error}"):
+                log.exception("refreshing the %s failed", name)
+        else:
+            if self.problems.pop(name, None) is not None:
+                log.info("the %s is well again", name)
+
+    def _report(self, name: str, problem: str) -> bool:
+        fresh = self.problems.get(name) != problem
+        self.problems[name] = problem
+        if fresh:
+            log.warning("the %s cannot be refreshed, what was served before stays: %s", name, problem)
+        return fresh
+
+    def _run(self, name: str, loop: Callable[[], None]) -> None:
+        thread = threading.Thread(target=loop, name=name, daemon=True)
+        thread.start()
+        self._threads.append(thread)
+
+
+class _StillBroken(Exception):
+    """A bundle that failed has not changed since; it is not read again at every round."""

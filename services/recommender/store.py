@@ -1,0 +1,213 @@
+"""Reading and writing the tables: each write is one transaction that takes the next number of its counter first."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from sqlalchemy import Connection, Engine, Row, Table, insert, select, update
+
+from palate.errors import ConflictError, StoreError
+from palate.store.engine import reading, writing
+from services.recommender.catalogue import ItemRow
+from services.recommender.tables import counters, events, items, users
+
+_CHUNK = 500
+RECENT = 1000
+"""How many of a user's latest events count."""
+
+
+@dataclass(frozen=True)
+class Event:
+    """A user did something with an item. `id` makes it count once, however often it is sent."""
+
+    id: str
+    user: str
+    item: str
+    kind: str = "view"
+    weight: float | None = None
+    timestamp: float = 0.0
+    recommendation: str | None = None
+
+
+@dataclass(frozen=True)
+class UserRow:
+    """What was stored of a user by PUT."""
+
+    id: str
+    categories: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    segment: int | None = None
+    attributes: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class UserState:
+    """What a request needs to know of a user beside the model.
+
+    touched: items of the latest events, newest first, each once. recent: those of them that were liked (an event
+    with weight zero or less says the contrary).
+    """
+
+    row: UserRow | None = None
+    touched: tuple[str, ...] = ()
+    recent: tuple[str, ...] = ()
+
+
+class Store:
+    """The recommender's database. Safe to share between threads; every method is one transaction."""
+
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+
+    def changes(self) -> dict[str, int]:
+        """The latest number of each counter."""
+        with reading(self.engine) as connection:
+            return {name: int(value) for name, value in connection.execute(select(counters.c.name, counters.c.value))}
+
+    # -- items -----------------------------------------------------------------------------------------------------
+
+    def items_since(self, change: int) -> Iterator[ItemRow]:
+        """Items changed after that number, in the order of their changes."""
+        query = select(items).where(items.c.change > change).order_by(items.c.change, items.c.id)
+        with reading(self.engine) as connection:
+            for row in connection.execution_options(yield_per=2000).execute(query):
+                yield _item(row)
+
+    def item(self, item: str) -> ItemRow | None:
+        """An item as stored, deleted ones included."""
+        with reading(self.engine) as connection:
+            row = connection.execute(select(items).where(items.c.id == item)).first()
+        return None if row is None else _item(row)
+
+    def put_items(self, rows: Sequence[ItemRow]) -> list[bool]:
+        """Adds or replaces items, all or none; says of each whether it is new (or was deleted before)."""
+        with writing(self.engine) as connection:
+            change = self._next(connection, "items")
+            held = {
+                row.id: bool(row.deleted)
+                for row in _chunked(connection, select(items.c.id, items.c.deleted), items, [row.id for row in rows])
+            }
+            values = {row.id: _item_values(row, change) for row in rows}
+            _write(connection, items, values, held)
+            return [held.get(row.id, True) for row in rows]
+
+    def delete_item(self, item: str) -> None:
+        """Marks an item as deleted; it need not have been stored before (it may come from the model)."""
+        self.put_items([ItemRow(item, available=False, deleted=True)])
+
+    # -- users -----------------------------------------------------------------------------------------------------
+
+    def user(self, user: str) -> UserRow | None:
+        with reading(self.engine) as connection:
+            row = connection.execute(select(users).where(users.c.id == user)).first()
+        return None if row is None else _user(row)
+
+    def put_user(self, row: UserRow) -> bool:
+        """Adds or replaces a user; says whether they are new."""
+        values = {**dataclasses.asdict(row), "categories": list(row.categories), "tags": list(row.tags)}
+        with writing(self.engine) as connection:
+            values["change"] = self._next(connection, "users")
+            held = connection.execute(select(users.c.id).where(users.c.id == row.id)).first()
+            _write(connection, users, {row.id: values}, {} if held is None else {row.id})
+        return held is None
+
+    def state(self, user: str) -> UserState:
+        """The user's row and latest events."""
+        query = select(events.c.item, events.c.weight).where(events.c.user == user)
+        with reading(self.engine) as connection:
+            held = connection.execute(select(users).where(users.c.id == user)).first()
+            found = connection.execute(query.order_by(events.c.change.desc(), events.c.id).limit(RECENT)).all()
+        liked = dict.fromkeys(item for item, weight in found if weight is None or weight > 0)
+        touched = dict.fromkeys(item for item, _ in found)
+        return UserState(None if held is None else _user(held), tuple(touched), tuple(liked))
+
+    def users_since(self, users_change: int, events_change: int) -> set[str]:
+        """Users whose row or events changed after those numbers."""
+        with reading(self.engine) as connection:
+            written = connection.execute(select(users.c.id).where(users.c.change > users_change))
+            acted = connection.execute(select(events.c.user).where(events.c.change > events_change).distinct())
+            return {str(user) for user in [*written.scalars(), *acted.scalars()]}
+
+    # -- events ----------------------------------------------------------------------------------------------------
+
+    def add_events(self, batch: Sequence[Event]) -> int:
+        """Stores the events, all or none; says how many are new. Those whose id is stored already count once.
+
+        Raises ConflictError, naming the place in the batch, if an id is taken by another event.
+        """
+        with writing(self.engine) as connection:
+            change = self._next(connection, "events")
+            columns = select(events.c.id, events.c.user, events.c.item, events.c.kind)
+            held = {
+                row.id: (row.user, row.item, row.kind)
+                for row in _chunked(connection, columns, events, [event.id for event in batch])
+            }
+            received = time.time()
+            fresh: list[dict[str, Any]] = []
+            for index, event in enumerate(batch):
+                same = held.get(event.id)
+                if same is None:
+                    held[event.id] = (event.user, event.item, event.kind)
+                    fresh.append({**dataclasses.asdict(event), "received": received, "change": change})
+                elif same != (event.user, event.item, event.kind):
+                    raise ConflictError(
+                        f"the id {event.id[:80]!r} is taken by another event.",
+                        where=f"events[{index}].id",
+                        hint="Nothing of this batch was stored. Give each event an id of its own.",
+                    )
+            if fresh:
+                connection.execute(insert(events), fresh)
+        return len(fresh)
+
+    def events_since(self, change: int) -> Iterator[Row[Any]]:
+        """All events after that number, in order."""
+        query = select(events).where(events.c.change > change).order_by(events.c.change, events.c.id)
+        with reading(self.engine) as connection:
+            yield from connection.execution_options(yield_per=2000).execute(query)
+
+    def _next(self, connection: Connection, name: str) -> int:
+        """The next number of a counter; its row stays locked until the transaction ends."""
+        query = update(counters).where(counters.c.name == name).values(value=counters.c.value + 1)
+        found = connection.execute(query.returning(counters.c.value)).scalar()
+        if found is None:
+            raise StoreError(f"the counter {name!r} is missing.", hint="Start the service once, it makes the tables.")
+        return int(found)
+
+
+def _chunked(connection: Connection, query: Any, table: Table, ids: Sequence[str]) -> Iterable[Row[Any]]:
+    for start in range(0, len(ids), _CHUNK):
+        yield from connection.execute(query.where(table.c.id.in_(ids[start : start + _CHUNK]))).all()
+
+
+def _write(connection: Connection, table: Table, values: Mapping[str, dict[str, Any]], held: Iterable[str]) -> None:
+    known = set(held)
+    fresh = [row for key, row in values.items() if key not in known]
+    if fresh:
+        connection.execute(insert(table), fresh)
+    for key, row in values.items():
+        if key in known:
+            connection.execute(update(table).where(table.c.id == key).values(**row))
+
+
+def _item_values(row: ItemRow, change: int) -> dict[str, Any]:
+    values = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
+    return {
+        **values,
+        "categories": list(row.categories),
+        "tags": list(row.tags),
+        "attributes": dict(row.attributes),
+        "change": change,
+    }
+
+
+def _item(row: Row[Any]) -> ItemRow:
+    values = dict(row._mapping)
+    return ItemRow(**{**values, "categories": tuple(row.categories), "tags": tuple(row.tags)})
+
+
+def _user(row: Row[Any]) -> UserRow:
+    return UserRow(row.id, tuple(row.categories), tuple(row.tags), row.segment, row.attributes)

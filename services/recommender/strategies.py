@@ -1,0 +1,238 @@
+"""The strategies, in their order: the first that knows something fills the list, the next ones what it leaves open.
+
+Each says its name and why it chose an item, so that a fallback is never silent. To add one, write a class with
+`name`, `rank` and `why`, and put it into STRATEGIES.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+import numpy as np
+
+from palate.models.protocol import Capability, Context, UserVectors
+from services.recommender.ranker import Mask, Ranked, Ranker
+from services.recommender.served import Served
+
+Why = dict[str, Any]
+_NAMED = 3
+"""How many items or categories a `why` names at most."""
+
+
+@dataclass(frozen=True)
+class Question:
+    """What is asked, after the request is understood.
+
+    user: their id, or None; code: the personal model's code of them, -1 if it does not know them.
+    recent: item ids, newest first: events since the training, and what the request itself tells.
+    item: the item on the page. categories, tags: stated preferences. segment: the user's.
+    """
+
+    user: str | None = None
+    code: int = -1
+    recent: tuple[str, ...] = ()
+    item: str | None = None
+    categories: tuple[str, ...] = ()
+    tags: tuple[str, ...] = ()
+    segment: int | None = None
+    now: float | None = None
+
+    @property
+    def context(self) -> Context:
+        return Context(self.categories, self.tags, self.segment, self.now)
+
+
+class Strategy(Protocol):
+    name: str
+
+    def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
+        """The `n` best items that are not barred, or None if this strategy has nothing to go by."""
+        ...
+
+    def why(self, served: Served, asked: Question, code: int) -> Why: ...
+
+
+def _fresh(served: Served, asked: Question) -> list[str]:
+    """Recent items that the personal model knows and the user's training history lacks."""
+    if not asked.recent:
+        return []
+    ids = served.catalogue.ids
+    seen = set(served.seen(asked.code).tolist()) if asked.code >= 0 else set()
+    known = served.personal.history(asked.recent)
+    return [str(item) for item in known if ids.code(item) not in seen]
+
+
+def _history(ranker: Ranker, served: Served, asked: Question) -> UserVectors | None:
+    """All that the user has touched, in training and since, folded in; None if the model knows none of it."""
+    history = ranker.history(asked.recent)
+    if not history or not ranker.can(Capability.FOLD_IN_USERS):
+        return None
+    if asked.code >= 0:
+        trained = served.catalogue.ids.decode(served.seen(asked.code))
+        history = list(dict.fromkeys([*map(str, trained), *map(str, history)]))
+    return ranker.model.fold_in_users([history])
+
+
+class Personal:
+    """What the model learned of a user. Steps aside for fold-in once there are events it has not seen."""
+
+    name = "personal"
+
+    def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
+        if asked.code < 0 or asked.user is None or not served.personal.can(Capability.PERSONAL):
+            return None
+        if asked.recent and served.personal.can(Capability.FOLD_IN_USERS) and _fresh(served, asked):
+            return None
+        return served.personal.best(asked.user, n, barred, asked.context)
+
+    def why(self, served: Served, asked: Question, code: int) -> Why:
+        return _BY_HISTORY
+
+
+class FoldIn:
+    """The user's history with the events since the training, folded into the model at once."""
+
+    name = "fold-in"
+
+    def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
+        if not asked.recent:
+            return None
+        vectors = _history(served.personal, served, asked)
+        return None if vectors is None else served.personal.best(vectors, n, barred, asked.context)
+
+    def why(self, served: Served, asked: Question, code: int) -> Why:
+        known = served.personal.history(asked.recent[: _NAMED * 4])[:_NAMED]
+        return {"because": "recent items", "items": _as_shown(served, known)}
+
+
+class Content:
+    """What items are about, against the user's recent items and stated preferences."""
+
+    name = "content"
+
+    def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
+        if served.content is None:
+            return None
+        vectors = _history(served.content, served, asked)
+        stated = (asked.categories or asked.tags) and served.content.can(Capability.ATTRIBUTES)
+        if vectors is None and not stated:
+            return None
+        if vectors is None and served.content.can(Capability.FOLD_IN_USERS):
+            vectors = served.content.model.fold_in_users([[]])
+        return served.content.best(vectors, n, barred, asked.context)
+
+    def why(self, served: Served, asked: Question, code: int) -> Why:
+        own = served.catalogue.entries[code]["categories"]
+        wanted = set(asked.categories)
+        recent = [c for c in (served.catalogue.ids.code(item) for item in asked.recent[:50]) if c >= 0]
+        for each in recent:
+            wanted.update(served.catalogue.entries[each]["categories"])
+        why: Why = {"because": "content", "categories": [name for name in own if name in wanted][:_NAMED]}
+        if recent:
+            why["items"] = [served.catalogue.entries[each]["item"] for each in recent[:_NAMED]]
+        return why
+
+
+class Similar:
+    """Items like the one on the page."""
+
+    name = "similar"
+
+    def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
+        return None if asked.item is None else similar(served, asked.item, barred, n)
+
+    def why(self, served: Served, asked: Question, code: int) -> Why:
+        return {"because": "similar item", "items": _as_shown(served, [asked.item])}
+
+
+class PopularInSegment:
+    """What users of the same segment like."""
+
+    name = "popular-in-segment"
+
+    def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
+        if asked.segment is None:
+            return None
+        ranked = served.segments.ranked(asked.segment)
+        return None if ranked is None else _free(ranked, barred, n)
+
+    def why(self, served: Served, asked: Question, code: int) -> Why:
+        return {"because": "popular in segment", "segment": asked.segment}
+
+
+class Popular:
+    """What everybody likes: the last resort, which always has an answer."""
+
+    name = "popular"
+
+    def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
+        return _free(served.popular, barred, n)
+
+    def why(self, served: Served, asked: Question, code: int) -> Why:
+        return _BY_POPULARITY
+
+
+_BY_HISTORY: Why = {"because": "history"}
+_BY_POPULARITY: Why = {"because": "popular"}
+
+STRATEGIES: tuple[Strategy, ...] = (Personal(), FoldIn(), Content(), Similar(), PopularInSegment(), Popular())
+
+
+@dataclass
+class Answer:
+    """Codes, scores and the strategy of each place, best first."""
+
+    places: list[tuple[int, float, Strategy]] = field(default_factory=list)
+
+    def add(self, strategy: Strategy, ranked: Ranked) -> None:
+        codes, scores = ranked
+        self.places.extend(zip(codes.tolist(), scores.tolist(), [strategy] * len(codes), strict=True))
+
+
+def answer(
+    served: Served, asked: Question, barred: Mask, n: int, strategies: Sequence[Strategy] = STRATEGIES
+) -> Answer:
+    """The `n` best items over all strategies in order. `barred` is written to: what one chose, the next leaves out."""
+    found = Answer()
+    for strategy in strategies:
+        ranked = strategy.rank(served, asked, barred, n - len(found.places))
+        if ranked is None or not len(ranked[0]):
+            continue
+        found.add(strategy, ranked)
+        if len(found.places) >= n:
+            break
+        barred[ranked[0]] = True
+    return found
+
+
+def similar(served: Served, item: str, barred: Mask, n: int) -> Ranked | None:
+    """Items like one, by what users did if the model knows that of it, else by content; None if neither does."""
+    code = served.catalogue.ids.code(item)
+    if code >= 0 and not barred[code]:
+        barred = barred.copy()
+        barred[code] = True
+    learned = len(served.release.model.items)
+    for ranker, holds in ((served.personal, 0 <= code < learned), (served.content, code >= 0)):
+        if ranker is not None and holds and ranker.can(Capability.SIMILAR_ITEMS) and ranker.history([item]):
+            found = ranker.similar(item, n, barred)
+            if len(found[0]):
+                return found
+    return None
+
+
+def _free(ranked: Ranked, barred: Mask, n: int) -> Ranked:
+    """The first `n` of a full ranking that are not barred."""
+    codes, scores = ranked
+    at = np.flatnonzero(~barred[codes])[:n]
+    return codes[at], scores[at]
+
+
+def _as_shown(served: Served, items: Sequence[Any]) -> list[Any]:
+    """The ids as answers show them: of the catalogue's type."""
+    codes: list[int] = [served.catalogue.ids.code(item) for item in items]
+    return [served.catalogue.entries[code]["item"] for code in codes if code >= 0]
+
+
+__all__ = ["STRATEGIES", "Answer", "Question", "Strategy", "answer", "similar"]

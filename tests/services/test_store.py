@@ -1,0 +1,111 @@
+"""The recommender's tables: counters in order, all or nothing, once per id; on every database there is."""
+
+from __future__ import annotations
+
+import threading
+
+import pytest
+
+from palate.errors import ConflictError
+from palate.store.engine import open_engine
+from palate.store.migrate import differences, migrate
+from services.recommender.catalogue import ItemRow
+from services.recommender.store import Event, Store, UserRow
+from services.recommender.tables import metadata
+from services.recommender.users import UserCache
+
+
+@pytest.fixture
+def store(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path / 'recommender.db'}")
+    migrate(engine, "recommender", "services.recommender:migrations")
+    yield Store(engine)
+    engine.dispose()
+
+
+def test_migrations_and_declarations_agree(store):
+    assert differences(store.engine, metadata) == []
+
+
+def test_items_come_back_in_the_order_of_their_changes(store):
+    assert store.put_items([ItemRow("a", "A", categories=("x",), attributes={"price": 3}), ItemRow("b")]) == [True] * 2
+    first = store.changes()["items"]
+    assert store.put_items([ItemRow("a", "A2")]) == [False]
+    assert [row.title for row in store.items_since(first)] == ["A2"]
+    assert [row.id for row in store.items_since(0)] == ["b", "a"]
+    assert store.item("b").categories == ()
+    assert store.item("zz") is None
+
+
+def test_a_deleted_item_is_new_again_when_put(store):
+    store.put_items([ItemRow("a", "A")])
+    store.delete_item("a")
+    assert store.item("a").deleted
+    assert store.put_items([ItemRow("a", "A")]) == [True]
+
+
+def test_events_count_once(store):
+    batch = [Event("1", "u", "a"), Event("2", "u", "b"), Event("1", "u", "a")]
+    assert store.add_events(batch) == 2
+    assert store.add_events(batch) == 0
+    assert [row.id for row in store.events_since(0)] == ["1", "2"]
+
+
+def test_a_batch_with_a_taken_id_leaves_nothing(store):
+    store.add_events([Event("1", "u", "a")])
+    with pytest.raises(ConflictError) as error:
+        store.add_events([Event("2", "u", "b"), Event("1", "other", "a")])
+    assert error.value.where == "events[1].id"
+    assert [row.id for row in store.events_since(0)] == ["1"]
+
+
+def test_a_user_is_their_row_and_their_latest_events(store):
+    store.put_user(UserRow("u", ("x",), (), 3))
+    store.add_events([Event("1", "u", "a"), Event("2", "v", "z")])
+    store.add_events([Event("3", "u", "b", weight=-1.0), Event("4", "u", "a")])
+    state = store.state("u")
+    assert state.row.segment == 3
+    assert set(state.touched) == {"a", "b"}
+    assert state.recent == ("a",)
+    assert store.users_since(0, 1) == {"u"}
+
+
+def test_writers_at_once_never_share_a_number(store):
+    def write(name):
+        for number in range(10):
+            store.add_events([Event(f"{name}{number}", name, "a")])
+
+    threads = [threading.Thread(target=write, args=(name,)) for name in "abcd"]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    numbers = [row.change for row in store.events_since(0)]
+    assert numbers == list(range(1, 41))
+
+
+def test_the_cache_reads_again_after_a_change_and_keeps_no_older_state(store):
+    cache = UserCache(store.state, size=2)
+    assert cache.get("u").recent == ()
+    store.add_events([Event("1", "u", "a")])
+    assert cache.get("u").recent == ()
+    cache.forget(["u"])
+    assert cache.get("u").recent == ("a",)
+
+    def change_meanwhile(user):
+        state = store.state(user)
+        store.add_events([Event("2", "v", "b")])
+        late.forget(["v"])
+        return state
+
+    late = UserCache(change_meanwhile)
+    late.get("v")
+    late._read = store.state
+    assert late.get("v").recent == ("b",)
+
+
+def test_the_cache_holds_no_more_than_its_size(store):
+    cache = UserCache(store.state, size=2)
+    for user in "abc":
+        cache.get(user)
+    assert len(cache._held) == 2
