@@ -169,6 +169,8 @@ class Recommender(ABC):
     """Users of the training data; set by `fit`."""
     seen: sparse.csr_matrix
     """`(n_users, n_items)` binary: what each user of the training data has interacted with."""
+    usual_weight: float = 1.0
+    """What an item of a history without weights counts; a model that learns from ratings sets their mean."""
 
     def __init__(self, params: Any = None, /, **values: Any) -> None:
         try:
@@ -448,17 +450,20 @@ class Recommender(ABC):
         if isinstance(histories, Interactions):
             codes = self.items.encode(histories.items.ids)[histories.item_codes]
             rows, n_rows = histories.user_codes, histories.n_users
-            values = np.ones(len(codes), np.float32) if histories.weights is None else histories.weights
+            values = histories.weights
+            if values is None:
+                values = np.full(len(codes), self.usual_weight, np.float32)
         else:
             lists = [self.items.encode(_checked_ids(history, "a history")) for history in histories]
             codes = np.concatenate([*lists, np.empty(0, np.int32)])
             rows, n_rows = np.repeat(np.arange(len(lists)), [len(found) for found in lists]), len(lists)
-            values = np.ones(len(codes), np.float32)
+            values = np.full(int(len(codes)), self.usual_weight, np.float32)
         held = codes >= 0
         matrix = sparse.csr_matrix(
             (values[held], (rows[held], codes[held])), shape=(n_rows, len(self.items)), dtype=np.float32
         )
         matrix.sum_duplicates()
+        matrix.data = np.maximum(matrix.data, 0)
         return matrix
 
 

@@ -1,0 +1,170 @@
+"""Matrix factorization of implicit feedback by alternating least squares, computed by the implicit library.
+
+Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets", ICDM 2008.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import ClassVar
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from palate.dataset.ids import Codes
+from palate.dataset.schema import Interactions, Items, Users
+from palate.errors import SchemaError
+from palate.models.params import ModelParams, one_of, within
+from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
+
+_SOLVED_AT_ONCE = 512
+"""Users whose systems are solved in one call: 8 MB of float32 at 64 factors."""
+
+
+@dataclass(frozen=True)
+class ALSParams(ModelParams):
+    """Parameters of ALS.
+
+    factors: width of the embeddings.
+    regularization: the penalty on squared factors, as a share of sqrt(interactions per user * interactions per item).
+        That is the scale of the matrix's singular values, so that one value suits a hundred interactions and a
+        hundred million. The penalty in force is the attribute `penalty`, in the units of the paper and of implicit.
+    alpha: the confidence in an interaction of average weight; what was not seen has confidence 1.
+    iterations: passes over users and items.
+    weighting: "weights" takes the interactions' weights (ratings, counts), divided by their mean; "binary" does not.
+    seed: of the random start; the same seed gives the same factors, on any number of threads.
+
+    The defaults were tuned on the last fifth of each user's training history (by time) of ml-latest-small:
+    `python -m benchmarks.tune_models als`.
+    """
+
+    factors: int = field(default=64, metadata=within(1, 4096))
+    regularization: float = field(default=0.5, metadata=within(above=0))
+    alpha: float = field(default=2.0, metadata=within(above=0))
+    iterations: int = field(default=15, metadata=within(1, 10_000))
+    weighting: str = field(default="weights", metadata=one_of("weights", "binary"))
+    seed: int = field(default=0, metadata=within(0, 2**32 - 1))
+
+
+class ALS(Recommender):
+    """Users and items as vectors whose dot product says how sure we are of a liking.
+
+    After the last pass every user vector is solved for exactly, from the final item factors: so a user of the
+    training data and somebody folded in with the same history get the same vector. An item nobody has touched is
+    never recommended.
+    """
+
+    kind: ClassVar[str] = "als"
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.PERSONAL, Capability.FOLD_IN_USERS, Capability.SIMILAR_ITEMS}
+    )
+    Params: ClassVar[type[ALSParams]] = ALSParams
+    params: ALSParams
+
+    user_factors: Floats
+    """`(n_users, factors) float32`; zeros for a user without interactions."""
+    item_factors: Floats
+    """`(n_items, factors) float32`; zeros for an item without interactions."""
+    penalty: float
+    """The regularization in force."""
+
+    def _fit(self, interactions: Interactions, items: Items, users: Users | None) -> None:
+        from implicit.cpu.als import AlternatingLeastSquares
+
+        matrix = interactions.matrix(binary=self.params.weighting == "binary")
+        if matrix.nnz == 0:
+            raise SchemaError("no interaction has a weight above zero.", where="interactions")
+        self.usual_weight = float(matrix.data.mean())
+        per_user = matrix.nnz / np.count_nonzero(np.diff(matrix.indptr))
+        per_item = matrix.nnz / len(np.unique(matrix.indices))
+        self.penalty = self.params.regularization * math.sqrt(per_user * per_item)
+        confidence = self._confidence(matrix)
+        with threadpool_limits(1, "blas"):  # implicit's own threads already use the cores
+            engine = AlternatingLeastSquares(
+                factors=self.params.factors,
+                regularization=self.penalty,
+                alpha=1.0,
+                dtype=np.float32,
+                iterations=self.params.iterations,
+                random_state=self.params.seed,
+            )
+            engine.fit(confidence, show_progress=False)
+        touched = np.bincount(matrix.indices, minlength=len(self.items)) > 0
+        self.item_factors = np.ascontiguousarray(engine.item_factors * touched[:, None], dtype=np.float32)
+        self.user_factors = self._solve(confidence)
+
+    def _confidence(self, matrix: sparse.csr_matrix) -> sparse.csr_matrix:
+        """Weights as confidences: `alpha` for the average one."""
+        weights = np.ones_like(matrix.data) if self.params.weighting == "binary" else matrix.data / self.usual_weight
+        data = (np.float32(self.params.alpha) * weights).astype(np.float32)
+        return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+
+    @cached_property
+    def _gram(self) -> Floats:
+        """`Y'Y + penalty * I`, `(factors, factors)`."""
+        gram: Floats = self.item_factors.T @ self.item_factors
+        return gram + np.float32(self.penalty) * np.eye(self.params.factors, dtype=np.float32)
+
+    def _solve(self, confidence: sparse.csr_matrix) -> Floats:
+        """The least-squares vector of each row, `(n, factors)`: equation 4 of the paper, exactly.
+
+        x = (Y'Y + penalty I + Y'(C - I)Y)^-1 Y'C 1, with C the row's confidences and Y the item factors.
+        """
+        n, factors = confidence.shape[0], self.params.factors
+        solved = np.zeros((n, factors), dtype=np.float32)
+        with threadpool_limits(1, "blas"):  # many small products: threads only get in each other's way
+            for start in range(0, n, _SOLVED_AT_ONCE):
+                rows = range(start, min(start + _SOLVED_AT_ONCE, n))
+                left = np.repeat(self._gram[None], len(rows), axis=0)
+                for at, row in enumerate(rows):
+                    held = slice(confidence.indptr[row], confidence.indptr[row + 1])
+                    theirs = self.item_factors[confidence.indices[held]]
+                    left[at] += (theirs.T * (confidence.data[held] - 1)) @ theirs
+                right = confidence[start : rows.stop] @ self.item_factors
+                solved[start : rows.stop] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
+        return solved
+
+    def _fold(self, histories: sparse.csr_matrix) -> Vectors:
+        return (self._solve(self._confidence(histories)),)
+
+    def _user_vectors(self, codes: Codes) -> Vectors:
+        vectors = self.user_factors[codes]
+        vectors[codes < 0] = 0
+        return (vectors,)
+
+    def _score(self, vectors: Vectors, contexts: Sequence[Context]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        scores: Floats = vectors[0] @ self.item_factors.T
+        scores[:, self._untouched] = -np.inf
+        return scores, np.asarray((vectors[0] != 0).any(axis=1))
+
+    @cached_property
+    def _untouched(self) -> npt.NDArray[np.intp]:
+        return np.flatnonzero(~self.item_factors.any(axis=1))
+
+    @cached_property
+    def _directions(self) -> Floats:
+        """Item factors of length one, `(n_items, factors)`."""
+        lengths = np.linalg.norm(self.item_factors, axis=1, keepdims=True)
+        directions: Floats = self.item_factors / np.where(lengths == 0, 1, lengths)
+        return directions
+
+    def _similar(self, codes: Codes) -> Floats:
+        scores: Floats = self._directions[codes] @ self._directions.T
+        scores[:, self._untouched] = -np.inf
+        scores[np.isin(codes, self._untouched)] = -np.inf
+        return scores
+
+    def _state(self) -> Arrays:
+        return Arrays(
+            {"penalty": self.penalty, "usual_weight": self.usual_weight},
+            {"user_factors": self.user_factors, "item_factors": self.item_factors},
+        )
+
+    def _restore(self, state: Arrays) -> None:
+        self.penalty, self.usual_weight = float(state.params["penalty"]), float(state.params["usual_weight"])
+        self.user_factors, self.item_factors = state.arrays["user_factors"], state.arrays["item_factors"]
