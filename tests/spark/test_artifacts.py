@@ -52,7 +52,8 @@ def test_taken_apart_and_put_together_it_answers_the_same(pipeline: ArtifactPipe
     batch = {"features": np.random.default_rng(0).normal(size=(20, 3))}
     assert again.predict(batch) == pipeline.predict(batch)
     part = PCA.from_arrays(PCA([[1, 2]], [3, 4], [0.5]).to_arrays())
-    assert (part.mean is not None) and part.mean.tolist() == [3, 4]
+    assert part.mean is not None
+    assert part.mean.tolist() == [3, 4]
 
 
 @pytest.mark.parametrize(
