@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Collection
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, delete, exists, insert, null, or_, select, update
@@ -20,6 +20,7 @@ from sqlalchemy import Connection, delete, exists, insert, null, or_, select, up
 from labeling.store.projects import Project
 from labeling.store.tables import ANSWERED, FREE, LEASED, answers, skips, slots, tasks
 from palate.errors import ConflictError, ParameterError, UnknownIdError
+from palate.store.types import clock
 
 LEASE = timedelta(minutes=15)
 MAX_HELD = 10
@@ -52,7 +53,7 @@ def next_task(
     holding: ids of tasks that the person has on screen or loaded ahead. Any other task they hold comes first, so a
     page that was reloaded finds its place again.
     """
-    now = now or datetime.now(UTC)
+    now = now or clock(connection)
     held = _renew(connection, project, person, holding, now + lease, now)
     if held is None:
         held = _take(connection, project, person, now + lease, now)
@@ -144,7 +145,7 @@ def submit(
 
     Sending the same answer again changes nothing. Raises ConflictError if the person no longer holds the task.
     """
-    now = now or datetime.now(UTC)
+    now = now or clock(connection)
     value = check_value(project, value)
     _require_task(connection, project, task_id)
     mine = (answers.c.task_id == task_id) & (answers.c.person == person)
@@ -191,7 +192,7 @@ def skip(connection: Connection, project: Project, person: str, task_id: int, *,
 
     An answer they had given is withdrawn with it. Raises ConflictError if the task is not in their hands.
     """
-    now = now or datetime.now(UTC)
+    now = now or clock(connection)
     _require_task(connection, project, task_id)
     mine = (skips.c.task_id == task_id) & (skips.c.person == person)
     if connection.execute(select(skips.c.task_id).where(mine)).first() is not None:
@@ -223,7 +224,7 @@ def undo(
     An answer stays stored and counts until it is replaced or the task is skipped. A skipped task is leased again;
     if others have taken it meanwhile it stays skipped and ConflictError says so.
     """
-    now = now or datetime.now(UTC)
+    now = now or clock(connection)
     since = None if before is None else _turned(connection, project, person, before)
     last = _last(connection, project, person, since)
     if last is None:

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, RowMapping, insert, literal, select, update
 
 from labeling.store.tables import EXTERNAL_ID_LENGTH, TITLE_LENGTH, answers, projects, slots, tasks
 from palate.errors import ConflictError, ParameterError, UnknownIdError
+from palate.store.types import clock
 
 KINDS = ("choice",)
 MAX_LABELS = 1000
@@ -129,7 +130,7 @@ def create(connection: Connection, definition: Definition) -> tuple[Project, boo
             "labels": list(definition.labels),
             "instructions": definition.instructions,
             "overlap": definition.overlap,
-            "created": datetime.now(UTC),
+            "created": clock(connection),
         },
     )
     return Project.of(made.mappings().one()), True
@@ -165,7 +166,7 @@ def add_tasks(connection: Connection, project: Project, new: Sequence[NewTask]) 
         update(projects).where(projects.c.id == project.id).values(tasks=projects.c.tasks).returning(projects.c.tasks)
     ).scalar_one()
     fresh = [task for ids in _batched(list(wanted)) for task in _absent(connection, project, ids, wanted)]
-    now = datetime.now(UTC)
+    now = clock(connection)
     for first in range(0, len(fresh), BATCH):
         _insert(connection, project, fresh[first : first + BATCH], start + first, now)
     connection.execute(update(projects).where(projects.c.id == project.id).values(tasks=start + len(fresh)))

@@ -7,17 +7,11 @@ annotation fills it. What must never happen is kept from happening by constraint
 - the same task twice to one person: (task, person) is unique among slots and among annotations.
 """
 
-from __future__ import annotations
-
-from datetime import UTC, datetime, timedelta
-from typing import Any
-
 from sqlalchemy import (
     JSON,
     BigInteger,
     CheckConstraint,
     Column,
-    Dialect,
     Float,
     ForeignKey,
     Index,
@@ -26,45 +20,23 @@ from sqlalchemy import (
     String,
     Table,
     Text,
-    TypeDecorator,
     UniqueConstraint,
     text,
 )
 
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+from palate.store.types import NAMES, Instant
 
 TITLE_LENGTH = 200
-PERSON_LENGTH = 200
+PERSON_LENGTH = 220
 EXTERNAL_ID_LENGTH = 300
 
 FREE, LEASED, ANSWERED = "free", "leased", "answered"
 
 
-class Instant(TypeDecorator[datetime]):
-    """A moment in UTC, kept as whole microseconds since 1970: exact, and it sorts the same in every database."""
-
-    impl = BigInteger
-    cache_ok = True
-
-    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> int | None:
-        return None if value is None else (value - EPOCH) // timedelta(microseconds=1)
-
-    def process_result_value(self, value: Any, dialect: Dialect) -> datetime | None:
-        return None if value is None else EPOCH + timedelta(microseconds=int(value))
-
-
 # SQLite counts rows up by itself only in a column declared exactly INTEGER.
 Key = BigInteger().with_variant(Integer, "sqlite")
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "ck": "ck_%(table_name)s_%(constraint_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s_%(referred_table_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+metadata = MetaData(naming_convention=NAMES)
 
 projects = Table(
     "projects",
@@ -77,7 +49,7 @@ projects = Table(
     Column("overlap", Integer, nullable=False),
     Column("tasks", Integer, nullable=False, server_default="0"),
     Column("created", Instant, nullable=False),
-    CheckConstraint("overlap >= 1", name="overlap"),
+    CheckConstraint("overlap >= 1", name="ck_projects_overlap"),
 )
 """`tasks` is how many the project has, counted up by the import that adds them. Its row is what an import locks."""
 
@@ -112,7 +84,7 @@ slots = Table(
         "(state = 'free' AND person IS NULL AND expires IS NULL)"
         " OR (state = 'leased' AND person IS NOT NULL AND expires IS NOT NULL)"
         " OR (state = 'answered' AND person IS NOT NULL AND expires IS NULL)",
-        name="state",
+        name="ck_slots_state",
     ),
 )
 # The queue looks only at slots still open; a partial index keeps that look short however many are answered.

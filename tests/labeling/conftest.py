@@ -2,45 +2,57 @@
 
 from __future__ import annotations
 
+import os
+import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
 from functools import partial
 from pathlib import Path
 
 import pytest
-from sqlalchemy import Connection, Engine, create_engine, event
+import sqlalchemy as sa
+from sqlalchemy import Connection, Engine
 
-from labeling.store import projects
-from labeling.store.tables import metadata
+from labeling.store import MIGRATIONS, projects
+from palate.store import migrate, open_engine, reading, writing
 
 
 class Store:
+    """One migrated database, with both kinds of transaction."""
+
     def __init__(self, url: str) -> None:
         self.url = url
-        self.engine: Engine = create_engine(url, connect_args={"timeout": 30})
-
-        @event.listens_for(self.engine, "connect")
-        def _connect(dbapi, record):
-            dbapi.isolation_level = None
-            dbapi.execute("PRAGMA journal_mode=WAL")
-            dbapi.execute("PRAGMA foreign_keys=ON")
-
-        @event.listens_for(self.engine, "begin")
-        def _begin(connection):
-            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        self.engine: Engine = open_engine(url)
+        migrate(self.engine, "labeling", MIGRATIONS)
 
     def write(self) -> AbstractContextManager[Connection]:
-        return self.engine.begin()
+        return writing(self.engine)
 
-    read = write
+    def read(self) -> AbstractContextManager[Connection]:
+        return reading(self.engine)
 
 
-@pytest.fixture
-def store(tmp_path: Path) -> Iterator[Store]:
-    store = Store(f"sqlite:///{tmp_path / 'labeling.db'}")
-    metadata.create_all(store.engine)
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+    if request.param == "sqlite":
+        store = Store(f"sqlite:///{tmp_path / 'labeling.db'}")
+        yield store
+        store.engine.dispose()
+        return
+    server = os.environ.get("PALATE_TEST_POSTGRES", "")
+    if not server:
+        pytest.skip("needs PostgreSQL: set PALATE_TEST_POSTGRES to the address of a server where we may make databases")
+    name = f"labeling_{secrets.token_hex(4)}"
+    admin = sa.create_engine(
+        sa.make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
+    )
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"CREATE DATABASE {name}")
+    store = Store(sa.make_url(server).set(database=name).render_as_string(hide_password=False))
     yield store
     store.engine.dispose()
+    with admin.connect() as connection:
+        connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture
@@ -49,16 +61,16 @@ def films(store: Store) -> projects.Project:
     return make(store, title="Films", n=3)
 
 
+@pytest.fixture
+def make_project(store: Store) -> Callable[..., projects.Project]:
+    """A project of `n` films with the overlap asked for."""
+    return partial(make, store)
+
+
 def make(store: Store, *, title: str = "Films", n: int = 3, overlap: int = 1) -> projects.Project:
     with store.write() as connection:
-        project, _ = projects.create(
-            connection, projects.Definition(title, ("Comedy", "Drama", "War"), overlap=overlap)
-        )
+        definition = projects.Definition(title, ("Comedy", "Drama", "War"), overlap=overlap)
+        project, _ = projects.create(connection, definition)
         new = [projects.NewTask(f"film-{i}", {"title": f"Film {i}"}) for i in range(n)]
         projects.add_tasks(connection, project, new)
         return projects.get(connection, project.id)
-
-
-@pytest.fixture
-def make_project(store: Store) -> Callable[..., projects.Project]:
-    return partial(make, store)

@@ -11,7 +11,6 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
-from sqlalchemy.exc import IntegrityError
 
 from labeling.queue.progress import progress
 from labeling.queue.turns import MAX_HELD, next_task, return_skipped, skip, submit, undo
@@ -200,11 +199,11 @@ def test_the_database_itself_refuses_an_answer_too_many(store, films):
         slot = connection.execute(select(slots.c.id).where(slots.c.task_id == turn.task_id)).scalar_one()
     row = {"project_id": films.id, "task_id": turn.task_id, "slot_id": slot, "person": "bob", "value": DRAMA}
     row |= {"created": NOON, "updated": NOON}
-    with pytest.raises(IntegrityError), store.write() as connection:
+    with pytest.raises(ConflictError), store.write() as connection:
         connection.execute(insert(answers), row)
     second = {"project_id": films.id, "task_id": turn.task_id, "number": 1, "position": 0}
     second |= {"state": "leased", "person": "ann", "expires": NOON}
-    with pytest.raises(IntegrityError), store.write() as connection:
+    with pytest.raises(ConflictError), store.write() as connection:
         connection.execute(insert(slots), second)
 
 

@@ -1,0 +1,64 @@
+/* Talks to /v1. Every failure is one of two: Offline (no answer came, try again later) or Problem (the server said no). */
+
+const PATIENCE_MS = 15_000;
+
+export class Offline extends Error {}
+
+export class Problem extends Error {
+  constructor(status, body) {
+    super(body.detail || body.title || `The server answered ${status}.`);
+    this.status = status;
+    this.type = body.type || "about:blank";
+  }
+
+  /** Whether sending the same again later may work: the server is busy or down, or the person must sign in again. */
+  get passing() {
+    return this.status >= 500 || [401, 403, 408, 429].includes(this.status);
+  }
+}
+
+export class Api {
+  constructor(base, csrf) {
+    this.base = base;
+    this.csrf = csrf;
+  }
+
+  next(holding) {
+    return this.#send("POST", "/next", { holding });
+  }
+
+  answer(task, value, seconds) {
+    return this.#send("PUT", `/tasks/${task}/annotation`, { value, seconds });
+  }
+
+  skip(task) {
+    return this.#send("POST", `/tasks/${task}/skip`, {});
+  }
+
+  undo(task) {
+    return this.#send("POST", "/undo", task === null ? {} : { task });
+  }
+
+  returnSkipped() {
+    return this.#send("DELETE", "/skips", {});
+  }
+
+  async #send(method, path, body) {
+    let response;
+    try {
+      response = await fetch(this.base + path, {
+        method,
+        headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRF-Token": this.csrf },
+        body: JSON.stringify(body),
+        credentials: "same-origin",
+        signal: AbortSignal.timeout(PATIENCE_MS),
+      });
+    } catch (error) {
+      throw new Offline(error.message);
+    }
+    const type = response.headers.get("Content-Type") || "";
+    const content = type.includes("json") ? await response.json().catch(() => ({})) : {};
+    if (!response.ok) throw new Problem(response.status, content);
+    return content;
+  }
+}

@@ -1,0 +1,271 @@
+/* The labeling page: one task on screen, the next ones loaded ahead, answers on their way in the background. */
+
+import { Api, Offline } from "./api.js";
+import { labelOf } from "./keys.js";
+import { Outbox } from "./outbox.js";
+import { View } from "./view.js";
+
+const AHEAD = 2;
+const page = document.querySelector("#labeling").dataset;
+const prefix = `palate.label.${page.person}.${page.project}`;
+
+const api = new Api(page.api, document.querySelector('meta[name="csrf-token"]').content);
+const outbox = new Outbox(api, prefix);
+const view = new View();
+
+let current = null;
+let shownAt = 0;
+let ahead = [];
+let exhausted = false;
+let loading = null;
+let goingBack = false;
+
+/* ---- Drafts: what is chosen and not yet submitted survives a reload. */
+
+const draftKey = `${prefix}.draft`;
+
+function keepDraft() {
+  if (current && view.chosen !== null) {
+    localStorage.setItem(draftKey, JSON.stringify({ task: current.id, choice: view.chosen }));
+  } else {
+    localStorage.removeItem(draftKey);
+  }
+}
+
+function draftOf(task) {
+  try {
+    const draft = JSON.parse(localStorage.getItem(draftKey));
+    return draft?.task === task.id ? draft.choice : null;
+  } catch {
+    return null;
+  }
+}
+
+/* ---- Tasks. */
+
+function show(task) {
+  current = task;
+  shownAt = performance.now();
+  view.show(task, draftOf(task) ?? task.value?.choices?.[0] ?? null);
+}
+
+/** Put the next task on screen at once if one is loaded; load until enough are. */
+function advance() {
+  current = null;
+  localStorage.removeItem(draftKey);
+  const task = ahead.shift();
+  if (task) show(task);
+  load();
+}
+
+function load() {
+  loading ??= fill().finally(() => {
+    loading = null;
+  });
+  return loading;
+}
+
+async function fill() {
+  while (!exhausted && (current === null || ahead.length < AHEAD)) {
+    const holding = [...(current ? [current.id] : []), ...ahead.map((task) => task.id), ...outbox.tasks];
+    let answer;
+    try {
+      answer = await api.next(holding);
+    } catch (error) {
+      if (current === null) wait(error);
+      if (error instanceof Offline || error.passing) retryLater();
+      return;
+    }
+    view.progress(answer.progress);
+    if (answer.task === null) {
+      exhausted = true;
+    } else if (answer.task.id !== current?.id && !ahead.some((task) => task.id === answer.task.id)) {
+      if (current === null && !goingBack) show(answer.task);
+      else ahead.push(answer.task);
+    }
+  }
+  if (exhausted && current === null && !goingBack) finish();
+}
+
+async function finish() {
+  if (outbox.turns.length > 0) await outbox.flush();
+  if (outbox.turns.length > 0) wait(outbox.reason);
+  else if (current === null) view.finished();
+}
+
+function wait(error) {
+  view.waiting(
+    error instanceof Offline
+      ? "The server can't be reached. The next task comes as soon as it can."
+      : error?.message ?? "Waiting for the server.",
+  );
+}
+
+let again = null;
+
+function retryLater() {
+  clearTimeout(again);
+  again = setTimeout(load, 2_000);
+}
+
+/* ---- Turns. */
+
+function submit() {
+  const choice = view.chosen;
+  if (current === null || choice === null) {
+    if (current) view.say("Choose a label first.", true);
+    return;
+  }
+  const seconds = Math.round((performance.now() - shownAt) / 10) / 100;
+  outbox.put({ task: current.id, value: { choices: [choice] }, seconds });
+  view.say(`${choice}: saved.`);
+  advance();
+}
+
+function skip() {
+  if (current === null) return;
+  outbox.put({ task: current.id, skip: true });
+  view.say("Skipped.");
+  advance();
+}
+
+async function undo() {
+  if (goingBack) return;
+  goingBack = true;
+  try {
+    await outbox.flush();
+    const answer = await api.undo(current?.id ?? null);
+    if (answer.task === null) {
+      view.say("There is nothing before this.");
+      return;
+    }
+    // A task that waits for its first answer comes back right after; one that was only revisited keeps its answer.
+    if (current !== null && current.value === null) ahead.unshift(current);
+    ahead = ahead.filter((task) => task.id !== answer.task.id);
+    localStorage.removeItem(draftKey);
+    view.progress(answer.progress);
+    show(answer.task);
+    view.say("Back to the one before.");
+  } catch (error) {
+    view.say(error instanceof Offline ? "Going back needs the connection; it is lost just now." : error.message, true);
+  } finally {
+    goingBack = false;
+  }
+}
+
+async function takeSkipped() {
+  try {
+    await api.returnSkipped();
+    exhausted = false;
+    await load();
+  } catch (error) {
+    view.say(error instanceof Offline ? "The server can't be reached just now." : error.message, true);
+  }
+}
+
+/* ---- What the person hears of the outbox. */
+
+outbox.addEventListener("sent", ({ detail }) => view.progress(detail.progress));
+
+outbox.addEventListener("refused", ({ detail }) => view.say(detail.error.message, true));
+
+outbox.addEventListener("change", () => {
+  const unsent = outbox.turns.length;
+  if (unsent === 0 || outbox.reason === null) {
+    view.banner("");
+    if (exhausted && current === null && !goingBack) finish();
+    return;
+  }
+  const what = unsent === 1 ? "1 answer is" : `${unsent} answers are`;
+  if ([401, 403].includes(outbox.reason.status)) {
+    view.banner(`You are signed out. ${what} kept on this device and will be sent once you sign in.`, true);
+  } else {
+    view.banner(`No connection. ${what} kept on this device and will be sent as soon as it is back.`);
+  }
+});
+
+/* ---- Mouse, touch, keyboard. */
+
+view.form.addEventListener("submit", (event) => {
+  event.preventDefault();
+  submit();
+});
+
+view.form.addEventListener("change", () => {
+  view.changed();
+  keepDraft();
+});
+
+document.querySelector("#choices").addEventListener("click", (event) => {
+  // A click on a label makes a second one on its input; arrow keys make only that: moving must not submit.
+  if (!view.quick.checked || event.target.matches("input") || !event.target.closest("label")) return;
+  setTimeout(submit); // once the click has checked the input
+});
+
+document.querySelector("#skip").addEventListener("click", skip);
+for (const button of document.querySelectorAll("[data-undo]")) button.addEventListener("click", undo);
+for (const button of document.querySelectorAll("[data-keys]")) button.addEventListener("click", () => view.keys());
+document.querySelector("#take-skipped").addEventListener("click", takeSkipped);
+
+view.quick.checked = localStorage.getItem("palate.label.quick") === "yes";
+view.quick.addEventListener("change", () => {
+  localStorage.setItem("palate.label.quick", view.quick.checked ? "yes" : "no");
+});
+
+const commands = {
+  Enter: submit,
+  s: skip,
+  u: undo,
+  "?": () => view.keys(),
+  ArrowDown: () => view.step(1),
+  ArrowRight: () => view.step(1),
+  ArrowUp: () => view.step(-1),
+  ArrowLeft: () => view.step(-1),
+};
+
+function inFilter(event) {
+  if (event.key === "Escape") {
+    view.filter.value = "";
+    view.filter.dispatchEvent(new Event("input"));
+    view.filter.blur();
+  } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
+    view.step(event.key === "ArrowDown" ? 1 : -1);
+  } else if (event.key === "Enter") {
+    const shown = view.choices.findIndex((input) => !input.closest("label").hidden);
+    if (!view.choices.some((input) => input.checked && !input.closest("label").hidden)) view.choose(shown);
+    keepDraft();
+    submit();
+  } else {
+    return;
+  }
+  event.preventDefault();
+}
+
+document.addEventListener("keydown", (event) => {
+  if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
+  if (document.querySelector("#keys").open) {
+    if (event.key === "?") view.keys();
+    return;
+  }
+  if (view.filter && event.target === view.filter) {
+    inFilter(event);
+    return;
+  }
+  if (event.key === "Enter" && event.target.closest("a, button, summary, input[type=checkbox]")) return;
+  if (event.key === "/" && view.filter) {
+    view.filter.focus();
+  } else if (commands[event.key.length === 1 ? event.key.toLowerCase() : event.key]) {
+    if (event.repeat && !event.key.startsWith("Arrow")) return;
+    commands[event.key.length === 1 ? event.key.toLowerCase() : event.key]();
+    keepDraft();
+  } else if (current !== null && view.choose(labelOf(event))) {
+    keepDraft();
+    if (view.quick.checked) submit();
+  } else {
+    return;
+  }
+  event.preventDefault();
+});
+
+outbox.flush();
+load();
