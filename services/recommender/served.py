@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from palate.dataset.ids import Codes
+from palate.dataset.ids import Codes, IdMap
 from palate.dataset.schema import Interactions
 from palate.errors import BundleFormatError
 from palate.models import recommender_class

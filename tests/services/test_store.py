@@ -7,20 +7,11 @@ import threading
 import pytest
 
 from palate.errors import ConflictError
-from palate.store.engine import open_engine
-from palate.store.migrate import differences, migrate
+from palate.store.migrate import differences
 from services.recommender.catalogue import ItemRow
-from services.recommender.store import Event, Store, UserRow
+from services.recommender.store import Event, UserRow
 from services.recommender.tables import metadata
 from services.recommender.users import UserCache
-
-
-@pytest.fixture
-def store(tmp_path):
-    engine = open_engine(f"sqlite:///{tmp_path / 'recommender.db'}")
-    migrate(engine, "recommender", "services.recommender:migrations")
-    yield Store(engine)
-    engine.dispose()
 
 
 def test_migrations_and_declarations_agree(store):
