@@ -8,6 +8,7 @@ The houses add their own fields by subclassing.
 from __future__ import annotations
 
 import os
+import tomllib
 from pathlib import Path
 from typing import Self
 
@@ -18,6 +19,8 @@ from pydantic_settings import (
     SettingsConfigDict,
     TomlConfigSettingsSource,
 )
+from sqlalchemy.engine import make_url
+from sqlalchemy.exc import ArgumentError
 
 from palate.errors import ParameterError
 
@@ -35,6 +38,8 @@ class Settings(BaseSettings):
     """The registered model that `promote` and the API use."""
     database_url: str = ""
     """SQLAlchemy's, for the process's own store; empty means a SQLite file under `home`."""
+    database_password_file: Path | None = None
+    """A file whose text is the password for `database_url`, so that the URL need not hold it."""
     host: str = "127.0.0.1"
     log_level: str = "INFO"
 
@@ -54,8 +59,27 @@ class Settings(BaseSettings):
         return Path(os.environ.get("XDG_CACHE_HOME", Path.home() / ".cache")) / "palate"
 
     def database(self, house: str) -> str:
-        """The SQLAlchemy URL of one house's store (`recommender`, `labeling`)."""
-        return self.database_url or f"sqlite:///{(self.home / f'{house}.db').resolve()}"
+        """The SQLAlchemy URL of one house's store (`recommender`, `labeling`).
+
+        Raises ParameterError if the password file cannot be read or the URL is none.
+        """
+        if not self.database_url:
+            return f"sqlite:///{(self.home / f'{house}.db').resolve()}"
+        if self.database_password_file is None:
+            return self.database_url
+        try:
+            password = self.database_password_file.read_text(encoding="utf-8").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise ParameterError(
+                f"the password file cannot be read ({error}).", where="PALATE_DATABASE_PASSWORD_FILE"
+            ) from None
+        try:
+            url = make_url(self.database_url).set(password=password)
+        except ArgumentError:
+            raise ParameterError(
+                "it is no database URL.", where="PALATE_DATABASE_URL", hint="Write postgresql+psycopg://user@host/name."
+            ) from None
+        return url.render_as_string(hide_password=False)
 
     @classmethod
     def settings_customise_sources(
@@ -66,8 +90,7 @@ class Settings(BaseSettings):
         dotenv_settings: PydanticBaseSettingsSource,
         file_secret_settings: PydanticBaseSettingsSource,
     ) -> tuple[PydanticBaseSettingsSource, ...]:
-        file = Path(os.environ.get("PALATE_CONFIG", "palate.toml"))
-        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, file)
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, _file())
 
     @classmethod
     def read(cls, **overrides: object) -> Self:
@@ -78,3 +101,9 @@ class Settings(BaseSettings):
             first = error.errors()[0]
             name = "PALATE_" + "_".join(str(part) for part in first["loc"]).upper()
             raise ParameterError(first["msg"] + ".", where=name) from None
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError, OSError) as error:
+            raise ParameterError(f"it cannot be read as TOML ({error}).", where=str(_file())) from None
+
+
+def _file() -> Path:
+    return Path(os.environ.get("PALATE_CONFIG", "palate.toml"))
