@@ -195,19 +195,7 @@ def check_timestamps(column: pa.Array, *, now: float, unit: str = "auto", where:
 
     Bad: missing, unparseable, before 1970, more than LATEST_AHEAD seconds after `now`.
     """
-    missing, text = _missing(column, where, "timestamps must be numbers, dates or ISO 8601 text")
-    if text is not None:
-        seconds, unparsed = _seconds_of_text(pc.utf8_trim_whitespace(text), unit)
-    elif pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
-        instants, unparsed = cast_rows(column, pa.timestamp("us", getattr(column.type, "tz", None)))
-        seconds = np.asarray(pc.fill_null(instants.cast(pa.int64()), 0)) / 1e6
-    elif _numeric(column.type) or pa.types.is_null(column.type):
-        numbers, unparsed = cast_rows(column, pa.float64())
-        seconds = _seconds(np.asarray(pc.fill_null(numbers, 0.0)), unit)
-    else:
-        raise SchemaError(f"timestamps must be numbers, dates or ISO 8601 text, not {column.type}.", where=where)
-    unparsed = (unparsed | ~np.isfinite(seconds)) & ~missing
-    seconds = np.where(unparsed | missing, 0.0, seconds)
+    seconds, missing, unparsed = parse_timestamps(column, unit=unit, where=where)
     findings = [
         Finding("timestamp", missing, lambda value: "the timestamp is missing"),
         Finding(
@@ -221,6 +209,23 @@ def check_timestamps(column: pa.Array, *, now: float, unit: str = "auto", where:
         ),
     ]
     return pa.array(np.floor(np.clip(seconds, -1, 2**53)).astype(np.int64)), findings
+
+
+def parse_timestamps(column: pa.Array, *, unit: str, where: str) -> tuple[npt.NDArray[np.float64], Mask, Mask]:
+    """Seconds since 1970 UTC (0 where there are none), which values are missing, and which can't be parsed."""
+    missing, text = _missing(column, where, "timestamps must be numbers, dates or ISO 8601 text")
+    if text is not None:
+        seconds, unparsed = _seconds_of_text(pc.utf8_trim_whitespace(text), unit)
+    elif pa.types.is_timestamp(column.type) or pa.types.is_date(column.type):
+        instants, unparsed = cast_rows(column, pa.timestamp("us", getattr(column.type, "tz", None)))
+        seconds = np.asarray(pc.fill_null(instants.cast(pa.int64()), 0)) / 1e6
+    elif _numeric(column.type) or pa.types.is_null(column.type):
+        numbers, unparsed = cast_rows(column, pa.float64())
+        seconds = _seconds(np.asarray(pc.fill_null(numbers, 0.0)), unit)
+    else:
+        raise SchemaError(f"timestamps must be numbers, dates or ISO 8601 text, not {column.type}.", where=where)
+    unparsed = (unparsed | ~np.isfinite(seconds)) & ~missing
+    return np.where(unparsed | missing, 0.0, seconds), missing, unparsed
 
 
 def check_kinds(column: pa.Array, *, where: str) -> tuple[pa.Array, list[Finding]]:
