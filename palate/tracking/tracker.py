@@ -1,0 +1,268 @@
+"""The tracker: logs models, moves aliases, finds the bundle of a version."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from palate.bundle import Manifest
+from palate.bundle.files import directory_beside
+from palate.bundle.writer import claim
+from palate.errors import ParameterError, RegistryError
+from palate.models.protocol import Artifact
+from palate.settings import Settings
+from palate.tracking.connection import UPLOAD_TIMEOUT, connection, shown
+from palate.tracking.model import BUNDLE, describe, prepare
+
+if TYPE_CHECKING:
+    from mlflow import MlflowClient
+
+ALIASES = ("champion", "challenger")
+"""What an alias may be: `champion` is served, `challenger` gets a share of the traffic."""
+_MAX_PARAM = 6000
+_MAX_TAG = 5000
+
+
+@dataclass(frozen=True)
+class ModelVersionInfo:
+    """One version of a registered model. `aliases`: those that point to it."""
+
+    name: str
+    version: str
+    run_id: str
+    model_id: str
+    aliases: tuple[str, ...] = ()
+    kind: str = ""
+    fingerprint: str | None = None
+
+    @property
+    def uri(self) -> str:
+        """What `mlflow.pyfunc.load_model` takes."""
+        return f"models:/{self.name}/{self.version}"
+
+
+class Tracker:
+    """Runs and the model registry at one tracking URI, an `sqlite:///` database or an `http://` server.
+
+    Parameters
+    ----------
+    where: the settings (their `tracking` is the URI), or a tracking URI; None reads the settings.
+    experiment: the experiment that runs go to; made when it is missing.
+
+    Every method raises RegistryError if MLflow is away or lacks the name.
+    """
+
+    def __init__(self, where: Settings | str | None = None, *, experiment: str = "palate") -> None:
+        settings = where if isinstance(where, Settings) else Settings.read()
+        self.uri = where if isinstance(where, str) and where else settings.tracking
+        self.experiment = experiment
+        self._cache = settings.cache / "registry"
+
+    def __repr__(self) -> str:
+        return f"Tracker({shown(self.uri)!r})"
+
+    def log_model(
+        self,
+        source: Artifact | str | Path,
+        *,
+        run_name: str,
+        params: Mapping[str, Any] | None = None,
+        metrics: Mapping[str, float] | None = None,
+        lineage: Mapping[str, Any] | None = None,
+        register_as: str,
+    ) -> ModelVersionInfo:
+        """One run with its parameters, metrics and data, its bundle as a model, and a new version of `register_as`.
+
+        source: an artifact, or the path of a bundle (verified first). lineage: as in `write_bundle`; what is missing
+        is taken from the bundle's manifest. A run that fails half-way is marked FAILED and registers nothing.
+        """
+        with tempfile.TemporaryDirectory(prefix="palate-model-") as folder:
+            manifest = prepare(Path(folder), source, metrics, lineage)
+            lineage = {**manifest.lineage, **(lineage or {})}
+            metrics = {**manifest.metrics, **(metrics or {})}
+            with connection(self.uri, UPLOAD_TIMEOUT) as client:
+                run_id = self._start_run(client, run_name, manifest, lineage)
+                try:
+                    _log_numbers(client, run_id, {**_flat(manifest.params), **_flat(params or {})}, metrics)
+                    _log_data(client, run_id, lineage)
+                    model_id = self._log_bundle(client, Path(folder), manifest, run_id, register_as)
+                    version = self._register(client, register_as, run_id, model_id, manifest)
+                except BaseException:
+                    client.set_terminated(run_id, "FAILED")
+                    raise
+                client.set_terminated(run_id)
+        return ModelVersionInfo(
+            register_as, version, run_id, model_id, kind=manifest.kind, fingerprint=lineage.get("fingerprint")
+        )
+
+    def promote(self, name: str, version: str | int, alias: str = "champion") -> str | None:
+        """Points the alias to a version; the version it pointed to before, or None.
+
+        Raises RegistryError for an unknown version, listing those that exist; ParameterError for a foreign alias.
+        """
+        if alias not in ALIASES:
+            raise ParameterError(f"must be one of {', '.join(ALIASES)}, not {alias!r}.", where="alias")
+        known = {held.version: held for held in self.versions(name)}
+        if str(version) not in known:
+            raise RegistryError(
+                f"the model {name!r} has no version {version!s:.40}.",
+                hint=f"It has: {', '.join(sorted(known, key=int))}.",
+            )
+        before = next((held.version for held in known.values() if alias in held.aliases), None)
+        with connection(self.uri) as client:
+            client.set_registered_model_alias(name, alias, str(version))
+        return before
+
+    def versions(self, name: str) -> list[ModelVersionInfo]:
+        """All versions, newest first. Raises RegistryError, naming the models there are, if there is no such model."""
+        with connection(self.uri) as client:
+            _require_model(client, name)
+            model = client.get_registered_model(name)
+            found = client.search_model_versions(f"name = '{name}'", max_results=10_000)
+        aliases: dict[str, list[str]] = {}
+        for alias, version in model.aliases.items():
+            aliases.setdefault(str(version), []).append(alias)
+        infos = [
+            ModelVersionInfo(
+                name,
+                str(each.version),
+                each.run_id or "",
+                each.tags.get("palate.model_id", each.model_id or ""),
+                tuple(sorted(aliases.get(str(each.version), []))),
+                each.tags.get("palate.kind", ""),
+                each.tags.get("palate.fingerprint"),
+            )
+            for each in found
+        ]
+        return sorted(infos, key=lambda info: int(info.version), reverse=True)
+
+    def resolve(self, name: str, alias_or_version: str | int = "champion") -> tuple[str, Path]:
+        """The version that an alias (or a number) means, and its bundle as a directory on this machine.
+
+        A version that lies on a server is downloaded once, into the user's cache.
+        """
+        wanted = str(alias_or_version)
+        known = self.versions(name)
+        version = next((v.version for v in known if wanted == v.version or wanted in v.aliases), None)
+        if version is None:
+            numbers = ", ".join(held.version for held in known) or "none"
+            aliases = ", ".join(sorted({alias for held in known for alias in held.aliases})) or "none"
+            raise RegistryError(
+                f"the model {name!r} has no version or alias {wanted[:40]!r}.",
+                hint=f"Versions: {numbers}; aliases: {aliases}.",
+            )
+        with connection(self.uri, UPLOAD_TIMEOUT) as client:
+            location = client.get_model_version_download_uri(name, version)
+            return version, self._fetch(client, location) / BUNDLE
+
+    # -- helpers ---------------------------------------------------------------------------------------------------
+
+    def _start_run(self, client: MlflowClient, name: str, manifest: Manifest, lineage: Mapping[str, Any]) -> str:
+        tags = {"palate.kind": manifest.kind, "palate.version": manifest.palate}
+        tags |= {f"lineage.{key}": value[:_MAX_TAG] for key, value in _flat(lineage).items()}
+        found = client.get_experiment_by_name(self.experiment)
+        experiment = (
+            found.experiment_id if found else client.create_experiment(self.experiment, self._artifact_location())
+        )
+        return str(client.create_run(experiment, run_name=name, tags=tags).info.run_id)
+
+    def _artifact_location(self) -> str | None:
+        """Beside the SQLite file; a server decides for itself."""
+        prefix = "sqlite:///"
+        if not self.uri.startswith(prefix):
+            return None
+        return (Path(self.uri.removeprefix(prefix)).absolute().parent / "mlartifacts").as_uri()
+
+    def _log_bundle(self, client: MlflowClient, folder: Path, manifest: Manifest, run_id: str, name: str) -> str:
+        experiment = client.get_run(run_id).info.experiment_id
+        model = client.create_logged_model(experiment, name=name, source_run_id=run_id, model_type=manifest.kind)
+        describe(folder, manifest, model_id=model.model_id, run_id=run_id)
+        client.log_model_artifacts(model.model_id, str(folder))
+        client.finalize_logged_model(model.model_id, "READY")
+        return str(model.model_id)
+
+    def _register(self, client: MlflowClient, name: str, run_id: str, model_id: str, manifest: Manifest) -> str:
+        from mlflow.exceptions import MlflowException
+
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != "RESOURCE_ALREADY_EXISTS":
+                raise
+        tags = {"palate.kind": manifest.kind, "palate.model_id": model_id}
+        if manifest.fingerprint:
+            tags["palate.fingerprint"] = manifest.fingerprint
+        source = f"models:/{model_id}"
+        if not self.uri.startswith("http"):  # without a server, MLflow looks that URI up at its global tracking URI
+            source = client.get_logged_model(model_id).artifact_location
+        made = client.create_model_version(name, source, run_id, tags=tags, model_id=model_id)
+        return str(made.version)
+
+    def _fetch(self, client: MlflowClient, location: str) -> Path:
+        from mlflow.store.artifact.artifact_repository_registry import get_artifact_repository
+
+        if location.startswith("models:/"):
+            location = client.get_logged_model(location.removeprefix("models:/")).artifact_location
+        repository = get_artifact_repository(location, tracking_uri=self.uri, registry_uri=self.uri)
+        if location.startswith(("file:", "/")):
+            return Path(repository.download_artifacts("")).absolute()  # type: ignore[no-untyped-call]
+        target = self._cache / hashlib.sha256(f"{self.uri} {location}".encode()).hexdigest()[:32]
+        if not target.is_dir():
+            with directory_beside(self._cache) as beside:
+                repository.download_artifacts("", str(beside))  # type: ignore[no-untyped-call]
+                claim(beside, target)  # another process may have been quicker: the same bytes
+        return target
+
+
+def _require_model(client: MlflowClient, name: str) -> None:
+    known = [model.name for model in client.search_registered_models()]
+    if name not in known:
+        raise RegistryError(
+            f"there is no registered model {name[:80]!r}.",
+            hint=f"There are: {', '.join(known[:10])}." if known else "None is registered yet: train one first.",
+        )
+
+
+def _log_numbers(client: MlflowClient, run_id: str, params: Mapping[str, str], metrics: Mapping[str, float]) -> None:
+    from mlflow.entities import Metric, Param
+
+    now = time.time_ns() // 1_000_000
+    # MLflow's names have no "@", so recall@20 is shown as recall_at_20
+    numbers = [Metric(name.replace("@", "_at_"), float(value), now, 0) for name, value in metrics.items()]
+    words = [Param(name, value[:_MAX_PARAM]) for name, value in params.items()]
+    for start in range(0, max(len(numbers), len(words)), 100):  # what one call may hold
+        client.log_batch(run_id, numbers[start : start + 100], words[start : start + 100])
+
+
+def _log_data(client: MlflowClient, run_id: str, lineage: Mapping[str, Any]) -> None:
+    """The training data as an MLflow dataset: its name, its fingerprint, where it came from."""
+    if "fingerprint" not in lineage:
+        return
+    from mlflow.entities import Dataset, DatasetInput, InputTag
+
+    name = str(lineage.get("name", lineage.get("source", "data")))
+    data = Dataset(name[:500], str(lineage["fingerprint"])[:36], "palate", json.dumps({"source": name}))
+    client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
+    """Nested mappings as `outer.inner`; the constructor parameters that a manifest keeps under `params` lose that."""
+    flat: dict[str, str] = {}
+    for key, value in values.items():
+        name = prefix + _safe(str(key))
+        if isinstance(value, Mapping):
+            flat |= _flat(value, "" if not prefix and key == "params" else f"{name}.")
+        else:
+            flat[name[:250]] = value if isinstance(value, str) else json.dumps(value, default=str)
+    return flat
+
+
+def _safe(name: str) -> str:
+    """`name` with only the characters that MLflow takes in the name of a parameter or tag."""
+    return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in name)
