@@ -42,7 +42,7 @@ class EncoderParams(ModelParams):
 
     categories: float = field(default=1.0, metadata=within(0))
     tags: float = field(default=1.0, metadata=within(0))
-    words: float = field(default=1.0, metadata=within(0))
+    words: float = field(default=0.5, metadata=within(0))
     min_count: int = field(default=2, metadata=within(1))
     max_words: int = field(default=20_000, metadata=within(1))
     max_tags: int = field(default=20_000, metadata=within(1))

@@ -21,6 +21,7 @@ KINDS: dict[str, str] = {
     "als": "palate.models.als:ALS",
     "content": "palate.models.content:ContentSimilarity",
     "blend": "palate.models.blend:Blend",
+    "content-encoder": "palate.features.encoder:ContentEncoder",
     "pca": "palate.models.pca:PCA",
     "kmeans": "palate.models.kmeans:KMeans",
     "pipeline": "palate.models.pipeline:ArtifactPipeline",

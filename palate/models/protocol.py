@@ -457,7 +457,7 @@ class Recommender(ABC):
             lists = [self.items.encode(_checked_ids(history, "a history")) for history in histories]
             codes = np.concatenate([*lists, np.empty(0, np.int32)])
             rows, n_rows = np.repeat(np.arange(len(lists)), [len(found) for found in lists]), len(lists)
-            values = np.full(int(len(codes)), self.usual_weight, np.float32)
+            values = np.full(codes.shape, self.usual_weight, np.float32)
         held = codes >= 0
         matrix = sparse.csr_matrix(
             (values[held], (rows[held], codes[held])), shape=(n_rows, len(self.items)), dtype=np.float32
