@@ -6,8 +6,9 @@ are written together or not at all.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import InitVar, dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -22,6 +23,8 @@ MAX_LABELS = 1000
 MAX_LABEL_LENGTH = 200
 MAX_INSTRUCTIONS = 20_000
 MAX_OVERLAP = 100
+MAX_DATA = 100_000
+"""Bytes of one task's data as JSON."""
 BATCH = 5_000
 """Rows per statement on import: bounds the memory of one import, not its size."""
 
@@ -42,11 +45,18 @@ class Definition:
             raise ParameterError(f"a title is one line of 1 to {TITLE_LENGTH} characters.", where="title")
         if self.kind not in KINDS:
             raise ParameterError(f"{self.kind[:40]!r} is no kind of project.", where="kind", hint="Use: choice.")
-        if len(self.instructions) > MAX_INSTRUCTIONS or "\0" in self.instructions:
-            raise ParameterError(f"instructions are at most {MAX_INSTRUCTIONS} characters.", where="instructions")
+        if len(self.instructions) > MAX_INSTRUCTIONS or not _is_text(self.instructions):
+            raise ParameterError(
+                f"instructions are text of at most {MAX_INSTRUCTIONS} characters.", where="instructions"
+            )
         if not 1 <= self.overlap <= MAX_OVERLAP:
             raise ParameterError(f"{self.overlap} is not between 1 and {MAX_OVERLAP}.", where="overlap")
         _check_labels(self.labels)
+
+
+def _is_text(value: str) -> bool:
+    """Whether every database can keep it: no NUL, no half of a surrogate pair."""
+    return not any(character == "\0" or "\ud800" <= character <= "\udfff" for character in value)
 
 
 def _check_labels(labels: Sequence[str]) -> None:
@@ -89,17 +99,30 @@ class Project:
 
 @dataclass(frozen=True)
 class NewTask:
-    """A task to add. `external_id` is the importer's own name for it: adding it again changes nothing."""
+    """A task to add. `external_id` is the importer's own name for it: adding it again changes nothing.
+
+    `where` tells errors which one of many it is.
+    """
 
     external_id: str
     data: Mapping[str, Any] = field(default_factory=dict)
+    where: InitVar[str] = ""
 
-    def __post_init__(self) -> None:
+    def __post_init__(self, where: str) -> None:
+        place = f"{where}." if where else ""
         if not self.external_id or len(self.external_id) > EXTERNAL_ID_LENGTH or not self.external_id.isprintable():
             raise ParameterError(
                 f"{self.external_id[:40]!r} is not one line of 1 to {EXTERNAL_ID_LENGTH} characters.",
-                where="external_id",
+                where=f"{place}external_id",
             )
+        try:
+            size = len(json.dumps(self.data, allow_nan=False, ensure_ascii=False).encode())
+        except (TypeError, ValueError, RecursionError) as error:  # NaN, half a surrogate pair, too deep
+            raise ParameterError(
+                f"is no plain JSON ({error}).", where=f"data of task {self.external_id[:80]}"
+            ) from None
+        if size > MAX_DATA:
+            raise ParameterError(f"is {size} bytes long; at most {MAX_DATA} fit a task.", where=f"{place}data")
 
 
 def create(connection: Connection, definition: Definition) -> tuple[Project, bool]:

@@ -1,0 +1,1 @@
+"""The labeling service over HTTP, under /v1."""

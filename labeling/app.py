@@ -1,0 +1,30 @@
+"""The labeling service's Flask app."""
+
+from __future__ import annotations
+
+from flask import Flask
+
+from labeling.api import routes
+from labeling.service import Labeling
+from labeling.settings import LabelingSettings
+from labeling.web import pages
+from palate import __version__
+from palate.web import create_app
+
+
+def create(settings: LabelingSettings | None = None) -> Flask:
+    """The app, on the settings in force unless others are given; its database is brought up to date first."""
+    settings = settings or LabelingSettings.read()
+    service = Labeling.open(settings.database("labeling"), lease=settings.lease)
+    app = create_app(
+        "labeling",
+        settings,
+        service.engine,
+        title="Palate labeling",
+        version=__version__,
+        description="Projects, the queue of tasks, answers and their export.",
+        blueprints=[routes.blueprint(), pages.blueprint()],
+        nav=[("Projects", "labeling.index")],
+    )
+    app.extensions["labeling"] = service
+    return app

@@ -1,0 +1,166 @@
+"""`palate label`: make projects from a catalogue, let people in, serve the page, take the answers out."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+
+import click
+
+from labeling.catalogue import labels_of, parse_labels, tasks_of
+from labeling.service import FORMATS, Labeling
+from labeling.settings import LabelingSettings
+from labeling.store.projects import Definition
+from palate.dataset import FORMATS as READABLE
+from palate.dataset import read_items
+from palate.errors import InputError, ParameterError
+from palate.store import Accounts
+
+SCOPES = ("label", "label:manage")
+
+
+def _open(settings: LabelingSettings) -> Labeling:
+    return Labeling.open(settings.database("labeling"), lease=settings.lease)
+
+
+@click.group()
+def label() -> None:
+    """Label items: projects, people, the page, exports."""
+
+
+@label.command()
+@click.option("--from", "source", required=True, metavar="FOLDER|FILE", help="A catalogue: CSV, JSONL, Parquet, ...")
+@click.option("--title", required=True, help="The project's name; asked for again, new items are added to it.")
+@click.option("--labels", metavar="A,B,C", help="What people choose from. Without: the catalogue's categories.")
+@click.option("--instructions", default="", help="A text for the people who label; @FILE reads it from a file.")
+@click.option("--overlap", default=1, show_default=True, help="How many people answer each item.")
+@click.option("--only-uncategorised", is_flag=True, help="Leave out items that have a category already.")
+@click.option("--limit", type=click.IntRange(1), help="At most this many items, the catalogue's first.")
+@click.option("--format", "form", type=click.Choice(READABLE), default="auto", show_default=True)
+def create(
+    source: str,
+    title: str,
+    labels: str | None,
+    instructions: str,
+    overlap: int,
+    only_uncategorised: bool,
+    limit: int | None,
+    form: str,
+) -> None:
+    """Make a project whose tasks are a catalogue's items."""
+    items = read_items(source, form)
+    tasks = list(tasks_of(items, only_uncategorised=only_uncategorised))[:limit]
+    if not tasks:
+        raise InputError("there is no item to label.", where=source)
+    chosen = parse_labels(labels) if labels is not None else labels_of(items)
+    definition = Definition(title, tuple(chosen), _text(instructions), overlap)
+    project, made, added = _open(LabelingSettings.read()).create(definition, tasks)
+    what = "Made" if made else "Found"
+    click.echo(f"{what} project {project.id} {project.title!r}: {added} tasks added, {project.tasks} in all.")
+
+
+def _text(value: str) -> str:
+    if not value.startswith("@"):
+        return value
+    file = Path(value[1:])
+    try:
+        return file.read_text(encoding="utf-8-sig").strip()
+    except UnicodeDecodeError:
+        raise InputError("is not UTF-8 text.", where=str(file)) from None
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}.", where=str(file)) from None
+
+
+@label.command("list")
+def list_projects() -> None:
+    """Show the projects and how far they are."""
+    for project, state in _open(LabelingSettings.read()).projects(""):
+        click.echo(f"{project.id}\t{state.done}/{state.tasks} done\t{project.title}")
+
+
+@label.command()
+@click.argument("project", type=int)
+@click.option("--format", "form", type=click.Choice(FORMATS), default="json", show_default=True)
+@click.option("--all", "every_task", is_flag=True, help="Tasks without an answer, too.")
+@click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file; without, standard output.")
+def export(project: int, form: str, every_task: bool, out: Path | None) -> None:
+    """Write a project's answers: JSON in Label Studio's form, or CSV."""
+    pieces = _open(LabelingSettings.read()).export(project, form, every_task=every_task)
+    if out is None:
+        for piece in pieces:
+            click.echo(piece, nl=False)
+        return
+    draft = out.with_name(f".{out.name}.part")
+    try:
+        with draft.open("w", encoding="utf-8", newline="") as file:
+            file.writelines(pieces)
+        draft.replace(out)
+    except OSError as error:
+        raise InputError(f"cannot be written: {error.strerror}.", where=str(out)) from None
+    finally:
+        draft.unlink(missing_ok=True)
+
+
+@label.command()
+@click.option("--host", help="Which address to listen on. [PALATE_HOST, else 127.0.0.1]")
+@click.option("--port", type=click.IntRange(0, 65_535), help="[PALATE_LABEL_PORT, else 8081]")
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
+def serve(host: str | None, port: int | None, workers: int) -> None:
+    """Serve the pages and the API until stopped."""
+    from palate.web.serve import serve as run
+
+    settings = LabelingSettings.read()
+    accounts = Accounts(_open(settings).engine)
+    if not accounts.list_people() and not accounts.list_keys():
+        click.echo("Nobody can sign in yet: palate label people add NAME", err=True)
+    run("labeling.app:create", host or settings.host, settings.label_port if port is None else port, workers=workers)
+
+
+@label.group()
+def people() -> None:
+    """Who may label."""
+
+
+@people.command("add")
+@click.argument("name")
+@click.option("--manager", is_flag=True, help="May also make projects and take the answers out.")
+def add_person(name: str, manager: bool) -> None:
+    """Let NAME in; asks for a password, or reads it from standard input."""
+    scopes = SCOPES if manager else SCOPES[:1]
+    _accounts().add_person(name, _password(), scopes)
+    click.echo(f"{name} may sign in now.")
+
+
+@people.command("password")
+@click.argument("name")
+def set_password(name: str) -> None:
+    """Change the password of NAME; their sessions end."""
+    _accounts().set_password(name, _password())
+
+
+@people.command("disable")
+@click.argument("name")
+def disable_person(name: str) -> None:
+    """Let NAME in no longer. What they answered stays."""
+    _accounts().disable_person(name)
+
+
+@people.command("list")
+def list_people() -> None:
+    """Show who may sign in."""
+    for person in _accounts().list_people():
+        click.echo(f"{person.name}\t{' '.join(person.scopes)}\t{'disabled' if person.disabled else ''}")
+
+
+def _accounts() -> Accounts:
+    return Accounts(_open(LabelingSettings.read()).engine)
+
+
+def _password() -> str:
+    if sys.stdin.isatty():
+        answer: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return answer
+    line = sys.stdin.readline().rstrip("\n")
+    if not line:
+        raise ParameterError("is empty.", where="password", hint="Give it as one line on standard input.")
+    return line

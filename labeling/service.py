@@ -1,0 +1,128 @@
+"""What the labeling service does, one transaction per call: the one door for API, pages and command line."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+
+from sqlalchemy import Connection, Engine
+
+from labeling import export
+from labeling.queue import turns
+from labeling.queue.progress import Progress, progress
+from labeling.store import MIGRATIONS, projects
+from labeling.store.projects import Definition, NewTask, Project
+from palate.errors import ParameterError
+from palate.store import migrate, open_engine, reading, writing
+
+FORMATS = ("json", "csv")
+
+
+@dataclass(frozen=True)
+class Step:
+    """What a turn leaves a person with: the task in their hands, if any, and where the project stands."""
+
+    task: turns.Turn | None
+    progress: Progress
+
+
+class Labeling:
+    """One labeling store. Safe to share between threads. `person` is whoever the work is counted for."""
+
+    def __init__(self, engine: Engine, *, lease: timedelta = turns.LEASE) -> None:
+        self._engine = engine
+        self._lease = lease
+
+    @classmethod
+    def open(cls, url: str, *, lease: timedelta = turns.LEASE) -> Labeling:
+        """The store at a database address, its tables brought up to date."""
+        engine = open_engine(url)
+        migrate(engine, "labeling", MIGRATIONS)
+        return cls(engine, lease=lease)
+
+    @property
+    def engine(self) -> Engine:
+        return self._engine
+
+    # Projects
+
+    def create(self, definition: Definition, tasks: Sequence[NewTask] = ()) -> tuple[Project, bool, int]:
+        """The project, whether it was made now, and how many tasks were added; all of it or nothing."""
+        with writing(self._engine) as db:
+            project, made = projects.create(db, definition)
+            added = projects.add_tasks(db, project, tasks)
+            return projects.get(db, project.id), made, added
+
+    def add_tasks(self, project_id: int, tasks: Sequence[NewTask]) -> tuple[Project, int]:
+        """The project and how many tasks were new; all of them are added or none."""
+        with writing(self._engine) as db:
+            added = projects.add_tasks(db, projects.get(db, project_id), tasks)
+            return projects.get(db, project_id), added
+
+    def projects(self, person: str) -> list[tuple[Project, Progress]]:
+        with reading(self._engine) as db:
+            return [(project, progress(db, project, person)) for project in projects.listed(db)]
+
+    def project(self, project_id: int, person: str) -> tuple[Project, Progress]:
+        with reading(self._engine) as db:
+            project = projects.get(db, project_id)
+            return project, progress(db, project, person)
+
+    # Turns
+
+    def next_task(self, project_id: int, person: str, holding: Collection[int] = ()) -> Step:
+        with writing(self._engine) as db:
+            project = projects.get(db, project_id)
+            turn = turns.next_task(db, project, person, holding=holding, lease=self._lease)
+            return _step(db, project, person, turn)
+
+    def submit(
+        self, project_id: int, person: str, task_id: int, value: Any, seconds: float | None = None
+    ) -> tuple[Step, bool]:
+        """Where the project stands, and whether the answer is the person's first to this task.
+
+        When this returns, the answer is on disk.
+        """
+        with writing(self._engine) as db:
+            project = projects.get(db, project_id)
+            new = turns.submit(db, project, person, task_id, value, seconds=seconds)
+            return _step(db, project, person), new
+
+    def skip(self, project_id: int, person: str, task_id: int) -> Step:
+        with writing(self._engine) as db:
+            project = projects.get(db, project_id)
+            turns.skip(db, project, person, task_id)
+            return _step(db, project, person)
+
+    def undo(self, project_id: int, person: str, before: int | None = None) -> Step:
+        with writing(self._engine) as db:
+            project = projects.get(db, project_id)
+            turn = turns.undo(db, project, person, before=before, lease=self._lease)
+            return _step(db, project, person, turn)
+
+    def return_skipped(self, project_id: int, person: str) -> Step:
+        with writing(self._engine) as db:
+            project = projects.get(db, project_id)
+            turns.return_skipped(db, project, person)
+            return _step(db, project, person)
+
+    # Answers
+
+    def export(self, project_id: int, form: str, *, every_task: bool = False) -> Iterator[str]:
+        """The answers as text in pieces, from one consistent view. Raises before the first piece, not in the middle."""
+        if form not in FORMATS:
+            raise ParameterError(f"{form[:40]!r} is no format.", where="format", hint="Use json or csv.")
+        with reading(self._engine) as db:
+            project = projects.get(db, project_id)
+        return self._pieces(project, form, every_task)
+
+    def _pieces(self, project: Project, form: str, every_task: bool) -> Iterator[str]:
+        with reading(self._engine) as db:
+            rows = projects.answered(db, project, unanswered=every_task)
+            yield from export.as_json(project, rows) if form == "json" else export.as_csv(rows)
+
+
+def _step(db: Connection, project: Project, person: str, turn: turns.Turn | None = None) -> Step:
+    return Step(turn, progress(db, project, person))
