@@ -1,0 +1,23 @@
+"""What both Flask houses share: the app factory, access, requests and answers, problems, metrics, page layout."""
+
+from palate.web.access import principal, public, require, require_all
+from palate.web.app import add_check, create_app
+from palate.web.contract import Model, gives, takes
+from palate.web.metrics import metrics
+from palate.web.problems import FieldErrors
+from palate.web.settings import WebSettings
+
+__all__ = [
+    "FieldErrors",
+    "Model",
+    "WebSettings",
+    "add_check",
+    "create_app",
+    "gives",
+    "metrics",
+    "principal",
+    "public",
+    "require",
+    "require_all",
+    "takes",
+]

@@ -1,0 +1,160 @@
+"""Who may call what. Every route declares it; one that doesn't is refused.
+
+A program sends `Authorization: Bearer <token>`; a person has a signed session cookie from /sign-in, and each of their
+unsafe requests (POST, PUT, PATCH, DELETE) proves by a CSRF token that it came from one of our pages.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import hmac
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from flask import Blueprint, Flask, current_app, g, request, session
+
+from palate.errors import ForbiddenError, UnauthenticatedError
+from palate.store.accounts import Accounts, Principal
+
+View = TypeVar("View", bound=Callable[..., Any])
+PUBLIC = ""
+SAFE = frozenset({"GET", "HEAD", "OPTIONS"})
+CACHE_SECONDS = 0.5
+"""How long a revoked key may still work in another worker."""
+CACHE_SIZE = 4096
+
+
+def require(scope: str) -> Callable[[View], View]:
+    """Only for who holds `scope`. Stands anywhere below the route's own decorator."""
+
+    def decorate(view: View) -> View:
+        view.__palate_scope__ = scope  # type: ignore[attr-defined]
+        return view
+
+    return decorate
+
+
+def public(view: View) -> View:
+    """For everybody, known or not."""
+    view.__palate_scope__ = PUBLIC  # type: ignore[attr-defined]
+    return view
+
+
+def require_all(blueprint: Blueprint, scope: str) -> Blueprint:
+    """The scope of each route of `blueprint` that declares none itself."""
+    blueprint.__palate_scope__ = scope  # type: ignore[attr-defined]
+    return blueprint
+
+
+def scope_of(app: Flask, endpoint: str) -> str | None:
+    """The scope a route needs: "" when it is public, None when nothing was declared, which means it is refused."""
+    if endpoint == "static" or endpoint.endswith(".static"):
+        return PUBLIC
+    declared: str | None = getattr(app.view_functions[endpoint], "__palate_scope__", None)
+    if declared is None and "." in endpoint:
+        blueprint = app.blueprints[endpoint.rsplit(".", 1)[0]]
+        declared = getattr(blueprint, "__palate_scope__", None)
+    return declared
+
+
+def principal() -> Principal:
+    """Who makes this request. Raises UnauthenticatedError on a public route called by nobody we know."""
+    found: Principal | None = g.get("principal")
+    if found is None:
+        raise UnauthenticatedError("Sign in, or send an API key.")
+    return found
+
+
+def csrf_token() -> str:
+    """The token that forms and scripts of this session send back."""
+    if "csrf" not in session:
+        session["csrf"] = secrets.token_urlsafe(24)
+    token: str = session["csrf"]
+    return token
+
+
+def check_csrf() -> None:
+    """Raises ForbiddenError unless the request carries this session's token."""
+    sent = request.headers.get("X-CSRF-Token") or request.form.get("csrf_token", "")
+    kept = session.get("csrf", "")
+    if not kept or not hmac.compare_digest(sent.encode(), kept.encode()):
+        raise ForbiddenError(
+            "The form is too old or was not sent from this site.", hint="Reload the page and try again."
+        )
+
+
+def start_session(who: Principal) -> None:
+    """Sign `who` in: a fresh session, so that nothing set before it lives on."""
+    session.clear()
+    session.permanent = True
+    session["who"] = [who.kind, who.id, who.stamp]
+    csrf_token()
+
+
+class Gate:
+    """Identifies and admits each request of one app."""
+
+    def __init__(self, accounts: Accounts) -> None:
+        self._accounts = accounts
+        self._cache: dict[tuple[str, ...], tuple[float, Principal]] = {}
+
+    def admit(self) -> None:
+        """Before each request: sets `g.principal`. Raises UnauthenticatedError or ForbiddenError."""
+        g.principal = None
+        endpoint = request.endpoint
+        if endpoint is None:
+            return
+        scope = scope_of(current_app, endpoint)
+        if scope == PUBLIC and (endpoint == "static" or endpoint.endswith(".static")):
+            return
+        header = request.headers.get("Authorization")
+        if header is not None:
+            g.principal = self._bearer(header, strict=scope != PUBLIC)
+        elif session.get("who"):
+            g.principal = self._session()
+            if g.principal is not None and request.method not in SAFE:
+                check_csrf()
+        if scope is None:
+            raise ForbiddenError("This route declares no scope, so nobody may call it.")
+        if scope == PUBLIC:
+            return
+        if not principal().allows(scope):
+            raise ForbiddenError(f"This needs the scope {scope}.")
+
+    def _bearer(self, header: str, *, strict: bool) -> Principal | None:
+        kind, _, token = header.partition(" ")
+        token = token.strip()
+        if kind.lower() != "bearer" or not token:
+            if strict:
+                raise UnauthenticatedError("The Authorization header must be: Bearer TOKEN.")
+            return None
+        key = ("token", hashlib.sha256(token.encode("utf-8", "surrogatepass")).hexdigest())
+        found = self._cached(key, lambda: self._accounts.check_token(token))
+        if found is None and strict:
+            raise UnauthenticatedError("The API key is unknown or was revoked.")
+        return found
+
+    def _session(self) -> Principal | None:
+        kind, name, stamp = session["who"]
+        look = self._accounts.key_principal if kind == "key" else self._accounts.person_principal
+        found = self._cached((kind, name), lambda: look(name))
+        if found is None or not hmac.compare_digest(found.stamp, stamp):
+            session.clear()
+            return None
+        return found
+
+    def _cached(self, key: tuple[str, ...], look: Callable[[], Principal | None]) -> Principal | None:
+        now = time.monotonic()
+        kept = self._cache.get(key)
+        if kept is not None and kept[0] > now:
+            return kept[1]
+        found = look()
+        if found is None:
+            self._cache.pop(key, None)
+            return None
+        if len(self._cache) >= CACHE_SIZE:
+            self._cache.clear()
+        self._cache[key] = (now + CACHE_SECONDS, found)
+        return found

@@ -1,0 +1,175 @@
+"""The factory of a house's Flask app: what every route gets without asking for it.
+
+Access control by declared scopes, problem+json at every exit, limits on bodies, request ids, an access log, security
+headers, metrics, health, OpenAPI and its page, sign-in.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import re
+import secrets
+import time
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from urllib.parse import unquote_to_bytes
+
+from flask import Blueprint, Flask, Request, Response, current_app, g, request
+from flask.sessions import SecureCookieSessionInterface
+from sqlalchemy.engine import Engine
+
+from palate.errors import InputError
+from palate.store.accounts import Accounts
+from palate.web import problems
+from palate.web.access import Gate, csrf_token
+from palate.web.contract import contract_of
+from palate.web.metrics import Metrics
+from palate.web.pages import blueprint as own_pages
+from palate.web.problems import FieldErrors
+from palate.web.secret import secret_key
+from palate.web.settings import WebSettings
+
+access_log = logging.getLogger("palate.access")
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
+CSP = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; font-src 'self'; "
+    "connect-src 'self'; form-action 'self'; frame-ancestors 'none'; base-uri 'none'"
+)
+HEADERS = {
+    "Content-Security-Policy": CSP,
+    "X-Content-Type-Options": "nosniff",
+    "X-Frame-Options": "DENY",
+    "Referrer-Policy": "same-origin",
+    "Cross-Origin-Opener-Policy": "same-origin",
+    "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+}
+"""On every answer, unless the view itself says otherwise."""
+
+
+@dataclass
+class Shared:
+    """What `palate.web` keeps for one app, in `app.extensions["palate"]`."""
+
+    accounts: Accounts
+    engine: Engine
+    settings: WebSettings
+    metrics: Metrics
+    title: str
+    version: str
+    description: str
+    nav: list[tuple[str, str]]
+    checks: dict[str, Callable[[], object]] = field(default_factory=dict)
+    openapi: dict[str, object] | None = None
+
+
+def create_app(
+    name: str,
+    settings: WebSettings,
+    engine: Engine,
+    *,
+    title: str,
+    version: str,
+    blueprints: Iterable[Blueprint],
+    description: str = "",
+    nav: Sequence[tuple[str, str]] = (),
+) -> Flask:
+    """The Flask app of the house `name`, whose database `engine` is migrated already.
+
+    `nav` are the links of the bar on pages: (text, endpoint). Raises StoreError when the cookie key cannot be kept.
+    """
+    app = Flask("palate.web")
+    app.name = name
+    app.secret_key = secret_key(settings.home)
+    app.config.update(
+        MAX_CONTENT_LENGTH=settings.max_body_bytes,
+        MAX_JSON_DEPTH=settings.max_json_depth,
+        PERMANENT_SESSION_LIFETIME=timedelta(hours=settings.session_hours),
+        # Cookies know no ports: both houses on one host need names of their own.
+        SESSION_COOKIE_NAME=f"palate_{name}",
+        SESSION_COOKIE_HTTPONLY=True,
+        SESSION_COOKIE_SAMESITE="Lax",
+        TRAP_HTTP_EXCEPTIONS=False,
+        PROPAGATE_EXCEPTIONS=False,
+    )
+    app.json.sort_keys = False  # type: ignore[attr-defined]
+    app.session_interface = Sessions()
+    app.jinja_options = {"autoescape": True}
+    accounts = Accounts(engine)
+    app.extensions["palate"] = Shared(accounts, engine, settings, Metrics(), title, version, description, list(nav))
+    problems.register(app)
+    gate = Gate(accounts)
+    app.before_request(_begin)
+    app.before_request(gate.admit)
+    app.before_request(_refuse_stray_query)
+    app.after_request(_end)
+    app.context_processor(
+        lambda: {"me": g.get("principal"), "csrf_token": csrf_token, "site": app.extensions["palate"]}
+    )
+    for blueprint in (own_pages(), *blueprints):
+        app.register_blueprint(blueprint)
+    return app
+
+
+def add_check(app: Flask, name: str, check: Callable[[], object]) -> None:
+    """Let /ready call `check`; what it raises (a PalateError says it best) means: not ready."""
+    app.extensions["palate"].checks[name] = check
+
+
+class Sessions(SecureCookieSessionInterface):
+    """Signed cookies, sent over HTTPS only, except on this very machine where there is no wire to listen on."""
+
+    def get_cookie_secure(self, app: Flask) -> bool:
+        return request.is_secure or not is_loopback(request)
+
+
+def is_loopback(asked: Request) -> bool:
+    """Whether the address bar names this machine itself."""
+    host = asked.host.rsplit(":", 1)[0] if not asked.host.startswith("[") else asked.host.split("]")[0] + "]"
+    return host in ("localhost", "[::1]") or bool(re.fullmatch(r"127(\.\d{1,3}){3}", host))
+
+
+def _begin() -> None:
+    g.started = time.perf_counter()
+    given = request.headers.get("X-Request-Id", "")
+    g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    try:
+        unquote_to_bytes(request.query_string).decode("utf-8")
+        request.environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8")
+    except UnicodeDecodeError:
+        raise InputError("The address is not UTF-8.") from None
+
+
+def _refuse_stray_query() -> None:
+    """A route with a contract but no query model takes no parameters at all."""
+    if request.query_string and request.endpoint is not None:
+        contract = contract_of(current_app.view_functions[request.endpoint])
+        if contract is not None and contract.query is None:
+            raise FieldErrors([(name, "There is no such parameter.") for name in list(request.args)[:50]])
+
+
+def _end(response: Response) -> Response:
+    shared: Shared = current_app.extensions["palate"]
+    seconds = time.perf_counter() - g.get("started", time.perf_counter())
+    route = request.url_rule.rule if request.url_rule is not None else "none"
+    for name, value in HEADERS.items():
+        response.headers.setdefault(name, value)
+    if not (request.endpoint or "").endswith("static"):
+        response.headers.setdefault("Cache-Control", "no-store")
+    response.headers["X-Request-Id"] = g.get("request_id", "")
+    shared.metrics.observe(request.method, route, response.status_code, seconds)
+    if access_log.isEnabledFor(logging.INFO):
+        who = g.get("principal")
+        line = {
+            "request": g.get("request_id", ""),
+            "method": request.method,
+            # Without its query: that may hold a one-time code.
+            "path": request.path,
+            "status": response.status_code,
+            "ms": round(seconds * 1000, 2),
+            "who": f"{who.kind}:{who.id}" if who else None,
+            "from": request.remote_addr,
+        }
+        access_log.info("%s", json.dumps(line))
+    return response

@@ -1,0 +1,171 @@
+"""What a view takes and gives, declared on it: checked on the way in, documented in OpenAPI.
+
+class Search(Model):
+    limit: int = Field(10, ge=1, le=1000)
+
+@bp.get("/items")
+@takes(query=Search)
+@gives(ItemList)
+def items(query: Search) -> ItemList: ...
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from typing import Any, TypeVar, get_origin
+
+from flask import Response, current_app, request
+from pydantic import BaseModel, ConfigDict, ValidationError
+from werkzeug.datastructures import MultiDict
+from werkzeug.exceptions import UnsupportedMediaType
+
+from palate.errors import InputError
+from palate.web import strictjson
+from palate.web.problems import FieldErrors
+
+View = TypeVar("View", bound=Callable[..., Any])
+LONGEST_LIST = 1000
+
+
+class Model(BaseModel):
+    """The base of requests and answers: no unknown fields, no NaN, no changes after it was made."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
+
+
+@dataclass(frozen=True)
+class Contract:
+    """What one view declares."""
+
+    query: type[Model] | None = None
+    body: type[Model] | None = None
+    form: type[Model] | None = None
+    gives: type[BaseModel] | None = None
+    status: int = 200
+    description: str = "The answer."
+
+
+def contract_of(view: Callable[..., Any]) -> Contract | None:
+    """What `view` declared with `takes` and `gives`; None for a page or a bare view."""
+    found: Contract | None = getattr(view, "__palate_contract__", None)
+    return found
+
+
+def takes(
+    *, query: type[Model] | None = None, body: type[Model] | None = None, form: type[Model] | None = None
+) -> Callable[[View], View]:
+    """The view gets keyword arguments `query`, `body`, `form`, checked by these models.
+
+    A field that is a list takes a parameter repeated, any other only once. Answers 422 with the fields at fault, 415
+    when the body is not `application/json`, 400 when it is not JSON at all.
+    """
+
+    def decorate(view: View) -> View:
+        @functools.wraps(view)
+        def checked(*args: Any, **kwargs: Any) -> Any:
+            if query is not None:
+                kwargs["query"] = validate(query, flat(query, request.args))
+            if body is not None:
+                kwargs["body"] = validate(body, read_json())
+            if form is not None:
+                fields = flat(form, request.form)
+                if "csrf_token" not in form.model_fields:
+                    fields.pop("csrf_token", None)
+                kwargs["form"] = validate(form, fields)
+            return view(*args, **kwargs)
+
+        declared: View = _declare(checked, query=query, body=body, form=form)
+        return declared
+
+    return decorate
+
+
+def gives(
+    model: type[BaseModel], *, status: int = 200, description: str = "The answer."
+) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
+    """The view returns an instance of `model`, or (instance, status), or (instance, status, headers)."""
+
+    def decorate(view: Callable[..., Any]) -> Callable[..., Response]:
+        @functools.wraps(view)
+        def answered(*args: Any, **kwargs: Any) -> Response:
+            value = view(*args, **kwargs)
+            if isinstance(value, Response):
+                return value
+            value, code, headers = _parts(value, status)
+            body = value.model_dump_json(by_alias=True) if isinstance(value, BaseModel) else None
+            if body is None:
+                raise TypeError(f"{view.__name__} must return {model.__name__}, not {type(value).__name__}")
+            return Response(body, code, headers, mimetype="application/json")
+
+        declared: Callable[..., Response] = _declare(answered, gives=model, status=status, description=description)
+        return declared
+
+    return decorate
+
+
+def read_json() -> Any:
+    """The request's body as strict JSON. Raises UnsupportedMediaType or InputError."""
+    if request.mimetype != "application/json":
+        raise UnsupportedMediaType("Send the body as application/json.")
+    body = request.get_data(cache=True)
+    if not body.strip():
+        raise InputError("The body is empty; JSON is expected.")
+    return strictjson.loads(body, max_depth=current_app.config["MAX_JSON_DEPTH"])
+
+
+def validate(model: type[Model], data: Any) -> Model:
+    """An instance of `model`; raises FieldErrors naming each field that does not fit."""
+    try:
+        return model.model_validate(data)
+    except ValidationError as error:
+        found = error.errors(include_url=False, include_context=False, include_input=False)
+        raise FieldErrors([_plain(entry) for entry in found[:50]]) from None
+
+
+def flat(model: type[Model], values: MultiDict[str, str]) -> dict[str, Any]:
+    """Query or form fields as a dictionary: a list where the model has a list, one value elsewhere."""
+    lists = {field.alias or name for name, field in model.model_fields.items() if _is_list(field.annotation)}
+    result: dict[str, Any] = {}
+    for name in values:
+        given = values.getlist(name)
+        if name in lists:
+            if len(given) > LONGEST_LIST:
+                raise FieldErrors([(name, f"At most {LONGEST_LIST} values.")])
+            result[name] = given
+        elif len(given) > 1:
+            raise FieldErrors([(name, "Given more than once.")])
+        else:
+            result[name] = given[0]
+    return result
+
+
+def _plain(entry: Any) -> tuple[str, str]:
+    place = ".".join(str(part)[:200] for part in entry["loc"])
+    if entry["type"] == "extra_forbidden":
+        return place, "There is no such field."
+    message = entry["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
+    return place, message if message.endswith(".") else f"{message}."
+
+
+def _is_list(annotation: Any) -> bool:
+    kinds = (list, tuple, set, frozenset)
+    if annotation in kinds or get_origin(annotation) in kinds:
+        return True
+    # Optional lists and annotated ones: look inside.
+    return any(_is_list(part) for part in getattr(annotation, "__args__", ()))
+
+
+def _parts(value: Any, status: int) -> tuple[Any, int, Any]:
+    if not isinstance(value, tuple):
+        return value, status, None
+    if len(value) == 2:
+        return value[0], value[1], None
+    return value[0], value[1], value[2]
+
+
+def _declare(view: Any, **parts: Any) -> Any:
+    present = {name: part for name, part in parts.items() if part is not None}
+    view.__palate_contract__ = replace(contract_of(view) or Contract(), **present)
+    return view

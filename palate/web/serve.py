@@ -1,0 +1,139 @@
+"""Running an app under granian: several worker processes, clean stops, one place for their metrics.
+
+`serve` is called once, by a process that does nothing else; each worker makes its own app by calling the factory.
+"""
+
+from __future__ import annotations
+
+import importlib
+import ipaddress
+import logging
+import multiprocessing
+import os
+import shutil
+import socket
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from palate.errors import ParameterError, StoreError
+
+TARGET = "PALATE_WEB_TARGET"
+THREADS = 8
+"""Per worker. Views wait for the database at most; more threads only fight over the interpreter lock."""
+log = logging.getLogger("palate.serve")
+
+
+def serve(
+    target: str,
+    host: str = "127.0.0.1",
+    port: int = 8000,
+    *,
+    workers: int = 1,
+    threads: int = THREADS,
+    certificate: Path | None = None,
+    private_key: Path | None = None,
+) -> None:
+    """Serve the app that "module:factory" makes, until SIGTERM or Ctrl-C; requests in flight are finished.
+
+    Raises ParameterError for a target that is not there, StoreError when the port is taken or not allowed. Beyond
+    loopback it warns when there is no certificate: keys and passwords would travel in the clear.
+    """
+    check_target(target)
+    check_port(host, port)
+    configure_logging()
+    if certificate is None and not _is_loopback(host):
+        log.warning("Listening on %s without TLS: put a proxy that speaks HTTPS in front.", host)
+    folder = tempfile.mkdtemp(prefix="palate-metrics-")
+    before = {name: os.environ.get(name) for name in (TARGET, "PROMETHEUS_MULTIPROC_DIR")}
+    os.environ.update({TARGET: target, "PROMETHEUS_MULTIPROC_DIR": folder})
+    try:
+        _run(host, port, workers, threads, certificate, private_key)
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+        for name, value in before.items():
+            os.environ.pop(name, None) if value is None else os.environ.update({name: value})
+
+
+def _run(host: str, port: int, workers: int, threads: int, certificate: Path | None, key: Path | None) -> None:
+    from granian.constants import Interfaces
+    from granian.log import LogLevels
+    from granian.server import Server
+
+    # Fresh workers: prometheus_client chooses where it counts when it is imported, and threads don't survive a fork.
+    multiprocessing.set_start_method("spawn", force=True)
+    Server(
+        "palate.web.serve:application",
+        address=host,
+        port=port,
+        interface=Interfaces.WSGI,
+        workers=workers,
+        blocking_threads=threads,
+        factory=True,
+        websockets=False,
+        backpressure=max(64, 4 * threads),
+        respawn_failed_workers=True,
+        workers_kill_timeout=30,
+        log_level=LogLevels.warning,
+        ssl_cert=certificate,
+        ssl_key=key,
+    ).serve()
+
+
+def application() -> Any:
+    """What each worker calls: the app of the target that `serve` was given."""
+    configure_logging()
+    module, _, attribute = os.environ[TARGET].partition(":")
+    return getattr(importlib.import_module(module), attribute)()
+
+
+def configure_logging() -> None:
+    """One line per record on standard error, at the level of PALATE_LOG_LEVEL (INFO unless told)."""
+    from palate.settings import Settings
+
+    level = Settings.read().log_level.upper()
+    if level not in logging.getLevelNamesMapping():
+        raise ParameterError(f"{level!r} is no log level.", where="PALATE_LOG_LEVEL", hint="INFO, WARNING or DEBUG.")
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    logger = logging.getLogger("palate")
+    logger.handlers[:] = [handler]
+    logger.setLevel(level)
+    logger.propagate = False
+
+
+def check_target(target: str) -> None:
+    """Raises ParameterError unless "module:factory" can be imported and called."""
+    module, _, attribute = target.partition(":")
+    try:
+        factory = getattr(importlib.import_module(module), attribute)
+    except (ImportError, AttributeError, ValueError) as error:
+        raise ParameterError(f"{target!r} cannot be imported: {error}.", where="target") from error
+    if not callable(factory):
+        raise ParameterError(f"{target!r} is not a function that makes an app.", where="target")
+
+
+def check_port(host: str, port: int) -> None:
+    """Raises ParameterError for no port number or a host of nowhere, StoreError when the port is in use."""
+    if not 1 <= port <= 65535:
+        raise ParameterError(f"{port} is not a port; they go from 1 to 65535.", where="port")
+    try:
+        family, kind, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+    except (socket.gaierror, UnicodeError):
+        raise ParameterError(f"{host!r} is not an address of this machine.", where="host") from None
+    with socket.socket(family, kind) as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(address)
+        except OSError as error:
+            raise StoreError(
+                f"Port {port} cannot be used: {error.strerror}.", where=host, hint="Choose another with --port."
+            ) from None
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,75 @@
+"""Reading JSON that means one thing only: UTF-8, no NaN, no key twice, no bottomless nesting."""
+
+from __future__ import annotations
+
+import json
+import math
+import re
+from typing import Any, NoReturn
+
+from palate.errors import InputError
+
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[\]{}]")
+
+
+def loads(body: bytes, *, max_depth: int) -> Any:
+    """The value that `body` holds. Raises InputError saying what is wrong and where."""
+    try:
+        text = body.decode("utf-8")
+    except UnicodeDecodeError as error:
+        raise InputError(f"The body is not UTF-8 (byte {error.start}).") from None
+    if body.count(b"[") + body.count(b"{") > max_depth and depth(body) > max_depth:
+        raise InputError(f"The body is nested deeper than {max_depth} levels.")
+    try:
+        value = _DECODER.decode(text)
+    except json.JSONDecodeError as error:
+        raise InputError(f"The body is not JSON: {error.msg} (line {error.lineno}, column {error.colno}).") from None
+    except ValueError:
+        raise InputError("The body holds a number with too many digits.") from None
+    except RecursionError:
+        raise InputError(f"The body is nested deeper than {max_depth} levels.") from None
+    if b"\\u" in body:
+        _refuse_surrogates(value)
+    return value
+
+
+def depth(body: bytes) -> int:
+    """How deep objects and lists are nested, counted without parsing."""
+    deepest = level = 0
+    for match in _BRACKET.finditer(_STRING.sub(b"", body)):
+        level += 1 if match[0] in b"[{" else -1
+        deepest = max(deepest, level)
+    return deepest
+
+
+def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) != len(pairs):
+        seen: set[str] = set()
+        for name, _ in pairs:
+            if name in seen:
+                raise InputError(f"The body holds the key {name[:100]!r} twice.")
+            seen.add(name)
+    return found
+
+
+def _constant(name: str) -> NoReturn:
+    raise InputError(f"The body holds {name}, which is not JSON.")
+
+
+def _float(text: str) -> float:
+    value = float(text)
+    if math.isinf(value):
+        raise InputError(f"The body holds a number that is too large: {text[:40]}.")
+    return value
+
+
+def _refuse_surrogates(value: Any) -> None:
+    try:
+        json.dumps(value, ensure_ascii=False).encode("utf-8")
+    except UnicodeEncodeError:
+        raise InputError("The body holds half a Unicode character (a lone surrogate).") from None
+
+
+_DECODER = json.JSONDecoder(object_pairs_hook=_pairs, parse_constant=_constant, parse_float=_float)
