@@ -8,9 +8,10 @@ import uuid
 from collections.abc import Mapping
 from typing import Annotated, Any
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, StringConstraints
+from pydantic import BeforeValidator, ConfigDict, Field, ModelWrapValidatorHandler, StringConstraints, model_validator
 
 from palate.errors import ParameterError
+from palate.web import Model
 from services.recommender.catalogue import ItemRow
 from services.recommender.store import Event, UserRow
 from services.recommender.tables import ID_LENGTH
@@ -69,8 +70,10 @@ Attributes = Annotated[dict[str, Any], BeforeValidator(_clean_tree), Field(max_l
 Segment = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 
 
-class _Body(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True)
+class _Body(Model):
+    """JSON says its types: "10" is no number there, as it is in a query."""
+
+    model_config = ConfigDict(strict=True)
 
 
 class ItemBody(_Body):
@@ -78,12 +81,12 @@ class ItemBody(_Body):
 
     title: Annotated[str, BeforeValidator(_clean), StringConstraints(max_length=2000)] | None = None
     text: Annotated[str, BeforeValidator(_clean), StringConstraints(max_length=100_000)] | None = None
-    categories: Names = []
-    tags: Names = []
+    categories: Names = Field(default_factory=list)
+    tags: Names = Field(default_factory=list)
     image: Annotated[str, BeforeValidator(_clean), StringConstraints(max_length=4000)] | None = None
     available: bool = True
     timestamp: Annotated[int, BeforeValidator(_not_far)] | None = None
-    attributes: Attributes = {}
+    attributes: Attributes = Field(default_factory=dict)
 
     def row(self, item: str) -> ItemRow:
         """As the store keeps it; an item that does not say when it appeared appeared now."""
@@ -103,10 +106,10 @@ class ItemBody(_Body):
 class UserBody(_Body):
     """What is known of a user: stated preferences and a segment. PUT replaces all of it."""
 
-    categories: Names = []
-    tags: Names = []
+    categories: Names = Field(default_factory=list)
+    tags: Names = Field(default_factory=list)
     segment: Segment | None = None
-    attributes: Attributes = {}
+    attributes: Attributes = Field(default_factory=dict)
 
     def row(self, user: str) -> UserRow:
         categories, tags = tuple(dict.fromkeys(self.categories)), tuple(dict.fromkeys(self.tags))
@@ -137,28 +140,133 @@ class EventBody(_Body):
 
 
 class EventsBody(_Body):
-    """Many events: all are stored, or none."""
+    """Many events, or one event alone: all are stored, or none."""
 
     events: Annotated[list[EventBody], Field(min_length=1, max_length=MAX_EVENTS)]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _one_alone(cls, data: Any, handler: ModelWrapValidatorHandler[EventsBody]) -> EventsBody:
+        """`{"user": ..., "item": ...}` is one event; its faults are told without an index."""
+        if isinstance(data, dict) and "events" not in data:
+            return cls.model_construct(events=[EventBody.model_validate(data)])
+        return handler(data)
 
 
 class Preferences(_Body):
     """What a visitor says they like."""
 
-    categories: Names = []
-    tags: Names = []
+    categories: Names = Field(default_factory=list)
+    tags: Names = Field(default_factory=list)
+
+
+Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="How many items at most.")]
+Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET, description="How many of the best to leave out, for paging.")]
+Categories = Annotated[list[Name], Field(max_length=100, description="Only items of one of these categories.")]
+Excluded = Annotated[list[AnyId], Field(max_length=1000, description="Ids of items to leave out.")]
+
+
+class Page(Model):
+    """What the lists of items take in the query."""
+
+    limit: Limit = 10
+    offset: Offset = 0
+    category: Categories = Field(default_factory=list)
+    exclude: Excluded = Field(default_factory=list)
+
+
+class SegmentPage(Page):
+    segment: Segment | None = None
+
+
+class UserPage(SegmentPage):
+    exclude_seen: bool = Field(True, description="Leave out what the user has touched, in training and since.")
 
 
 class RecommendBody(_Body):
     """Who asks, and what is known of the moment. All of it is optional: nothing at all gets what is popular."""
 
-    user: AnyId | None = None
-    recent_items: Annotated[list[AnyId], Field(max_length=1000)] = []
-    item: AnyId | None = None
+    user: AnyId | None = Field(None, description="Known or not.")
+    recent_items: list[AnyId] = Field(default_factory=list, max_length=1000, description="Newest first.")
+    item: AnyId | None = Field(None, description="The item on the page.")
     attributes: Preferences = Preferences()
     segment: Segment | None = None
-    limit: Annotated[int, Field(ge=1, le=MAX_LIMIT)] = 10
-    offset: Annotated[int, Field(ge=0, le=MAX_OFFSET)] = 0
+    limit: Limit = 10
+    offset: Offset = 0
     exclude_seen: bool = True
-    category: Names = []
-    exclude: Annotated[list[AnyId], Field(max_length=1000)] = []
+    category: Categories = Field(default_factory=list)
+    exclude: Excluded = Field(default_factory=list)
+
+
+class Why(Model):
+    """What an item was chosen for."""
+
+    because: str
+    items: list[str | int] | None = None
+    categories: list[str] | None = None
+    segment: int | None = None
+
+
+class Place(Model):
+    """One recommended item. Scores compare within one strategy of one answer."""
+
+    item: str | int
+    title: str | None
+    categories: list[str]
+    score: float
+    strategy: str
+    why: Why
+
+
+class Recommended(Model):
+    """Items, best first; which strategies gave them, in their order; send the id back with events."""
+
+    items: list[Place]
+    strategies: list[str]
+    model_version: str
+    recommendation_id: str
+
+
+class ItemOut(Model):
+    item: str
+    title: str | None
+    text: str | None
+    categories: list[str]
+    tags: list[str]
+    image: str | None
+    available: bool
+    timestamp: int | None
+    attributes: dict[str, Any]
+
+
+class UserOut(Model):
+    user: str
+    categories: list[str]
+    tags: list[str]
+    segment: int | None
+    attributes: dict[str, Any]
+    known_to_model: bool
+    recent_items: list[str]
+
+
+class EventsOut(Model):
+    """`stored` are new, `repeated` were there already; `ids` in the order sent."""
+
+    stored: int
+    repeated: int
+    ids: list[str]
+
+
+class ModelOut(Model):
+    model_version: str
+    kind: str
+    parts: dict[str, str | None]
+    capabilities: list[str]
+    metrics: dict[str, float | None]
+    trained_at: str | None
+    fingerprint: str | None
+    loaded_at: str
+    items: int
+    live_items: int
+    users: int
+    problems: dict[str, str]

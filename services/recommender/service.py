@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import math
 import uuid
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from palate.errors import NotFittedError, UnknownIdError
-from services.recommender.bodies import RecommendBody
+from services.recommender.bodies import Page, RecommendBody, SegmentPage
 from services.recommender.catalogue import ItemRow
 from services.recommender.live import Live
 from services.recommender.ranker import Mask
@@ -57,14 +58,14 @@ def recommend(live: Live, asked: RecommendBody) -> Json:
     return _answered(served, question, barred, asked.offset, asked.limit)
 
 
-def popular(live: Live, asked: RecommendBody) -> Json:
+def popular(live: Live, asked: SegmentPage) -> Json:
     """What most people like, or those of a segment."""
     served = serving(live)
     barred = _barred(served, asked.category, asked.exclude)
     return _answered(served, Question(segment=asked.segment), barred, asked.offset, asked.limit, _POPULAR)
 
 
-def similar(live: Live, item: str, asked: RecommendBody) -> Json:
+def similar(live: Live, item: str, asked: Page) -> Json:
     """Items like one. Raises UnknownIdError if neither the model nor the live catalogue holds it."""
     served = serving(live)
     code = served.catalogue.ids.code(item)
@@ -74,7 +75,7 @@ def similar(live: Live, item: str, asked: RecommendBody) -> Json:
     return _answered(served, Question(item=item), barred, asked.offset, asked.limit, _SIMILAR)
 
 
-def latest(live: Live, asked: RecommendBody) -> Json:
+def latest(live: Live, asked: Page) -> Json:
     """The newest items; the score is when each appeared, in seconds since 1970 UTC."""
     served = serving(live)
     barred = _barred(served, asked.category, asked.exclude)
@@ -151,7 +152,7 @@ def model(live: Live) -> Json:
             "popularity": served.popularity.model.kind,
         },
         "capabilities": sorted(release.model.capabilities),
-        "metrics": dict(release.metrics),
+        "metrics": {name: value if math.isfinite(value) else None for name, value in release.metrics.items()},
         "trained_at": release.trained,
         "fingerprint": release.fingerprint,
         "loaded_at": datetime.fromtimestamp(release.loaded, UTC).isoformat(),

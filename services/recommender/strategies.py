@@ -216,10 +216,16 @@ def similar(served: Served, item: str, barred: Mask, n: int) -> Ranked | None:
     learned = len(served.release.model.items)
     for ranker, holds in ((served.personal, 0 <= code < learned), (served.content, code >= 0)):
         if ranker is not None and holds and ranker.can(Capability.SIMILAR_ITEMS) and ranker.history([item]):
-            found = ranker.similar(item, n, barred)
+            found = _alike(ranker.similar(item, n, barred))
             if len(found[0]):
                 return found
     return None
+
+
+def _alike(ranked: Ranked) -> Ranked:
+    """Those with a score above zero: without anything in common, nothing was chosen for its content."""
+    codes, scores = ranked
+    return codes[scores > 0], scores[scores > 0]
 
 
 def _free(ranked: Ranked, barred: Mask, n: int) -> Ranked:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from palate.dataset.ids import IdMap
@@ -21,6 +21,7 @@ changes = st.builds(
 )
 
 
+@settings(deadline=None)
 @given(st.lists(st.lists(changes, max_size=4, unique_by=lambda row: row.id), max_size=5))
 def test_it_is_what_the_latest_rows_say(batches):
     catalogue = Catalogue.of(IdMap(IDS))

@@ -1,0 +1,100 @@
+"""The factory of the recommendation API."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+
+from flask import Flask, Response
+from prometheus_client import Counter
+
+from palate import __version__
+from palate.errors import BundleError
+from palate.store import migrate, open_engine
+from palate.web import add_check, create_app, metrics
+from services.recommender.live import Live
+from services.recommender.routes import KEY, blueprint
+from services.recommender.settings import RecommenderSettings
+from services.recommender.sources import BundleSource, RegistrySource, Source
+from services.recommender.store import Store
+
+MIGRATIONS = "services.recommender:migrations"
+DESCRIPTION = (
+    "Recommendations for users, visitors and items. Every answered item says the strategy that chose it and why, "
+    "every answer the version of the model. Keys need the scopes recommend (read), catalogue (change items and "
+    "users) and events (post events)."
+)
+
+
+def create(settings: RecommenderSettings | None = None) -> Flask:
+    """The app of one worker: tables made, model loaded, refreshing in the background.
+
+    A model that cannot be loaded does not keep the app from starting: /ready says why until it can. Raises
+    ParameterError for wrong settings and StoreError when the database cannot be used.
+    """
+    settings = settings or RecommenderSettings.read()
+    store = open_store(settings)
+    live = Live(
+        store,
+        source(settings),
+        poll=settings.catalogue_seconds,
+        model_poll=settings.model_seconds,
+        retry=settings.retry_seconds,
+    )
+    app = create_app(
+        "recommender",
+        settings,
+        store.engine,
+        title="Palate recommendations",
+        version=__version__,
+        blueprints=[blueprint()],
+        description=DESCRIPTION,
+    )
+    places = Counter(
+        "palate_recommended_items", "Items answered, by strategy.", ["strategy"], registry=metrics(app).registry
+    )
+    app.extensions[KEY] = (live, places)
+    app.after_request(_signed)
+    add_check(app, "model", lambda: _well(live, "model"))
+    add_check(app, "store", lambda: _well(live, "store"))
+    live.start()
+    atexit.register(_stop, weakref.ref(live))
+    return app
+
+
+def open_store(settings: RecommenderSettings) -> Store:
+    """The database of the recommender, its tables brought to their newest form."""
+    engine = open_engine(settings.database("recommender"))
+    migrate(engine, "recommender", MIGRATIONS)
+    return Store(engine)
+
+
+def source(settings: RecommenderSettings) -> Source:
+    """Where the model comes from: the setting `bundle`, else the registry."""
+    if settings.bundle is not None:
+        return BundleSource(settings.bundle)
+    from palate.tracking import Tracker
+
+    return RegistrySource(Tracker(settings).resolve, settings.model_name, settings.alias)
+
+
+def _well(live: Live, name: str) -> None:
+    """For /ready: says what keeps a snapshot from being there or from being fresh."""
+    problem = live.problems.get(name)
+    if problem is not None:
+        raise BundleError(problem if live.served is None else f"{problem} What was served before is served still.")
+    if live.served is None and name == "model":
+        raise BundleError("No model is loaded yet.")
+
+
+def _signed(response: Response) -> Response:
+    """Which worker answered: so that one can see all of them follow."""
+    response.headers["Server-Worker"] = str(os.getpid())
+    return response
+
+
+def _stop(live: weakref.ref[Live]) -> None:
+    held = live()
+    if held is not None:
+        held.stop()

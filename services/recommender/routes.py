@@ -1,0 +1,201 @@
+"""The routes under /v1: each takes what its contract says, asks `service` or the store, and answers JSON."""
+
+from __future__ import annotations
+
+import json
+from collections import Counter as Tally
+from typing import Any
+
+from flask import Blueprint, Response, current_app
+from prometheus_client import Counter
+
+from palate.errors import ParameterError
+from palate.web import gives, require, require_all, takes
+from services.recommender import service
+from services.recommender.addresses import checked, install
+from services.recommender.bodies import (
+    EventsBody,
+    EventsOut,
+    ItemBody,
+    ItemOut,
+    ModelOut,
+    Page,
+    RecommendBody,
+    Recommended,
+    SegmentPage,
+    UserBody,
+    UserOut,
+    UserPage,
+)
+from services.recommender.catalogue import fits
+from services.recommender.live import Live
+
+KEY = "palate.recommender"
+
+
+def state() -> tuple[Live, Counter]:
+    """What `create` left in the app: the snapshot's keeper, and the counter of recommended items by strategy."""
+    found: tuple[Live, Counter] = current_app.extensions[KEY]
+    return found
+
+
+def blueprint() -> Blueprint:
+    """A new blueprint with all routes; the scopes are recommend, catalogue and events."""
+    v1 = Blueprint("v1", __name__, url_prefix="/v1")
+    v1.record_once(install)
+    require_all(v1, "recommend")
+    v1.get("/users/<id:user>/recommendations")(for_user)
+    v1.post("/recommendations")(for_anybody)
+    v1.get("/items/popular")(popular)
+    v1.get("/items/latest")(latest)
+    v1.get("/items/<id:item>/similar")(similar)
+    v1.get("/items/<id:item>")(get_item)
+    v1.put("/items/<id:item>")(put_item)
+    v1.delete("/items/<id:item>")(delete_item)
+    v1.get("/users/<id:user>")(get_user)
+    v1.put("/users/<id:user>")(put_user)
+    v1.post("/events")(post_events)
+    v1.get("/model")(get_model)
+    return v1
+
+
+@takes(query=UserPage)
+@gives(Recommended)
+def for_user(user: str, query: UserPage) -> Response:
+    """Recommend items to a user.
+
+    Known users get their personal ranking, with what they did since the training folded in; unknown ones what their
+    stored attributes suggest, or what is popular. Each item says its strategy.
+    """
+    asked = RecommendBody.model_construct(
+        user=checked(user, "user"),
+        segment=query.segment,
+        limit=query.limit,
+        offset=query.offset,
+        exclude_seen=query.exclude_seen,
+        category=query.category,
+        exclude=query.exclude,
+    )
+    return _counted(service.recommend(state()[0], asked))
+
+
+@takes(body=RecommendBody)
+@gives(Recommended)
+def for_anybody(body: RecommendBody) -> Response:
+    """Recommend items to a visitor.
+
+    From a user's id, recent items, the item on the page, stated categories and tags: whatever is known.
+    """
+    return _counted(service.recommend(state()[0], body))
+
+
+@takes(query=SegmentPage)
+@gives(Recommended)
+def popular(query: SegmentPage) -> Response:
+    """List popular items, over all or within a segment of users."""
+    return _counted(service.popular(state()[0], query))
+
+
+@takes(query=Page)
+@gives(Recommended)
+def latest(query: Page) -> Response:
+    """List the newest items. The score is when each appeared, in seconds since 1970 UTC."""
+    return _counted(service.latest(state()[0], query))
+
+
+@takes(query=Page)
+@gives(Recommended)
+def similar(item: str, query: Page) -> Response:
+    """List items like one, by what users did with it, or by its content if it is new."""
+    return _counted(service.similar(state()[0], checked(item, "item"), query))
+
+
+@gives(ItemOut)
+def get_item(item: str) -> Response:
+    """Show an item of the catalogue."""
+    return _json(service.item(state()[0], checked(item, "item")))
+
+
+@require("catalogue")
+@takes(body=ItemBody)
+@gives(ItemOut)
+def put_item(item: str, body: ItemBody) -> Response:
+    """Add an item, or replace what is known of it.
+
+    A new item with content is recommended by its content within a second, by every worker. Answers 201 if it is new.
+    """
+    live, _ = state()
+    item = checked(item, "item")
+    if live.served is not None and not fits(item, live.served.catalogue.ids):
+        raise ParameterError("the ids of this catalogue are 64-bit integers, this is none.", where="item")
+    row = body.row(item)
+    created = live.store.put_items([row])[0]
+    live.nudge()
+    return _json(service.item_json(row), 201 if created else 200)
+
+
+@require("catalogue")
+@gives(ItemOut, description="The item as it was.")
+def delete_item(item: str) -> Response:
+    """Take an item out of the catalogue: it is not recommended any more."""
+    live, _ = state()
+    item = checked(item, "item")
+    was = service.item(live, item)
+    live.store.delete_item(item)
+    live.nudge()
+    return _json(was)
+
+
+@gives(UserOut)
+def get_user(user: str) -> Response:
+    """Show what is known of a user."""
+    return _json(service.user(state()[0], checked(user, "user")))
+
+
+@require("catalogue")
+@takes(body=UserBody)
+@gives(UserOut)
+def put_user(user: str, body: UserBody) -> Response:
+    """Add a user, or replace their attributes. Answers 201 if they are new."""
+    live, _ = state()
+    user = checked(user, "user")
+    created = live.store.put_user(body.row(user))
+    live.users.forget([user])
+    live.nudge()
+    return _json(service.user(live, user), 201 if created else 200)
+
+
+@require("events")
+@takes(body=EventsBody)
+@gives(EventsOut, status=201)
+def post_events(body: EventsBody) -> Response:
+    """Store one event or many: all of them, or none.
+
+    Send one event as an object, or many as {"events": [...]}. They are on disk before the answer is sent. An event
+    whose id is stored already is not stored again, so a request may be repeated safely.
+    """
+    live, _ = state()
+    events = [each.event() for each in body.events]
+    stored = live.store.add_events(events)
+    live.users.forget({event.user for event in events})
+    live.nudge()
+    answer = {"stored": stored, "repeated": len(events) - stored, "ids": [event.id for event in events]}
+    return _json(answer, 201 if stored else 200)
+
+
+@gives(ModelOut)
+def get_model() -> Response:
+    """Say which model is served, how good it was, and whether a newer one could not be loaded."""
+    return _json(service.model(state()[0]))
+
+
+def _counted(answer: dict[str, Any]) -> Response:
+    places = state()[1]
+    for strategy, count in Tally(place["strategy"] for place in answer["items"]).items():
+        places.labels(strategy).inc(count)
+    return _json(answer)
+
+
+def _json(answer: dict[str, Any], status: int = 200) -> Response:
+    body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Response(body, status, mimetype="application/json")
