@@ -141,7 +141,7 @@ def diversity(ranked: Codes, vectors: sparse.csr_matrix, ks: Sequence[int]) -> d
     """
     check_cutoffs(ks)
     unit = unit_rows(vectors)
-    filled = np.asarray(unit.multiply(unit).sum(axis=1)).ravel()
+    filled = (np.diff(unit.indptr) > 0).astype(np.float64)  # each vector's product with itself
     result: dict[str, PerUser] = {f"diversity@{k}": np.full(len(ranked), np.nan) for k in ks}
     per_list = 1 + max(ks) * unit.nnz // max(1, unit.shape[0])
     for k in ks:
@@ -155,7 +155,8 @@ def diversity(ranked: Codes, vectors: sparse.csr_matrix, ks: Sequence[int]) -> d
             )
             # |sum of vectors|^2 holds every ordered pair once, and each vector with itself.
             summed = lists @ unit
-            squares = np.asarray(summed.multiply(summed).sum(axis=1)).ravel() - lists @ filled
+            summed.data **= 2
+            squares = np.asarray(summed.sum(axis=1)).ravel() - lists @ filled
             pairs = count * (count - 1)
             with np.errstate(invalid="ignore", divide="ignore"):
                 result[f"diversity@{k}"][rows] = np.where(pairs > 0, 1 - squares / pairs, np.nan)

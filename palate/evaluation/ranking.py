@@ -22,7 +22,7 @@ Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with the name of the stage, how much of it is done, and how much there is to do."""
 
 _SCORES_AT_ONCE = 1 << 22
-_DIVERSITY_SAMPLE = 2000
+_DIVERSITY_SAMPLE = 1000
 
 
 @dataclass(frozen=True)
@@ -78,7 +78,7 @@ def measure(
     """All metrics of a ranking, with 95 % intervals over users.
 
     Bootstrap intervals, except that coverage has jackknife ones. By co-occurrence, whose vectors are as long as
-    popular items have users, diversity is measured on at most 2,000 users drawn by the seed.
+    popular items have users, diversity is measured on at most 1,000 users drawn by the seed.
     """
     per_user = metrics.accuracy(ranking.codes, relevant, ks)
     per_user |= metrics.novelty(ranking.codes, background.popularity, background.n_train_users, ks)
