@@ -24,6 +24,8 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("palate.cli.evaluate:evaluate", "Measure a model by full ranking on held-out data."),
     "bundle": ("palate.cli.bundle:bundle", "Verify or show a model bundle."),
     "promote": ("palate.cli.promote:promote", "Move the alias champion or challenger to a model version."),
+    "keys": ("palate.cli.keys:keys", "Make, list and revoke API keys."),
+    "people": ("palate.cli.keys:people", "Add, list and disable people who sign in."),
 }
 """Name to ("module:attribute", one line of help)."""
 

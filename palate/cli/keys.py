@@ -1,0 +1,132 @@
+"""`palate keys` and `palate people`: who may use the recommendation API and the labeling service."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Sequence
+from datetime import datetime
+
+import click
+
+from palate.errors import ParameterError
+from palate.settings import Settings
+from palate.store import Accounts, migrate, open_engine
+
+HOUSES = ("recommender", "labeling")
+house_option = click.option(
+    "--house", type=click.Choice(HOUSES), default="recommender", show_default=True, help="Whose accounts."
+)
+scopes_option = click.option(
+    "--scope", "scopes", multiple=True, required=True, metavar="SCOPE", help="What it may do; repeatable. * is all."
+)
+
+
+def accounts(house: str) -> Accounts:
+    """The accounts of one house, its database made when there is none yet."""
+    engine = open_engine(Settings.read().database(house))
+    migrate(engine, house)
+    return Accounts(engine)
+
+
+@click.group()
+def keys() -> None:
+    """Make, list and revoke API keys."""
+
+
+@keys.command()
+@house_option
+@scopes_option
+@click.argument("name")
+def create(house: str, scopes: tuple[str, ...], name: str) -> None:
+    """Make a key called NAME and print its token, which cannot be shown again."""
+    key, token = accounts(house).create_key(name, scopes)
+    click.echo(token)
+    click.echo(
+        f"Key {key} of {house}, {', '.join(sorted(set(scopes)))}. Keep the token: only its hash is stored.", err=True
+    )
+
+
+@keys.command("list")
+@house_option
+def list_keys(house: str) -> None:
+    """Show all keys, without their secrets."""
+    rows = [
+        (key.id, key.name, " ".join(key.scopes), _day(key.created), _day(key.last_used), _day(key.revoked))
+        for key in accounts(house).list_keys()
+    ]
+    _table(("id", "name", "scopes", "created", "last used", "revoked"), rows)
+
+
+@keys.command()
+@house_option
+@click.argument("key")
+def revoke(house: str, key: str) -> None:
+    """End the key whose id is KEY; running services refuse it within a second."""
+    accounts(house).revoke_key(key)
+    click.echo(f"Key {key} is revoked.")
+
+
+@click.group()
+def people() -> None:
+    """Add, list and disable people who sign in by name and password."""
+
+
+@people.command()
+@house_option
+@scopes_option
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
+@click.argument("name")
+def add(house: str, scopes: tuple[str, ...], password_stdin: bool, name: str) -> None:
+    """Add a person called NAME."""
+    accounts(house).add_person(name, _password(password_stdin), scopes)
+    click.echo(f"{name} may sign in.")
+
+
+@people.command()
+@house_option
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input instead of asking.")
+@click.argument("name")
+def password(house: str, password_stdin: bool, name: str) -> None:
+    """Change NAME's password and end their sessions."""
+    accounts(house).set_password(name, _password(password_stdin))
+    click.echo(f"The password of {name} is changed.")
+
+
+@people.command()
+@house_option
+@click.argument("name")
+def disable(house: str, name: str) -> None:
+    """Let NAME in no longer."""
+    accounts(house).disable_person(name)
+    click.echo(f"{name} may no longer sign in.")
+
+
+@people.command("list")
+@house_option
+def list_people(house: str) -> None:
+    """Show everybody."""
+    rows = [
+        (person.name, " ".join(person.scopes), _day(person.created), _day(person.disabled))
+        for person in accounts(house).list_people()
+    ]
+    _table(("name", "scopes", "created", "disabled"), rows)
+
+
+def _password(from_stdin: bool) -> str:
+    if not from_stdin:
+        asked: str = click.prompt("Password", hide_input=True, confirmation_prompt=True)
+        return asked
+    line = sys.stdin.readline().rstrip("\r\n")
+    if not line:
+        raise ParameterError("Standard input holds no password.", where="--password-stdin")
+    return line
+
+
+def _day(moment: datetime | None) -> str:
+    return moment.strftime("%Y-%m-%d %H:%M") if moment else "-"
+
+
+def _table(header: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    widths = [max(len(row[i]) for row in (header, *rows)) for i in range(len(header))]
+    for row in (header, *rows):
+        click.echo("  ".join(text.ljust(width) for text, width in zip(row, widths, strict=True)).rstrip())
