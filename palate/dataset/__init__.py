@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from palate.dataset.generate import generate_dataset
 from palate.dataset.ids import UNKNOWN, Codes, Id, IdMap, Ids
 from palate.dataset.mapping import Column, ColumnMapping
 from palate.dataset.readers import (
@@ -26,6 +27,7 @@ from palate.dataset.splits import (
     time_split,
 )
 from palate.dataset.validate import validate_interactions
+from palate.dataset.writers import write_dataset
 
 __all__ = [
     "FORMATS",
@@ -46,6 +48,7 @@ __all__ = [
     "Users",
     "cold_items",
     "cold_users",
+    "generate_dataset",
     "guess_format",
     "leave_last_fraction",
     "leave_last_out",
@@ -58,4 +61,5 @@ __all__ = [
     "split",
     "time_split",
     "validate_interactions",
+    "write_dataset",
 ]
