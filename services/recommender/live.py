@@ -17,7 +17,7 @@ from services.recommender.sources import Pointer, Source, load
 from services.recommender.store import Store
 from services.recommender.users import UserCache
 
-log = logging.getLogger(__name__)
+log = logging.getLogger("palate.recommender")
 
 
 class Live:

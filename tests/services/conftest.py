@@ -4,13 +4,19 @@ from __future__ import annotations
 
 import importlib.util
 import sys
+import time
 from pathlib import Path
 
 import pytest
 
+from palate.bundle import publish_bundle, set_current
 from palate.models import make_recommender
+from palate.store.accounts import Accounts
 from palate.store.engine import open_engine
 from palate.store.migrate import migrate
+from services.recommender.app import create
+from services.recommender.routes import KEY
+from services.recommender.settings import RecommenderSettings
 from services.recommender.store import Store
 
 _spec = importlib.util.spec_from_file_location("services_world", Path(__file__).parent / "world.py")
@@ -35,3 +41,73 @@ def als():
 @pytest.fixture(scope="session")
 def integer_als():
     return make_recommender("als", {"factors": 8}).fit(world.interactions(integer=True), world.items(integer=True))
+
+
+@pytest.fixture(scope="session")
+def blend():
+    return make_recommender("blend", {"factors": 8}).fit(world.interactions(), world.items())
+
+
+@pytest.fixture
+def bundles(tmp_path, blend):
+    """A folder of bundles whose first version is current."""
+    root = tmp_path / "bundles"
+    set_current(root, publish_bundle(blend, root, metrics={"ndcg@10": 0.5}))
+    return root
+
+
+@pytest.fixture
+def settings(tmp_path, bundles, monkeypatch):
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    return RecommenderSettings(
+        home=tmp_path / "home", bundle=bundles, catalogue_seconds=0.05, model_seconds=0.1, retry_seconds=0.5
+    )
+
+
+class Api:
+    """One app and a client that sends a key and reads JSON."""
+
+    def __init__(self, settings):
+        self.app = create(settings)
+        self.live = self.app.extensions[KEY][0]
+        self.store = self.live.store
+        self.token = self.key("*")
+        self.client = self.app.test_client()
+
+    def key(self, *scopes):
+        return Accounts(self.store.engine).create_key("test", list(scopes))[1]
+
+    def call(self, method, url, body=None, token=None, **more):
+        headers = {"Authorization": f"Bearer {token or self.token}", **more.pop("headers", {})}
+        if body is not None:
+            more["json"] = body
+        return self.client.open(url, method=method, headers=headers, **more)
+
+    def get(self, url, **more):
+        return self.call("GET", url, **more)
+
+    def items(self, url, **more):
+        """(item, strategy) of each place."""
+        answer = self.get(url, **more)
+        assert answer.status_code == 200, answer.text
+        return [(place["item"], place["strategy"]) for place in answer.json["items"]]
+
+    def until(self, holds, seconds=20):
+        """Waits for what the background threads bring about."""
+        end = time.monotonic() + seconds
+        while not holds():
+            assert time.monotonic() < end, "it did not come about"
+            time.sleep(0.02)
+
+    def close(self):
+        self.live.stop()
+        self.store.engine.dispose()
+
+
+@pytest.fixture
+def api(settings):
+    api = Api(settings)
+    api.store.put_items(world.rows())
+    api.until(lambda: api.live.served.catalogue.by_category)
+    yield api
+    api.close()
