@@ -20,7 +20,7 @@ from palate.dataset.ids import IdMap, Ids
 from palate.dataset.schema import Interactions, Items, Users
 from palate.dataset.splits import cold_items, cold_users
 from palate.errors import ParameterError, SchemaError
-from palate.evaluation.background import background_of
+from palate.evaluation.background import Background, background_of
 from palate.evaluation.baseline import random_accuracy
 from palate.evaluation.metrics import check_cutoffs
 from palate.evaluation.protocol import fit, ids_of, users_with_relevant
@@ -99,7 +99,7 @@ def _cold_items(task: Task, interactions: Interactions) -> Evaluation:
     full = measure(among_all, relevant, background, task.ks, task.seed, len(model.items))
     facts = ColdStart("items", task.holdout, len(cold), *_beside_random(measures, random), full)
     seconds = Seconds(training=training, ranking=time.perf_counter() - started)
-    return _evaluation(task, split.train, split.test, among, background.of, measures, facts, seconds)
+    return _evaluation(task, split.train, split.test, among, background, measures, facts, seconds)
 
 
 def _cold_users(task: Task, interactions: Interactions) -> Evaluation:
@@ -124,7 +124,7 @@ def _cold_users(task: Task, interactions: Interactions) -> Evaluation:
     n_cold = len(np.unique(split.test.user_codes))
     facts = ColdStart("users", task.holdout, n_cold, *_beside_random(measures, random))
     seconds = Seconds(training=training, ranking=time.perf_counter() - started)
-    return _evaluation(task, split.train, split.test, ranking, background.of, measures, facts, seconds)
+    return _evaluation(task, split.train, split.test, ranking, background, measures, facts, seconds)
 
 
 def first_part(interactions: Interactions, share: float, seed: int) -> npt.NDArray[np.bool_]:
@@ -178,13 +178,13 @@ def _evaluation(
     train: Interactions,
     test: Interactions,
     ranking: Ranking,
-    diversity_of: str,
+    background: Background,
     measures: Measures,
     facts: ColdStart,
     seconds: Seconds,
 ) -> Evaluation:
     data = DataFacts(
-        users=train.n_users,
+        users=background.n_train_users,
         items=len(task.model.items),
         train_interactions=len(train),
         test_interactions=len(test),
@@ -193,7 +193,7 @@ def _evaluation(
         left_out_users=len(np.unique(test.user_codes)) - len(ranking.codes),
         train_fingerprint=train.fingerprint,
         test_fingerprint=test.fingerprint,
-        diversity_of=diversity_of,
+        diversity_of=background.of,
     )
     params = asdict(task.model.params)
     return Evaluation(task.model.kind, params, task.seed, task.ks, measures, data, seconds, peak_memory_mb(), facts)

@@ -50,7 +50,8 @@ def evaluate(
     """
     check_cutoffs(ks)
     test_users = users_with_relevant(test, "test")
-    if not (train.users.encode(test_users.ids) >= 0).any() or not len(train):
+    learned_from = ids_of(train.users, np.unique(train.user_codes))  # shared maps hold users without a row here
+    if not (learned_from.encode(test_users.ids) >= 0).any():
         raise SchemaError(
             "no user of the test data is in the training data.",
             where="test",
@@ -66,7 +67,7 @@ def evaluate(
     measures = measure(ranking, relevant, background, ks, seed, len(model.items))
     seen = rows_of(train, test_users, model.items.extended(test.items.ids)).multiply(relevant).nnz
     data = DataFacts(
-        users=train.n_users,
+        users=background.n_train_users,
         items=len(model.items),
         train_interactions=len(train),
         test_interactions=len(test),

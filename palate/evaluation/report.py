@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import secrets
 from collections.abc import Mapping
@@ -27,13 +28,14 @@ def print_report(evaluation: Evaluation, console: Console) -> None:
         soft_wrap=True,
     )
     if cold is None:
-        console.print(metric_table("All items ranked, mean over users [95 % interval]", evaluation.measures))
+        _section(console, "All items ranked; mean over users [95 % interval]", metric_table(evaluation.measures))
     else:
         among = f"{cold.cold:,} cold items ranked" if cold.kind == "items" else f"{cold.cold:,} users held out"
-        console.print(metric_table(f"{among}, mean over users [95 % interval]", evaluation.measures))
-        console.print(_random_table(cold.random, cold.ratio, evaluation.ks))
+        _section(console, f"{among}; mean over users [95 % interval]", metric_table(evaluation.measures))
+        random = random_table(cold.random, cold.ratio)
+        _section(console, "A random ranking of the same candidates: expected value, and how far above it", random)
         if cold.full_ranking is not None:
-            console.print(metric_table("The same users, all items ranked", cold.full_ranking))
+            _section(console, "The same users and test items, all items ranked", metric_table(cold.full_ranking))
     if data.test_pairs_seen_in_training:
         console.print(
             f"Note: {data.test_pairs_seen_in_training:,} test pairs are training pairs too; they count as missed.",
@@ -48,32 +50,36 @@ def print_report(evaluation: Evaluation, console: Console) -> None:
     )
 
 
-def metric_table(title: str, measures: Measures) -> Table:
-    """A row per metric, a column per cut-off."""
-    table = Table(title=title, title_justify="left")
-    cutoffs = _cutoffs(measures.metrics)
+def metric_table(measures: Measures) -> Table:
+    """A row per metric, a column per cut-off: the mean and its interval."""
+    values = {
+        name: "-" if math.isnan(mean) else "{:.4f} [{:.4f}, {:.4f}]".format(mean, *measures.intervals[name])
+        for name, mean in measures.metrics.items()
+    }
+    return _by_cutoff(values)
+
+
+def random_table(random: Mapping[str, float], ratio: Mapping[str, float]) -> Table:
+    """A row per metric, a column per cut-off: random's value, and how many times better the model is."""
+    return _by_cutoff({name: f"{value:.4f} x {ratio[name]:.1f}" for name, value in random.items()})
+
+
+def _by_cutoff(values: Mapping[str, str]) -> Table:
+    """Values under keys such as "ndcg@20" as a table."""
+    names = list(dict.fromkeys(name.rpartition("@")[0] for name in values))
+    cutoffs = sorted({int(name.rpartition("@")[2]) for name in values})
+    table = Table()
     table.add_column("metric")
     for k in cutoffs:
         table.add_column(f"at {k}", justify="right")
-    for name in _names(measures.metrics):
-        cells = []
-        for k in cutoffs:
-            low, high = measures.intervals[f"{name}@{k}"]
-            cells.append(Text(f"{measures.metrics[f'{name}@{k}']:.4f} [{low:.4f}, {high:.4f}]"))
-        table.add_row(name, *cells)
+    for name in names:
+        table.add_row(name, *(Text(values[f"{name}@{k}"]) for k in cutoffs))
     return table
 
 
-def _random_table(random: Mapping[str, float], ratio: Mapping[str, float], ks: tuple[int, ...]) -> Table:
-    table = Table(
-        title="Beside a random ranking of the same candidates: expected value, times better", title_justify="left"
-    )
-    table.add_column("metric")
-    for k in _cutoffs(random):
-        table.add_column(f"at {k}", justify="right")
-    for name in _names(random):
-        table.add_row(name, *(f"{random[f'{name}@{k}']:.4f}, {ratio[f'{name}@{k}']:.1f} x" for k in _cutoffs(random)))
-    return table
+def _section(console: Console, title: str, table: Table) -> None:
+    console.print(Text(f"\n{title}", style="italic"), soft_wrap=True)
+    console.print(table)
 
 
 def check_writable(path: Path) -> None:
@@ -101,11 +107,3 @@ def write_json(evaluation: Evaluation, path: Path) -> None:
         raise InputError(f"cannot be written: {error.strerror}.", where=str(path)) from error
     finally:
         beside.unlink(missing_ok=True)
-
-
-def _cutoffs(metrics: Mapping[str, float]) -> list[int]:
-    return sorted({int(name.rpartition("@")[2]) for name in metrics})
-
-
-def _names(metrics: Mapping[str, float]) -> list[str]:
-    return list(dict.fromkeys(name.rpartition("@")[0] for name in metrics))

@@ -31,8 +31,9 @@ class Measures:
 class DataFacts:
     """What was measured on.
 
-    users, items: those of the training data and its catalogue. test_users: users who were ranked for, all of them
-    with at least one test item. personal_users: those whom the model knew, instead of answering by popularity.
+    users: those with a training interaction. items: those that are ranked, the whole catalogue. test_users: users
+    who were ranked for, all of them with at least one test item. personal_users: those whom the model knew, instead
+    of answering by popularity.
     left_out_users: test users without anything to rank by or to find (cold start only).
     test_pairs_seen_in_training: test pairs that no ranking can find, because training items are masked; they count
     as missed. diversity_of: what item similarity in `diversity` means, "content" or "co-occurrence".
