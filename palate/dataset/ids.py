@@ -33,7 +33,7 @@ def id_array(values: Ids, *, where: str | None = None) -> pa.Array:
         values = values.combine_chunks() if values.num_chunks != 1 else values.chunk(0)
     try:
         array = values if isinstance(values, pa.Array) else pa.array(values)
-    except (pa.ArrowInvalid, pa.ArrowTypeError, OverflowError) as error:
+    except (pa.ArrowException, UnicodeEncodeError, OverflowError) as error:
         raise SchemaError(f"ids must be all strings or all 64-bit integers ({error}).", where=where) from error
     if pa.types.is_dictionary(array.type):
         array = array.dictionary_decode()
@@ -167,6 +167,10 @@ class IdMap:
     def extended(self, more: Ids) -> IdMap:
         """A map with the ids of `more` that this one lacks added at the end; the codes held keep their ids."""
         added = id_array(more)
+        if len(added) == 0:
+            return self
+        if len(self) and added.type != self.ids.type and self.is_integer:
+            added = integer_ids(added)
         if len(self) and added.type != self.ids.type:
             if self.is_integer:
                 raise SchemaError(f"ids of this catalogue are integers, {added[0].as_py()!r} is not one.")
@@ -179,7 +183,7 @@ class IdMap:
 def _as_int64(value: Id) -> int | None:
     try:
         number = int(value)
-    except ValueError:
+    except (TypeError, ValueError, OverflowError):  # what is no id at all is simply not in the map
         return None
     if str(number) != str(value) or not -(2**63) <= number < 2**63:
         return None

@@ -101,16 +101,17 @@ class Interactions:
 
         Repeated pairs are summed, or count once with `binary`. Rows of weight zero or less stay out unless `binary`.
         """
-        values = np.ones(len(self), np.float32) if binary or self.weights is None else self.weights
-        matrix = sparse.csr_matrix(
-            (values, (self.user_codes, self.item_codes)), shape=(self.n_users, self.n_items), dtype=np.float32
-        )
+        users, items = self.user_codes, self.item_codes
+        values: Floats
+        if binary or self.weights is None:
+            values = np.ones(len(self), np.float32)
+        else:
+            held = self.weights > 0
+            users, items, values = users[held], items[held], self.weights[held]
+        matrix = sparse.csr_matrix((values, (users, items)), shape=(self.n_users, self.n_items), dtype=np.float32)
         matrix.sum_duplicates()
         if binary:
             matrix.data[:] = 1
-        elif self.weights is not None:
-            matrix.data[matrix.data < 0] = 0
-            matrix.eliminate_zeros()
         return matrix
 
     @cached_property
@@ -123,6 +124,7 @@ class Interactions:
         for column in (self.user_codes, self.item_codes, self.weights, self.timestamps, self.kinds):
             digest.update(b"-" if column is None else np.ascontiguousarray(column).tobytes())
             digest.update(b"\0")
+        digest.update("\n".join(self.kind_names).encode())
         return digest.hexdigest()
 
 
