@@ -20,7 +20,7 @@ from enum import StrEnum
 from pathlib import Path
 
 JAVA_VERSIONS = (17, 21)
-DEMO_PORTS = {"recommendation API": 8000, "labeling": 8001, "MLflow": 5000}
+DEMO_PORTS = {"api": 8000, "labeling": 8001, "mlflow": 5000}
 MEMORY_GB = 6
 DISK_GB = 2
 

@@ -124,6 +124,6 @@ def _signal(process: subprocess.Popen[bytes], number: signal.Signals) -> None:
             raise
 
 
-def palate_command(*arguments: str | Path) -> list[str]:
+def palate_command(*arguments: str | Path | int) -> list[str]:
     """The `palate` command of this very environment."""
     return [sys.executable, "-m", "palate.cli", *map(str, arguments)]

@@ -1,0 +1,113 @@
+"""The demo's report: for people on the terminal, and as JSON."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from typing import Any
+
+from rich.console import Console, Group
+from rich.padding import Padding
+from rich.table import Table
+from rich.text import Text
+
+from palate.demo.checks import calls
+from palate.demo.plan import SERVED, TRAINED, Plan
+from palate.demo.steps import State, facts
+
+
+def to_dict(plan: Plan, state: State) -> dict[str, Any]:
+    """Everything the report says. Holds the token of this run: write it for the owner's eyes only."""
+    return {
+        "data": str(state.data),
+        "facts": facts(plan),
+        "scores": [dataclasses.asdict(score) for score in state.scores],
+        "cold_start": None if state.cold is None else dataclasses.asdict(state.cold),
+        "versions": state.versions,
+        "seconds": state.seconds,
+        "urls": {"api": plan.api, "labeling": plan.labeling, "mlflow": plan.mlflow, "label_link": state.label_link},
+        "token": state.token,
+    }
+
+
+def write(plan: Plan, state: State) -> None:
+    """`demo.json`, readable by its owner alone."""
+    beside = plan.summary.with_suffix(".part")
+    beside.unlink(missing_ok=True)
+    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+        json.dump(to_dict(plan, state), file, indent=2, ensure_ascii=False)
+    beside.replace(plan.summary)
+
+
+def show(plan: Plan, state: State, console: Console) -> None:
+    """Metrics beside popularity, the cold start, where time went, five requests and the URLs."""
+    console.print()
+    console.print(_block("How good", _scores(state)))
+    if state.cold is not None:
+        console.print(_block("How cold", _cold(state)))
+    console.print(_block("Where time went", _seconds(state)))
+    console.print(Text("Try it", "bold"))
+    console.print(f"  TOKEN={state.token}", highlight=False, markup=False, soft_wrap=True)
+    for call in calls(plan):
+        console.print(f"  # {call.says}", style="dim", highlight=False, markup=False)
+        console.print(f"  {call.curl(plan.api)}", highlight=False, markup=False, soft_wrap=True)
+    console.print()
+    console.print(_block("Open it", _urls(plan, state)))
+
+
+def _block(title: str, content: Any) -> Group:
+    return Group(Text(title, "bold"), Padding(content, (0, 0, 1, 2)))
+
+
+def _scores(state: State) -> Table:
+    base = next((score for score in state.scores if score.model == "popularity"), None)
+    table = Table(box=None, padding=(0, 2, 0, 0))
+    table.add_column("model")
+    for name in ("NDCG@10", "95 %", "× popularity", "Recall@20", "catalogue shown", "seconds"):
+        table.add_column(name, justify="right")
+    for score in state.scores:
+        ratio = f"{score.ndcg / base.ndcg:.2f}" if base is not None and base.ndcg > 0 else "–"
+        where = {SERVED: " (champion)"}.get(score.model, " (challenger)" if score.model in TRAINED else "")
+        table.add_row(
+            score.model + where,
+            f"{score.ndcg:.4f}",
+            f"{score.interval[0]:.4f}–{score.interval[1]:.4f}",
+            ratio,
+            f"{score.recall:.4f}",
+            f"{score.coverage:.0%}",
+            f"{score.seconds:.1f}",
+        )
+    return table
+
+
+def _cold(state: State) -> Text:
+    cold = state.cold
+    if cold is None:
+        return Text("")
+    lines = [
+        f"{cold.items:.1%} of the held-out interactions are with items that training has never seen,",
+        f"{cold.users:.1%} are of new users; {cold.thin_users:.1%} of all users have next to no history.",
+    ]
+    if cold.lift is not None:
+        lines.append(f"Content ranks items that nobody has touched {cold.lift:.1f} times better than chance (NDCG@20).")
+    return Text("\n".join(lines))
+
+
+def _seconds(state: State) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    total = sum(state.seconds.values())
+    longest = max(state.seconds.values(), default=1.0)
+    for name, seconds in state.seconds.items():
+        table.add_row(name, f"{seconds:5.1f} s", Text("▇" * round(24 * seconds / longest), "cyan"))
+    table.add_row("together", f"{total:5.1f} s", "")
+    return table
+
+
+def _urls(plan: Plan, state: State) -> Table:
+    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
+    table.add_row("recommendation API", f"{plan.api}/docs")
+    table.add_row("labeling, signed in once", state.label_link)
+    table.add_row("MLflow", plan.mlflow)
+    table.add_row("what was written", str(plan.home))
+    return table

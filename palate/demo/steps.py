@@ -1,0 +1,171 @@
+"""The demo's steps, in order. Each is a function of the plan and the processes, with a line of what it does.
+
+Spark jobs and servers are processes of their own, started as a user would start them; the rest happens here.
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from palate.dataset.demo_data import demo_folder
+from palate.demo.measure import Cold, Score, cold, scores
+from palate.demo.plan import HOST, SERVED, TRAINED, Plan
+from palate.demo.processes import Processes, palate_command
+from palate.doctor import JAVA_VERSIONS, find_java, java_remedy
+from palate.errors import MissingDependencyError
+from palate.store import Accounts, open_engine
+from palate.tracking import Tracker
+
+API_SCOPES = ("recommend", "events", "catalogue", "metrics")
+LABEL_SCOPES = ("label", "label:manage")
+LABELED_ITEMS = 500
+
+
+@dataclass
+class State:
+    """What the steps hand on to each other and to the report."""
+
+    data: Path = Path()
+    scores: list[Score] = field(default_factory=list)
+    cold: Cold | None = None
+    versions: dict[str, str] = field(default_factory=dict)
+    token: str = ""
+    label_link: str = ""
+    seconds: dict[str, float] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+Step = Callable[[Plan, Processes, State], None]
+
+
+def find_data(plan: Plan, processes: Processes, state: State) -> None:
+    """find the data"""
+    java = find_java()
+    if java is None or not java.usable:
+        versions = " or ".join(map(str, JAVA_VERSIONS))
+        raise MissingDependencyError(f"Spark needs a JDK {versions}.", hint=f"{java_remedy()}  (`palate doctor`)")
+    state.data = demo_folder(plan.data, plan.settings.cache, state.notes.append)
+
+
+def start_mlflow(plan: Plan, processes: Processes, state: State) -> None:
+    """start MLflow"""
+    artifacts = plan.home / "mlflow-artifacts"
+    processes.start(
+        "mlflow",
+        [
+            *(sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(plan.ports.mlflow)),
+            *("--workers", "1", "--backend-store-uri", plan.settings.tracking, "--default-artifact-root", artifacts),
+        ],
+        {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"},
+    )
+
+
+def prepare(plan: Plan, processes: Processes, state: State) -> None:
+    """prepare: validate, index, split (Spark)"""
+    processes.run(
+        "prepare",
+        palate_command("job", "prepare", "--input", state.data, "--output", plan.prepared, "--overwrite"),
+    )
+
+
+def segment(plan: Plan, processes: Processes, state: State) -> None:
+    """segment: PCA → k-means (Spark)"""
+    processes.run(
+        "segment", palate_command("job", "segment", "--input", plan.prepared, "--output", plan.segments, "--overwrite")
+    )
+
+
+def train(plan: Plan, processes: Processes, state: State) -> None:
+    """train: matrix factorization, alone and blended with content (Spark)"""
+    for model in TRAINED:
+        processes.run(
+            f"train-{model}",
+            palate_command(
+                *("job", "train_mf", "--model", model),
+                *("--input", plan.prepared, "--output", plan.bundle(model), "--overwrite"),
+            ),
+        )
+
+
+def recommend(plan: Plan, processes: Processes, state: State) -> None:
+    """recommend: top 10 for every user (Spark)"""
+    processes.run(
+        "recommend",
+        palate_command(
+            *("job", "recommend", "--bundle", plan.bundle(SERVED)),
+            *("--input", plan.prepared, "--output", plan.recommendations, "--overwrite"),
+        ),
+    )
+
+
+def measure(plan: Plan, processes: Processes, state: State) -> None:
+    """evaluate: every model beside popularity"""
+    state.scores = scores(plan)
+    state.cold = cold(plan.prepared)
+
+
+def register(plan: Plan, processes: Processes, state: State) -> None:
+    """register the models, promote the champion"""
+    processes.wait_until_ready("mlflow", f"{plan.mlflow}/health")
+    tracker = Tracker(plan.settings)
+    found = {score.model: score for score in state.scores}
+    for model in TRAINED:
+        metrics = {"ndcg@10": found[model].ndcg, "recall@20": found[model].recall, "coverage@20": found[model].coverage}
+        info = tracker.log_model(
+            plan.bundle(model), run_name=model, metrics=metrics, register_as=plan.settings.model_name
+        )
+        state.versions[model] = info.version
+        tracker.promote(info.name, info.version, "champion" if model == SERVED else "challenger")
+
+
+def serve(plan: Plan, processes: Processes, state: State) -> None:
+    """start the recommendation API"""
+    processes.run("import-items", palate_command("api", "import-items", plan.prepared))
+    accounts = Accounts(open_engine(plan.settings.database("recommender")))
+    _, state.token = accounts.create_key("demo", API_SCOPES)
+    processes.start("api", palate_command("api", "serve", "--host", HOST, "--port", plan.ports.api, "--workers", 2))
+    processes.wait_until_ready("api", f"{plan.api}/ready")
+
+
+def label(plan: Plan, processes: Processes, state: State) -> None:
+    """start the labeling service"""
+    processes.run(
+        "label-project",
+        palate_command(
+            *("label", "create", "--from", plan.prepared / "items", "--title", "What is it about?"),
+            *("--limit", LABELED_ITEMS, "--instructions", "Pick the category that fits best."),
+        ),
+    )
+    accounts = Accounts(open_engine(plan.settings.database("labeling")))
+    key, _ = accounts.create_key("demo", LABEL_SCOPES)
+    state.label_link = f"{plan.labeling}/sign-in?code={accounts.create_code(key)}"
+    processes.start("labeling", palate_command("label", "serve", "--host", HOST, "--port", plan.ports.labeling))
+    processes.wait_until_ready("labeling", f"{plan.labeling}/ready")
+
+
+STEPS: tuple[Step, ...] = (
+    find_data,
+    start_mlflow,
+    prepare,
+    segment,
+    train,
+    recommend,
+    measure,
+    register,
+    serve,
+    label,
+)
+
+
+def title(step: Step) -> str:
+    return (step.__doc__ or step.__name__).strip()
+
+
+def facts(plan: Plan) -> dict[str, object]:
+    """The data card that `prepare` wrote."""
+    card: dict[str, object] = json.loads((plan.prepared / "data_card.json").read_text(encoding="utf-8"))
+    return card
