@@ -31,6 +31,7 @@ def open_array(root: Path, entry: DenseEntry | SparseEntry) -> Any:
     data, indices, indptr = (_map(root / name) for name in (entry.data, entry.indices, entry.indptr))
     if data.dtype.str != entry.dtype:
         raise BundleDamagedError(f"it holds {data.dtype.str} instead of {entry.dtype}.", where=str(root / entry.data))
+    _refuse_pointers(root / entry.indptr, indptr, len(data), len(indices))
     try:
         matrix = sparse.csr_matrix((data, indices, indptr), shape=entry.shape, copy=False)
     except (ValueError, IndexError, TypeError) as error:
@@ -38,6 +39,15 @@ def open_array(root: Path, entry: DenseEntry | SparseEntry) -> Any:
     matrix.has_sorted_indices = True  # known from writing; asking would read all of it, sorting in place would fail
     matrix.has_canonical_format = entry.canonical
     return matrix
+
+
+def _refuse_pointers(path: Path, indptr: npt.NDArray[Any], n_data: int, n_indices: int) -> None:
+    """scipy would cut off what lies behind the last pointer without a word."""
+    ends = indptr[-1] if indptr.ndim == 1 and len(indptr) else -1
+    if not ends == n_data == n_indices:
+        raise BundleDamagedError(
+            f"the matrix is malformed: {ends} values by its row pointers, {n_data} stored.", where=str(path)
+        )
 
 
 def _map(path: Path) -> npt.NDArray[Any]:

@@ -182,8 +182,8 @@ def manifest_bytes(path: str | Path) -> tuple[Path, bytes]:
     """The bundle's directory and its manifest's bytes, checked against `manifest.sha256`."""
     root = Path(path)
     file = root / MANIFEST
-    if not root.is_dir():
-        raise BundleError("there is no bundle here.", where=str(root), hint="A bundle is a directory.")
+    if not _is_directory(root):
+        raise BundleError("there is no bundle here.", where=str(root)[:200], hint="A bundle is a directory.")
     try:
         if file.stat().st_size > MAX_MANIFEST:
             raise BundleDamagedError(f"{MANIFEST} is larger than {MAX_MANIFEST >> 20} MB.", where=str(file))
@@ -199,6 +199,13 @@ def manifest_bytes(path: str | Path) -> tuple[Path, bytes]:
     if said != checksum_line(raw):
         raise BundleDamagedError(f"{MANIFEST} differs from the checksum in {CHECKSUM}.", where=str(file))
     return root, raw
+
+
+def _is_directory(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # a name too long for any file
+        return False
 
 
 def parse_manifest(root: Path, raw: bytes) -> Manifest:
