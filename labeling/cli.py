@@ -36,7 +36,9 @@ def label() -> None:
 @click.option("--overlap", default=1, show_default=True, help="How many people answer each item.")
 @click.option("--only-uncategorised", is_flag=True, help="Leave out items that have a category already.")
 @click.option("--limit", type=click.IntRange(1), help="At most this many items, the catalogue's first.")
-@click.option("--format", "form", type=click.Choice(READABLE), default="auto", show_default=True)
+@click.option(
+    "--format", "form", type=click.Choice([str(name) for name in READABLE]), default="auto", show_default=True
+)
 def create(
     source: str,
     title: str,
@@ -103,7 +105,7 @@ def export(project: int, form: str, every_task: bool, out: Path | None) -> None:
 
 @label.command()
 @click.option("--host", help="Which address to listen on. [PALATE_HOST, else 127.0.0.1]")
-@click.option("--port", type=click.IntRange(0, 65_535), help="[PALATE_LABEL_PORT, else 8081]")
+@click.option("--port", type=click.IntRange(1, 65_535), help="[PALATE_LABEL_PORT, else 8081]")
 @click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
 def serve(host: str | None, port: int | None, workers: int) -> None:
     """Serve the pages and the API until stopped."""

@@ -12,8 +12,8 @@ from palate.web import WebSettings
 class LabelingSettings(WebSettings):
     """What the labeling service adds. Each field comes from `PALATE_<NAME>`, as in `palate.web.settings`."""
 
-    label_port: int = Field(8081, ge=0, le=65_535)
-    """Where `palate label serve` listens; 0 takes a free port."""
+    label_port: int = Field(8081, ge=1, le=65_535)
+    """Where `palate label serve` listens."""
     max_body_bytes: int = Field(32 << 20, ge=1)
     """A larger request body is refused with 413; tasks come many at a time."""
     lease_minutes: float = Field(15, gt=0, le=7 * 24 * 60)

@@ -225,7 +225,9 @@ def undo(
     if others have taken it meanwhile it stays skipped and ConflictError says so.
     """
     now = now or clock(connection)
-    since = None if before is None else _turned(connection, project, person, before)
+    since = None
+    if before is not None and 0 < before < 2**63:
+        since = _turned(connection, project, person, before)
     last = _last(connection, project, person, since)
     if last is None:
         return None

@@ -75,6 +75,7 @@ export class View {
     one("#remaining").textContent = number(state.remaining);
     one("#mine").textContent = number(state.mine);
     one("#skipped").textContent = number(state.skipped);
+    one("#skipped").parentElement.hidden = state.skipped === 0;
     one("#take-skipped").hidden = state.skipped === 0;
     one("#done-mine").textContent = number(state.mine);
     one("#done-left").hidden = state.remaining === 0;

@@ -1,0 +1,305 @@
+"""The routes under /v1: what they answer, to whom, and what they say of bad input."""
+
+from __future__ import annotations
+
+import csv
+import io
+from concurrent.futures import ThreadPoolExecutor
+
+import pytest
+
+from labeling.app import create
+from labeling.settings import LabelingSettings
+from palate.store import Accounts
+
+PROJECT = {"title": "Films", "labels": ["Comedy", "Drama", "War"], "instructions": "Look twice."}
+TASKS = [{"external_id": f"film-{i}", "data": {"title": f"Film {i}", "text": "A film."}} for i in range(3)]
+DRAMA = {"value": {"choices": ["Drama"]}, "seconds": 1.5}
+
+
+class Client:
+    """Calls the app as one key holder."""
+
+    def __init__(self, app, *scopes):
+        self.http = app.test_client()
+        if scopes:
+            _, token = Accounts(app.extensions["labeling"].engine).create_key("test", scopes)
+            self.http.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+
+    def __call__(self, method, path, body=None, **options):
+        if body is not None:
+            options["json"] = body
+        return self.http.open(f"/v1{path}", method=method, **options)
+
+
+@pytest.fixture
+def app(tmp_path):
+    app = create(LabelingSettings(home=tmp_path))
+    yield app
+    app.extensions["labeling"].engine.dispose()
+
+
+@pytest.fixture
+def manager(app):
+    return Client(app, "label", "label:manage")
+
+
+@pytest.fixture
+def ann(app):
+    return Client(app, "label")
+
+
+@pytest.fixture
+def films(manager):
+    answer = manager("POST", "/projects", PROJECT | {"tasks": TASKS})
+    assert answer.status_code == 201
+    return answer.json["id"]
+
+
+def problem(answer, status):
+    """The problem, after checking that it is one."""
+    assert answer.status_code == status, answer.text
+    assert answer.mimetype == "application/problem+json"
+    assert answer.json["status"] == status
+    assert "Traceback" not in answer.text
+    return answer.json
+
+
+def test_from_project_to_export(manager, ann, films):
+    for i in range(3):
+        task = ann("POST", f"/projects/{films}/next", {}).json["task"]
+        assert task["data"]["title"] == f"Film {i}"
+        answer = ann("PUT", f"/projects/{films}/tasks/{task['id']}/annotation", DRAMA)
+        assert answer.status_code == 201
+    assert answer.json["progress"] | {} == {
+        "tasks": 3,
+        "done": 3,
+        "remaining": 0,
+        "answers": 3,
+        "needed": 3,
+        "mine": 3,
+        "skipped": 0,
+    }
+    assert ann("POST", f"/projects/{films}/next", {}).json["task"] is None
+    exported = manager("GET", f"/projects/{films}/export?format=json")
+    assert [task["annotations"][0]["result"][0]["value"] for task in exported.json] == [{"choices": ["Drama"]}] * 3
+    as_csv = manager("GET", f"/projects/{films}/export?format=csv")
+    assert as_csv.content_type == "text/csv; charset=utf-8"
+    assert [row["label"] for row in csv.DictReader(io.StringIO(as_csv.text, newline=""))] == ["Drama"] * 3
+
+
+def test_projects_show_their_progress(manager, ann, films):
+    listed = ann("GET", "/projects").json["projects"]
+    assert [project["title"] for project in listed] == ["Films"]
+    assert listed[0] == ann("GET", f"/projects/{films}").json
+    assert listed[0]["progress"] == ann("GET", f"/projects/{films}/progress").json
+
+
+def test_making_a_project_again_changes_nothing(manager, films):
+    again = manager("POST", "/projects", PROJECT | {"tasks": TASKS})
+    assert (again.status_code, again.json["id"], again.json["progress"]["tasks"]) == (200, films, 3)
+    problem(manager("POST", "/projects", PROJECT | {"labels": ["a", "b"]}), 409)
+
+
+def test_tasks_are_added_all_or_none(manager, films):
+    path = f"/projects/{films}/tasks"
+    answer = manager("POST", path, {"tasks": [*TASKS, {"data": {"item_id": 7, "title": "Seven"}}]})
+    assert answer.json == {"project": films, "added": 1, "present": 3}
+    found = problem(manager("POST", path, {"tasks": [{"external_id": "new"}, {"data": {"title": "no id"}}]}), 422)
+    assert found["errors"][0]["field"] == "tasks[1].external_id"
+    assert manager("GET", f"/projects/{films}/progress").json["tasks"] == 4
+
+
+def test_a_double_submit_is_one_answer(manager, ann, films):
+    task = ann("POST", f"/projects/{films}/next", {}).json["task"]["id"]
+    path = f"/projects/{films}/tasks/{task}/annotation"
+    assert [ann("PUT", path, DRAMA).status_code for _ in range(3)] == [201, 200, 200]
+    assert len(manager("GET", f"/projects/{films}/export").json[0]["annotations"]) == 1
+
+
+def test_a_stale_lease_is_a_conflict_that_says_what_to_do(app, films, ann):
+    service = app.extensions["labeling"]
+    task = ann("POST", f"/projects/{films}/next", {}).json["task"]["id"]
+    other = Client(app, "label")
+    found = problem(other("PUT", f"/projects/{films}/tasks/{task}/annotation", DRAMA), 409)
+    assert found["type"] == "/problems/conflict"
+    assert "Ask for the next task" in found["detail"]
+    problem(other("POST", f"/projects/{films}/tasks/{task}/skip", {}), 409)
+    assert service.project(films, "")[1].answers == 0
+
+
+def test_skip_undo_and_taking_up_again(ann, films):
+    first = ann("POST", f"/projects/{films}/next", {}).json["task"]["id"]
+    assert ann("POST", f"/projects/{films}/tasks/{first}/skip", {}).json["progress"]["skipped"] == 1
+    current = ann("POST", f"/projects/{films}/next", {}).json["task"]["id"]
+    assert ann("POST", f"/projects/{films}/undo", {"task": current}).json["task"]["id"] == first
+    ann("PUT", f"/projects/{films}/tasks/{first}/annotation", DRAMA)
+    back = ann("POST", f"/projects/{films}/undo", {"task": current}).json["task"]
+    assert (back["id"], back["value"]) == (first, {"choices": ["Drama"]})
+    ann("POST", f"/projects/{films}/tasks/{current}/skip", {})
+    assert ann("DELETE", f"/projects/{films}/skips").json["progress"]["skipped"] == 0
+
+
+ROUTES = [
+    ("GET", "/projects", None),
+    ("POST", "/projects", PROJECT),
+    ("GET", "/projects/{}", None),
+    ("POST", "/projects/{}/tasks", {"tasks": TASKS}),
+    ("GET", "/projects/{}/progress", None),
+    ("POST", "/projects/{}/next", {}),
+    ("PUT", "/projects/{}/tasks/1/annotation", DRAMA),
+    ("POST", "/projects/{}/tasks/1/skip", {}),
+    ("POST", "/projects/{}/undo", {}),
+    ("DELETE", "/projects/{}/skips", None),
+    ("GET", "/projects/{}/export", None),
+]
+
+
+def test_every_route_is_tried_here(app):
+    rules = {(method, rule.rule) for rule in app.url_map.iter_rules() for method in rule.methods - {"HEAD", "OPTIONS"}}
+    known = {(method, f"/v1{path}") for method, path, _ in ROUTES}
+    plain = {
+        (method, rule.replace("<int:project_id>", "{}").replace("<int:task_id>", "1"))
+        for method, rule in rules
+        if rule.startswith("/v1")
+    }
+    assert plain == known
+
+
+@pytest.mark.parametrize(("method", "path", "body"), ROUTES)
+def test_nobody_gets_in_without_credentials_or_scope(app, films, method, path, body):
+    problem(Client(app)(method, path.format(films), body), 401)
+    problem(Client(app, "recommend")(method, path.format(films), body), 403)
+
+
+@pytest.mark.parametrize(("method", "path"), [("POST", "/projects"), ("POST", "/projects/1/tasks")])
+def test_annotators_manage_nothing(ann, films, method, path):
+    problem(ann(method, path, PROJECT), 403)
+    problem(ann("GET", f"/projects/{films}/export"), 403)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), [route for route in ROUTES if "{}" in route[1]])
+@pytest.mark.parametrize("project", ["999", "0", str(2**70)])
+def test_unknown_projects_are_404(manager, films, method, path, body, project):
+    problem(manager(method, path.format(project), body), 404)
+
+
+@pytest.mark.parametrize(("method", "path", "body"), [route for route in ROUTES if route[2] is not None])
+@pytest.mark.parametrize(
+    ("data", "status"),
+    [
+        (b"", 400),
+        (b"{", 400),
+        (b"\xff\xfe", 400),
+        (b"[]", 422),
+        (b"3", 422),
+        (b'{"nothing": 1}', 422),
+        (b'{"tasks": NaN}', 400),
+        (b"[" * 5000, 400),
+        (b'{"title": "\\ud800"}', 400),
+    ],
+)
+def test_broken_bodies_are_told_apart(manager, films, method, path, body, data, status):
+    answer = manager(method, path.format(films), data=data, headers={"Content-Type": "application/json"})
+    problem(answer, status)
+
+
+@pytest.mark.parametrize(
+    ("change", "field"),
+    [
+        ({"title": 3}, "title"),
+        ({"title": "x" * 201}, "title"),
+        ({"labels": "Comedy"}, "labels"),
+        ({"labels": ["one"]}, "labels"),
+        ({"labels": ["a", 3]}, "labels.1"),
+        ({"labels": ["a", "a"]}, "labels[1]"),
+        ({"overlap": "2"}, "overlap"),
+        ({"overlap": 0}, "overlap"),
+        ({"overlap": True}, "overlap"),
+        ({"instructions": "x" * 20_001}, "instructions"),
+        ({"kind": "boxes"}, "kind"),
+        ({"tasks": [{"external_id": "x" * 301}]}, "tasks[0].external_id"),
+        ({"tasks": [{"external_id": "a", "data": []}]}, "tasks.0.data"),
+        ({"tasks": [{"external_id": "a", "data": {"text": "x" * 200_000}}]}, "tasks[0].data"),
+    ],
+)
+def test_a_project_that_does_not_fit_names_its_field(manager, change, field):
+    found = problem(manager("POST", "/projects", PROJECT | change), 422)
+    assert field in [error["field"] for error in found["errors"]]
+    assert manager("GET", "/projects").json["projects"] == []
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        {},
+        {"value": None},
+        {"value": {"choices": ["Western"]}},
+        {"value": {"choices": ["Drama", "War"]}},
+        {"value": {"choices": "Drama"}},
+        {"value": {"choices": ["x" * 100_000]}},
+        DRAMA | {"seconds": -1},
+        DRAMA | {"seconds": "2"},
+        DRAMA | {"seconds": 1e300},
+    ],
+)
+def test_an_answer_that_is_none_is_refused(ann, films, body):
+    task = ann("POST", f"/projects/{films}/next", {}).json["task"]["id"]
+    problem(ann("PUT", f"/projects/{films}/tasks/{task}/annotation", body), 422)
+
+
+@pytest.mark.parametrize("body", [{"holding": 3}, {"holding": ["1"]}, {"holding": [True]}, {"holding": [1] * 1001}])
+def test_holding_is_a_list_of_ids(ann, films, body):
+    problem(ann("POST", f"/projects/{films}/next", body), 422)
+
+
+def test_ids_beyond_the_database_do_no_harm(ann, films):
+    assert ann("POST", f"/projects/{films}/next", {"holding": [2**70, -5]}).status_code == 200
+    assert ann("POST", f"/projects/{films}/undo", {"task": 2**70}).status_code == 200
+    problem(ann("PUT", f"/projects/{films}/tasks/{2**70}/annotation", DRAMA), 404)
+
+
+def test_export_in_an_unknown_form_is_refused(manager, films):
+    problem(manager("GET", f"/projects/{films}/export?format=xml"), 422)
+    problem(manager("GET", f"/projects/{films}/export?color=red"), 422)
+
+
+def test_every_route_is_documented(app):
+    document = app.test_client().get("/openapi.json").json
+    assert document["openapi"].startswith("3.1")
+    paths = [path for path in document["paths"] if path.startswith("/v1")]
+    assert len(paths) == len({path for _, path, _ in ROUTES})
+    assert all("summary" in operation for path in paths for operation in document["paths"][path].values())
+
+
+def test_pages_escape_what_they_show_and_send_strangers_to_sign_in(app, manager):
+    manager("POST", "/projects", PROJECT | {"title": "<script>alert(1)</script>", "labels": ["<b>x", '"y']})
+    stranger = app.test_client().get("/", headers={"Accept": "text/html"})
+    assert (stranger.status_code, stranger.location.split("?")[0]) == (303, "/sign-in")
+    page = manager.http.get("/", headers={"Accept": "text/html"})
+    assert page.status_code == 200
+    assert "<script>alert" not in page.text
+    work = manager.http.get("/projects/1", headers={"Accept": "text/html"})
+    assert "<script>alert" not in work.text
+    assert "<b>x" not in work.text
+    assert manager.http.get("/projects/99", headers={"Accept": "text/html"}).status_code == 404
+
+
+def test_many_people_at_once_over_http(app, manager):
+    tasks = [{"external_id": str(i), "data": {"title": str(i)}} for i in range(40)]
+    project = manager("POST", "/projects", PROJECT | {"overlap": 2, "tasks": tasks}).json["id"]
+
+    def work(client):
+        done = []
+        while (task := client("POST", f"/projects/{project}/next", {}).json["task"]) is not None:
+            answer = client("PUT", f"/projects/{project}/tasks/{task['id']}/annotation", DRAMA)
+            assert answer.status_code == 201, answer.text
+            done.append(task["id"])
+        return done
+
+    clients = [Client(app, "label") for _ in range(6)]
+    with ThreadPoolExecutor(6) as pool:
+        done = [task for tasks in pool.map(work, clients) for task in tasks]
+    exported = manager("GET", f"/projects/{project}/export").json
+    assert len(done) == 80
+    assert {len(task["annotations"]) for task in exported} == {2}
