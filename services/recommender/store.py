@@ -95,6 +95,15 @@ class Store:
             _write(connection, items, values, held)
             return [held.get(row.id, True) for row in rows]
 
+    def import_items(self, rows: Sequence[ItemRow]) -> int:
+        """Puts those of the rows that differ from what is stored, all or none; says how many."""
+        with reading(self.engine) as connection:
+            held = {row.id: _item(row) for row in _chunked(connection, select(items), items, [row.id for row in rows])}
+        different = [row for row in rows if row.id not in held or dataclasses.replace(held[row.id], change=0) != row]
+        if different:
+            self.put_items(different)
+        return len(different)
+
     def delete_item(self, item: str) -> None:
         """Marks an item as deleted; it need not have been stored before (it may come from the model)."""
         self.put_items([ItemRow(item, available=False, deleted=True)])
