@@ -13,12 +13,11 @@ from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
 import numpy as np
-import numpy.typing as npt
 import pyarrow as pa
-import pyarrow.compute as pc
 from pyarrow import parquet
 
-from palate.dataset.validate import cast_rows, flags, validate_interactions
+from palate.dataset.readers import Format
+from palate.dataset.validate import validate_interactions
 from palate.spark.lines import Layout, Numbers, parse_lines
 from palate.spark.sources import Source
 
@@ -30,7 +29,7 @@ STAGED = (
     "user_is_text boolean, item_is_text boolean, file string, row long, reason string"
 )
 """The checked table, for Spark. A row with a `reason` is a rejected one, and has only file and row besides.
-`..._is_text`: the id is text, or looks like no 64-bit integer as Python would write it."""
+`..._is_text`: whether the file wrote the id as text or as a number; null where it knows no types (CSV)."""
 
 _SCHEMA = pa.schema(
     [
@@ -52,7 +51,7 @@ Batches = Iterator[pa.RecordBatch]
 
 def stage(spark: SparkSession, source: Source, *, now: float) -> DataFrame:
     """The checked table of a source, with the columns of `STAGED`. `now`: seconds since 1970 UTC."""
-    if source.format == "parquet":
+    if source.format is Format.PARQUET:
         return _stage_parquet(spark, source, now)
     return _stage_text(spark, source, now)
 
@@ -171,31 +170,14 @@ def staged(fields: pa.Table, rows: Numbers, file: str, unit: str, now: float) ->
         columns = {name: good[name] for name in good.column_names}
         for name in ("user", "item"):
             flag = f"{name}_is_text"
-            columns[flag] = (
-                fields[flag].filter(pa.array(kept))
-                if flag in fields.column_names
-                else pa.array(~is_integer(good[name]))
-            )
+            if flag in fields.column_names:
+                columns[flag] = fields[flag].filter(pa.array(kept))
         columns["file"] = pa.repeat(pa.scalar(file, pa.string()), good.num_rows)
         columns["row"] = pa.array(rows[kept])
         yield from _conformed(columns, good.num_rows)
     yield from _rejected(
         file, list(zip(rows[bad].tolist(), rejects["reason"].to_pylist(), strict=True)) if len(bad) else []
     )
-
-
-def is_integer(ids: pa.Array | pa.ChunkedArray) -> npt.NDArray[np.bool_]:
-    """Which ids are 64-bit integers as Python writes them: "7" is one, "07", "+7" and 2**63 are not."""
-    if isinstance(ids, pa.ChunkedArray):
-        ids = ids.combine_chunks()
-    if pa.types.is_integer(ids.type):
-        return np.ones(len(ids), dtype=bool)
-    found = flags(pc.match_substring_regex(ids, r"^(0|-?[1-9][0-9]{0,18})$"))
-    long = found & flags(pc.greater(pc.utf8_length(ids), 18))
-    if long.any():
-        _, beyond = cast_rows(ids.filter(pa.array(long)), pa.int64())
-        found[long] = ~beyond
-    return found
 
 
 def _rejected(file: str, rejects: list[tuple[int, str]]) -> Batches:

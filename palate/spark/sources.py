@@ -10,19 +10,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from palate.dataset.mapping import ColumnMapping
-from palate.errors import InputError, ParameterError, SchemaError
+from palate.dataset.readers import Format, guess_format
+from palate.dataset.readers.formats import SUFFIXES, TABLE_NAMES, find_table, parse_format
+from palate.dataset.readers.raw import bare_suffix
+from palate.errors import InputError, SchemaError
 from palate.spark.lines import Layout
 
-FORMATS = ("auto", "csv", "parquet", "jsonl", "movielens", "lightgcn")
-_SUFFIXES = {
-    ".csv": "csv",
-    ".tsv": "csv",
-    ".jsonl": "jsonl",
-    ".ndjson": "jsonl",
-    ".json": "jsonl",
-    ".parquet": "parquet",
-    ".txt": "lightgcn",
-}
 _HEAD = 1 << 16
 
 
@@ -30,72 +23,65 @@ _HEAD = 1 << 16
 class Source:
     """Interactions as they lie on disk.
 
-    format: one of `FORMATS`, never "auto". files: path to its layout; of "parquet", one layout whose columns are
+    format: never AUTO. files: path to its layout; of "parquet", one layout whose columns are
     names. parts: path to "train" or "test" where the data comes split (LightGCN), else empty.
     """
 
-    format: str
+    format: Format
     files: dict[str, Layout]
     parts: dict[str, str]
 
 
 def find_source(path: Path, format_: str, mapping: ColumnMapping) -> Source:
     """Raises InputError for a path that is missing or holds no such data, SchemaError for what a first line shows."""
+    known = parse_format(format_)
     if not path.exists():
         raise InputError("there is no such file or folder.", where=str(path))
-    found = _guess(path) if format_ == "auto" else format_
-    if found == "movielens":
-        return Source(found, *_movielens(path, mapping))
-    if found == "lightgcn":
+    if known is Format.AUTO:
+        known = _guess(path)
+    if known is Format.MOVIELENS:
+        return Source(known, _movielens(path, mapping), {})
+    if known is Format.LIGHTGCN:
         return _lightgcn(path)
-    files = _files(path, found)
-    if found == "parquet":
-        return Source(found, {str(file): _parquet_layout(file, mapping) for file in files}, {})
-    layout = _csv_layout if found == "csv" else _jsonl_layout
-    return Source(found, {str(file): layout(file, mapping) for file in files}, {})
+    layout = {Format.PARQUET: _parquet_layout, Format.JSONL: _jsonl_layout}.get(known, _csv_layout)
+    return Source(known, {str(file): layout(file, mapping) for file in _files(path, known)}, {})
 
 
-def _guess(path: Path) -> str:
-    if path.is_dir():
-        if any((path / name).is_file() for name in ("ratings.csv", "ratings.csv.gz", "ratings.dat")):
-            return "movielens"
-        if (path / "train.txt").is_file():
-            return "lightgcn"
-        kinds = {_SUFFIXES[_suffix(file)] for file in _visible(path) if _suffix(file) in _SUFFIXES} - {"lightgcn"}
-        if len(kinds) == 1:
-            return kinds.pop()
-        raise InputError(
-            f"the folder holds files of several formats ({', '.join(sorted(kinds))})."
-            if kinds
-            else "the folder holds no file of a known format.",
-            where=str(path),
-            hint="Give one file, or say which format with --format.",
-        )
-    if _suffix(path) not in _SUFFIXES:
-        raise ParameterError(
-            f"the format cannot be told from the name {path.name!r}.",
-            where=str(path),
-            hint=f"Say --format, one of {', '.join(FORMATS[1:])}.",
-        )
-    return _SUFFIXES[_suffix(path)]
+def _guess(path: Path) -> Format:
+    """As the readers guess; beside that, a folder of LightGCN's, or one of part files under any names."""
+    if path.is_dir() and (path / "train.txt").is_file():
+        return Format.LIGHTGCN
+    try:
+        return guess_format(path)
+    except InputError:
+        held = [known for known in SUFFIXES if path.is_dir() and _parts(path, known)]
+        if len(held) != 1:
+            raise
+        return held[0]
 
 
-def _suffix(path: Path) -> str:
-    return Path(path.name.lower().removesuffix(".gz")).suffix
-
-
-def _visible(folder: Path) -> list[Path]:
-    files = (file for file in folder.rglob("*") if file.is_file())
-    return sorted(f for f in files if not any(p.startswith(("_", ".")) for p in f.relative_to(folder).parts))
-
-
-def _files(path: Path, format_: str) -> list[Path]:
+def _files(path: Path, known: Format) -> list[Path]:
     if path.is_file():
         return [path]
-    files = [file for file in _visible(path) if _SUFFIXES.get(_suffix(file)) == format_]
+    table = find_table(path, "interactions", known)
+    if table is not None and table.is_file():
+        return [table]
+    files = _parts(table or path, known)
     if not files:
-        raise InputError(f"the folder holds no {format_} file.", where=str(path))
+        raise InputError(f"the folder holds no {known} file of interactions.", where=str(path))
     return files
+
+
+def _parts(folder: Path, known: Format) -> list[Path]:
+    """The files of a format at any depth but those that start with . or _, and those of a catalogue or of users."""
+    others = (*TABLE_NAMES["items"], *TABLE_NAMES["users"], "tags", "links")
+    files = (file for file in folder.rglob("*") if file.is_file() and bare_suffix(file) in SUFFIXES[known])
+    return sorted(
+        file
+        for file in files
+        if not any(part.startswith(("_", ".")) for part in file.relative_to(folder).parts)
+        and file.name.split(".")[0].lower() not in others
+    )
 
 
 def _first_line(path: Path) -> bytes:
@@ -140,7 +126,7 @@ def _text(line: bytes, path: Path) -> str:
 
 def _csv_layout(path: Path, mapping: ColumnMapping) -> Layout:
     line = _text(_first_line(path), path)
-    delimiter = mapping.delimiter or ("\t" if _suffix(path) == ".tsv" else ",")
+    delimiter = mapping.delimiter or ("\t" if bare_suffix(path) == ".tsv" else ",")
     if mapping.header:
         names = list(mapping.header)
     else:
@@ -200,20 +186,20 @@ def _parquet_layout(path: Path, mapping: ColumnMapping) -> Layout:
     return Layout("parquet", places, timestamp_unit=_unit(mapping, "interactions"))
 
 
-def _movielens(path: Path, mapping: ColumnMapping) -> tuple[dict[str, Layout], dict[str, str]]:
+def _movielens(path: Path, mapping: ColumnMapping) -> dict[str, Layout]:
     """`ratings.csv` with a header (ml-latest, ml-25m), or `ratings.dat` with `::` and none (ml-1m, ml-10m)."""
-    folder = path if path.is_dir() else path.parent
-    for name in ("ratings.csv", "ratings.csv.gz"):
-        if (folder / name).is_file():
-            return {str(folder / name): _csv_layout(folder / name, mapping)}, {}
-    ratings = folder / "ratings.dat"
-    if ratings.is_file():
-        line = _first_line(ratings).decode("latin-1")
-        if line.count("::") != 3:
-            raise SchemaError("the line is not UserID::MovieID::Rating::Timestamp.", where=f"{ratings}: row 1")
-        places: dict[str, int | str] = {"user": 0, "item": 1, "weight": 2, "timestamp": 3}
-        return {str(ratings): Layout("csv", places, "::", 4, latin1=True, timestamp_unit="s")}, {}
-    raise InputError("the folder holds neither ratings.csv nor ratings.dat.", where=str(folder))
+    names = ("ratings.csv", "ratings.dat", "ratings.csv.gz")
+    files = [path] if path.is_file() else [path / name for name in names if (path / name).is_file()]
+    if not files:
+        raise InputError("the folder holds neither ratings.csv nor ratings.dat.", where=str(path))
+    ratings = files[0]
+    line = _first_line(ratings)
+    if b"::" not in line:
+        return {str(ratings): _csv_layout(ratings, mapping)}
+    if line.count(b"::") != 3:
+        raise SchemaError("the line is not UserID::MovieID::Rating::Timestamp.", where=f"{ratings}: row 1")
+    places: dict[str, int | str] = {"user": 0, "item": 1, "weight": 2, "timestamp": 3}
+    return {str(ratings): Layout("csv", places, "::", 4, latin1=True)}
 
 
 def _lightgcn(path: Path) -> Source:
@@ -224,4 +210,4 @@ def _lightgcn(path: Path) -> Source:
     for file in files:
         _first_line(file)
     parts = {str(file): file.stem for file in files} if path.is_dir() and len(files) == 2 else {}
-    return Source("lightgcn", {str(file): Layout("adjacency", {}) for file in files}, parts)
+    return Source(Format.LIGHTGCN, {str(file): Layout("adjacency", {}) for file in files}, parts)
