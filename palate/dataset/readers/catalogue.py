@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from palate.dataset.ids import IdMap, integer_ids
 from palate.dataset.mapping import Column
@@ -178,15 +179,14 @@ def _blank(value: Any) -> bool:
     return value is None or value == "" or (isinstance(value, float) and not math.isfinite(value))
 
 
+_PLAIN_NUMBER = r"^-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?$"
+
+
 def typed(values: Sequence[str]) -> list[Any]:
-    """Text cells as integers or floats if all that are filled are such, else as they are."""
+    """Text cells as numbers if all that are filled are plainly written ones ("07" is not), else as they are."""
     filled = pa.array([value or None for value in values], pa.large_string())
-    if filled.null_count == len(filled):
+    numbers = filled.drop_null()
+    if len(numbers) == 0 or not pc.all(pc.match_substring_regex(numbers, _PLAIN_NUMBER)).as_py():
         return list(values)
-    integers = integer_ids(filled.drop_null())
-    if pa.types.is_integer(integers.type):
-        return list(filled.cast(pa.int64()).to_pylist())
-    try:
-        return list(filled.cast(pa.float64()).to_pylist())
-    except pa.ArrowInvalid:
-        return list(values)
+    kind = pa.int64() if pa.types.is_integer(integer_ids(numbers).type) else pa.float64()
+    return list(filled.cast(kind).to_pylist())

@@ -19,7 +19,7 @@ from palate.errors import InputError, SchemaError
 
 def read_csv(path: Path, mapping: ColumnMapping, section: str, *, all_columns: bool) -> Raw:
     """A CSV file, every column as text. Rows are numbered as a spreadsheet does, the header being row 1."""
-    data = file_bytes(path)
+    data = file_bytes(path).lstrip(b"\r\n")
     where = str(path)
     delimiter = mapping.delimiter or ("\t" if bare_suffix(path) == ".tsv" else ",")
     header = mapping.header or _header(data, delimiter, where)
