@@ -2,7 +2,13 @@
 
 from __future__ import annotations
 
+import glob
 import os
+import pwd
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,3 +21,35 @@ def test_data() -> Path:
     if not folder or not Path(folder).is_dir():
         pytest.skip("needs the real data sets: set PALATE_TEST_DATA to a folder that holds ml-latest-small/")
     return Path(folder).resolve()
+
+
+@pytest.fixture(scope="session")
+def postgresql() -> Iterator[str]:
+    """The address of a PostgreSQL server made for this run, on a socket of its own; skips where none is installed."""
+    folders = [os.path.dirname(shutil.which("initdb") or ""), *sorted(glob.glob("/usr/lib/postgresql/*/bin"))]
+    programs = next((Path(folder) for folder in folders if folder and Path(folder, "initdb").exists()), None)
+    if programs is None:
+        pytest.skip("needs a PostgreSQL server: no initdb on PATH or under /usr/lib/postgresql")
+    prefix: list[str] = []
+    home = Path(tempfile.mkdtemp(prefix="palate-pg-"))
+    if os.getuid() == 0:
+        # The server refuses to run as root.
+        try:
+            user = pwd.getpwnam("postgres")
+        except KeyError:
+            pytest.skip("needs a user `postgres` to run the PostgreSQL server as, since root may not")
+        os.chown(home, user.pw_uid, user.pw_gid)
+        prefix = ["setpriv", f"--reuid={user.pw_uid}", f"--regid={user.pw_gid}", "--clear-groups"]
+
+    def run(*command: str) -> None:
+        done = subprocess.run([*prefix, *command], cwd=home, stdin=subprocess.DEVNULL, capture_output=True, text=True)
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+
+    data, options = str(home / "data"), f"-k {home} -c listen_addresses='' -c fsync=off"
+    run(str(programs / "initdb"), "-D", data, "-U", "palate", "-A", "trust", "--no-sync", "-E", "UTF8", "--locale=C")
+    run(str(programs / "pg_ctl"), "-D", data, "-w", "-l", str(home / "log"), "-o", options, "start")
+    try:
+        yield f"postgresql://palate@/postgres?host={home}"
+    finally:
+        run(str(programs / "pg_ctl"), "-D", data, "-w", "-m", "immediate", "stop")
+        shutil.rmtree(home, ignore_errors=True)

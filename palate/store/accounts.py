@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import hmac
+import math
 import re
 import secrets
 from collections.abc import Iterable
@@ -17,7 +18,8 @@ from datetime import datetime, timedelta
 from typing import Any, Literal
 
 import sqlalchemy as sa
-from sqlalchemy.engine import Connection, Engine
+from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.engine import Engine
 
 from palate.errors import ConflictError, ParameterError, StoreError, ThrottledError, UnknownIdError
 from palate.store.engine import reading, writing
@@ -133,13 +135,8 @@ class Accounts:
             db.execute(codes.insert().values(code_hash=_sha256(code), key_id=key, expires=expires))
         return code
 
-    def redeem_code(self, code: str, *, address: str = "") -> Principal | None:
-        """Who the code stands for, and the code is used up; None when it is unknown, used or expired.
-
-        Raises ThrottledError after too many wrong codes from one address.
-        """
-        subject = _subject("code", address)
-        self._charge(subject)
+    def redeem_code(self, code: str) -> Principal | None:
+        """Who the code stands for, and the code is used up; None when it is unknown, used or expired."""
         with writing(self._engine) as db:
             hashed = _sha256(code[:200])
             row = db.execute(
@@ -152,7 +149,6 @@ class Accounts:
             # Of two at once only one deletes the row.
             if db.execute(codes.delete().where(codes.c.code_hash == hashed)).rowcount != 1:
                 return None
-            db.execute(failures.delete().where(failures.c.subject == subject))
         return _key_principal(row)
 
     # People
@@ -228,27 +224,23 @@ class Accounts:
         """Count a try as failed before it is looked at, so that a hundred at once don't slip through."""
         with writing(self._engine) as db:
             now = clock(db)
-            count, wait = self._standing(db, subject, now)
-            if wait > timedelta(0):
-                raise ThrottledError(
-                    "Too many failed tries.", hint="Wait a little.", retry_after=max(1, round(wait.total_seconds()))
-                )
-            if count == 0:
-                db.execute(failures.delete().where(failures.c.last < now - FORGET_AFTER))
-                db.execute(failures.insert().values(subject=subject, failures=1, last=now))
-            else:
-                charged = failures.update().where(failures.c.subject == subject)
-                db.execute(charged.values(failures=failures.c.failures + 1, last=now))
+            db.execute(failures.delete().where(failures.c.last < now - FORGET_AFTER))
+            insert = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
+            empty = insert(failures).values(subject=subject, failures=0, last=now)
+            db.execute(empty.on_conflict_do_nothing())
+            this = failures.c.subject == subject
+            row = db.execute(failures.select().where(this).with_for_update()).one()
+            wait = (row.last + _pause(row.failures) - now).total_seconds()
+            if wait > 0:
+                raise ThrottledError("Too many failed tries.", hint="Wait a little.", retry_after=math.ceil(wait))
+            db.execute(failures.update().where(this).values(failures=row.failures + 1, last=now))
 
-    @staticmethod
-    def _standing(db: Connection, subject: str, now: datetime) -> tuple[int, timedelta]:
-        row = db.execute(failures.select().where(failures.c.subject == subject).with_for_update()).one_or_none()
-        if row is None or now - row.last > FORGET_AFTER:
-            return 0, timedelta(0)
-        if row.failures < FREE_TRIES:
-            return row.failures, timedelta(0)
-        pause = min(timedelta(seconds=2 ** min(row.failures - FREE_TRIES + 1, 20)), LONGEST_WAIT)
-        return row.failures, row.last + pause - now
+
+def _pause(failed: int) -> timedelta:
+    """How long after `failed` tries in a row the next one has to wait."""
+    if failed < FREE_TRIES:
+        return timedelta(0)
+    return min(timedelta(seconds=2 ** min(failed - FREE_TRIES + 1, 20)), LONGEST_WAIT)
 
 
 def _key_principal(row: Any) -> Principal:

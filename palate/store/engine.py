@@ -56,28 +56,35 @@ def open_engine(url: str, *, busy_seconds: float = BUSY_SECONDS) -> Engine:
 @contextmanager
 def reading(engine: Engine) -> Iterator[Connection]:
     """One consistent, read-only view of the database."""
-    with engine.connect() as connection:
-        connection = connection.execution_options(palate_readonly=True, **_postgres_readonly(engine))
-        try:
-            with connection.begin():
-                yield connection
-        except SQLAlchemyError as error:
-            raise _plain(error, engine) or error from error
+    options: dict[str, Any] = {"palate_readonly": True}
+    if engine.dialect.name == "postgresql":
+        options["postgresql_readonly"] = True
+    with _transaction(engine, options) as connection:
+        yield connection
 
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
     """A transaction that may write. On SQLite it takes the write lock at once, so it never fails half-way for it."""
-    with engine.connect() as connection:
-        try:
+    with _transaction(engine, {}) as connection:
+        yield connection
+
+
+@contextmanager
+def _transaction(engine: Engine, options: dict[str, Any]) -> Iterator[Connection]:
+    try:
+        with engine.connect() as connection:
+            connection = connection.execution_options(**options)
             with connection.begin():
                 yield connection
-        except SQLAlchemyError as error:
-            raise _plain(error, engine) or error from error
-
-
-def _postgres_readonly(engine: Engine) -> dict[str, Any]:
-    return {"postgresql_readonly": True} if engine.dialect.name == "postgresql" else {}
+    except SQLAlchemyError as error:
+        # Most is translated where it happens; this is for what comes up while connecting and committing.
+        raise _plain(error, engine) or error from error
+    except OverflowError as error:
+        # sqlite3's own, which SQLAlchemy does not wrap; any other is not ours to explain.
+        if "SQLite" not in str(error):
+            raise
+        raise _plain(error, engine) or error from error
 
 
 def _dumps(value: object) -> str:

@@ -216,6 +216,7 @@ class JobContext:
 
     job: Job
     _jobs: Jobs
+    _stop: threading.Event = field(default_factory=threading.Event)
     _halt: threading.Event = field(default_factory=threading.Event)
 
     @property
@@ -230,8 +231,8 @@ class JobContext:
         self.check()
 
     def check(self) -> None:
-        """End the handler here if the job was cancelled or lost; touches no database."""
-        if self._halt.is_set():
+        """End the handler here if the job was cancelled or lost, or the worker is to stop; touches no database."""
+        if self._halt.is_set() or self._stop.is_set():
             raise _Interrupted
 
 
@@ -270,9 +271,9 @@ def run_worker(
 
 
 def _work(queue: Jobs, job: Job, handler: Handler, stop: threading.Event) -> None:
-    context = JobContext(job, queue)
+    context = JobContext(job, queue, stop)
     ended = threading.Event()
-    pulse = threading.Thread(target=_pulse, args=(context, ended, stop), daemon=True, name=f"heartbeat-{job.id}")
+    pulse = threading.Thread(target=_pulse, args=(context, ended), daemon=True, name=f"heartbeat-{job.id}")
     pulse.start()
     try:
         result = handler(context)
@@ -301,12 +302,9 @@ def _interrupted(queue: Jobs, job: Job) -> None:
         queue.release(job)
 
 
-def _pulse(context: JobContext, ended: threading.Event, stop: threading.Event) -> None:
-    """Renew the lease three times per term; halts the handler when the job is cancelled, lost, or we are to stop."""
-    every = context._jobs.lease.total_seconds() / 3
-    while not ended.wait(min(every, 0.5) if stop.is_set() else every):
-        if stop.is_set():
-            context._halt.set()
+def _pulse(context: JobContext, ended: threading.Event) -> None:
+    """Renew the lease three times per term; halts the handler when the job is to be cancelled, or lost."""
+    while not ended.wait(context._jobs.lease.total_seconds() / 3):
         try:
             if not context._jobs.heartbeat(context.job):
                 context._halt.set()

@@ -149,7 +149,7 @@ def sign_in_with() -> Any:
     form, address = request.form, request.remote_addr or ""
     try:
         if form.get("code"):
-            who = accounts.redeem_code(form["code"], address=address)
+            who = accounts.redeem_code(form["code"])
             error = "This link was used already or has expired."
         elif form.get("token"):
             who = accounts.check_token(form["token"].strip())

@@ -11,17 +11,19 @@ import logging
 import multiprocessing
 import os
 import shutil
+import signal
 import socket
 import sys
 import tempfile
 from pathlib import Path
 from typing import Any
 
-from palate.errors import ParameterError, StoreError
+from palate.errors import PalateError, ParameterError, StoreError
 
 TARGET = "PALATE_WEB_TARGET"
 THREADS = 8
 """Per worker. Views wait for the database at most; more threads only fight over the interpreter lock."""
+READY, FAILED = "ready", "failed"
 log = logging.getLogger("palate.serve")
 
 
@@ -37,8 +39,9 @@ def serve(
 ) -> None:
     """Serve the app that "module:factory" makes, until SIGTERM or Ctrl-C; requests in flight are finished.
 
-    Raises ParameterError for a target that is not there, StoreError when the port is taken or not allowed. Beyond
-    loopback it warns when there is no certificate: keys and passwords would travel in the clear.
+    Raises ParameterError for a target that is not there, StoreError when the port is taken or not allowed, or when
+    the first worker cannot make its app. Beyond loopback it warns when there is no certificate: keys and passwords
+    would travel in the clear.
     """
     check_target(target)
     check_port(host, port)
@@ -50,6 +53,9 @@ def serve(
     os.environ.update({TARGET: target, "PROMETHEUS_MULTIPROC_DIR": folder})
     try:
         _run(host, port, workers, threads, certificate, private_key)
+        failed = Path(folder, FAILED)
+        if failed.exists():
+            raise StoreError(failed.read_text(encoding="utf-8"))
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         for name, value in before.items():
@@ -75,17 +81,30 @@ def _run(host: str, port: int, workers: int, threads: int, certificate: Path | N
         backpressure=max(64, 4 * threads),
         respawn_failed_workers=True,
         workers_kill_timeout=30,
-        log_level=LogLevels.warning,
+        log_level=LogLevels.error,
         ssl_cert=certificate,
         ssl_key=key,
     ).serve()
 
 
 def application() -> Any:
-    """What each worker calls: the app of the target that `serve` was given."""
+    """What each worker calls: the app of the target that `serve` was given.
+
+    A worker that fails before any was ready stops the whole server, since the next one would fail the same way; one
+    that dies later is replaced.
+    """
     configure_logging()
     module, _, attribute = os.environ[TARGET].partition(":")
-    return getattr(importlib.import_module(module), attribute)()
+    folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    try:
+        app = getattr(importlib.import_module(module), attribute)()
+    except PalateError as error:
+        if not (folder / READY).exists():
+            (folder / FAILED).write_text(str(error), encoding="utf-8")
+            os.kill(os.getppid(), signal.SIGTERM)
+        raise
+    (folder / READY).touch()
+    return app
 
 
 def configure_logging() -> None:
