@@ -51,17 +51,29 @@ def blend():
 @pytest.fixture
 def bundles(tmp_path, blend):
     """A folder of bundles whose first version is current."""
-    root = tmp_path / "bundles"
-    set_current(root, publish_bundle(blend, root, metrics={"ndcg@10": 0.5}))
+    return publish(tmp_path / "bundles", blend)
+
+
+def publish(root, model):
+    set_current(root, publish_bundle(model, root, metrics={"ndcg@10": 0.5}))
     return root
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _cache(tmp_path_factory):
+    """Checked bundles are remembered here, not in the home of whoever runs the tests."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("XDG_CACHE_HOME", str(tmp_path_factory.mktemp("cache")))
+        yield
+
+
 @pytest.fixture
-def settings(tmp_path, bundles, monkeypatch):
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
-    return RecommenderSettings(
-        home=tmp_path / "home", bundle=bundles, catalogue_seconds=0.05, model_seconds=0.1, retry_seconds=0.5
-    )
+def settings(tmp_path, bundles):
+    return settings_for(tmp_path / "home", bundles)
+
+
+def settings_for(home, bundles):
+    return RecommenderSettings(home=home, bundle=bundles, catalogue_seconds=0.05, model_seconds=0.1, retry_seconds=0.5)
 
 
 class Api:
@@ -105,9 +117,35 @@ class Api:
 
 
 @pytest.fixture
-def api(settings):
-    api = Api(settings)
-    api.store.put_items(world.rows())
-    api.until(lambda: api.live.served.catalogue.by_category)
+def open_api():
+    """Makes apps that are closed at the end."""
+    opened = []
+
+    def make(settings):
+        opened.append(Api(settings))
+        return opened[-1]
+
+    yield make
+    for api in opened:
+        api.close()
+
+
+@pytest.fixture
+def api(open_api, settings):
+    """An app that serves the blend, with the catalogue in its store."""
+    return stocked(open_api(settings))
+
+
+@pytest.fixture(scope="module")
+def shared_api(tmp_path_factory, blend):
+    """The same, for tests that leave it as it was."""
+    folder = tmp_path_factory.mktemp("shared")
+    api = stocked(Api(settings_for(folder / "home", publish(folder / "bundles", blend))))
     yield api
     api.close()
+
+
+def stocked(api):
+    api.store.put_items(world.rows())
+    api.until(lambda: api.live.served.catalogue.by_category)
+    return api

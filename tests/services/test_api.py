@@ -8,8 +8,8 @@ from services_world import COMEDIES, ITEMS, WESTERNS
 from palate.errors import PalateError
 
 
-def test_a_known_user_gets_their_taste_with_the_version_and_a_reason(api):
-    answer = api.get("/v1/users/b1/recommendations?limit=3").json
+def test_a_known_user_gets_their_taste_with_the_version_and_a_reason(shared_api):
+    answer = shared_api.get("/v1/users/b1/recommendations?limit=3").json
     assert [place["item"] in WESTERNS for place in answer["items"]] == [True] * 3
     assert answer["strategies"] == ["personal"]
     assert answer["model_version"] == "000001"
@@ -21,14 +21,16 @@ def test_a_known_user_gets_their_taste_with_the_version_and_a_reason(api):
     assert isinstance(first["score"], float)
 
 
-def test_an_unknown_user_gets_what_is_popular_and_is_told_so(api):
-    assert {strategy for _, strategy in api.items("/v1/users/stranger/recommendations")} == {"popular"}
+def test_an_unknown_user_gets_what_is_popular_and_is_told_so(shared_api):
+    assert {strategy for _, strategy in shared_api.items("/v1/users/stranger/recommendations")} == {"popular"}
 
 
-def test_what_was_seen_is_left_out_unless_asked_for(api):
-    seen = set(api.live.served.catalogue.ids.decode(api.live.served.seen(api.live.served.user_code("a1"))))
-    assert not seen & {item for item, _ in api.items("/v1/users/a1/recommendations?limit=200")}
-    shown = {item for item, _ in api.items("/v1/users/a1/recommendations?limit=200&exclude_seen=false")}
+def test_what_was_seen_is_left_out_unless_asked_for(shared_api):
+    seen = set(
+        shared_api.live.served.catalogue.ids.decode(shared_api.live.served.seen(shared_api.live.served.user_code("a1")))
+    )
+    assert not seen & {item for item, _ in shared_api.items("/v1/users/a1/recommendations?limit=200")}
+    shown = {item for item, _ in shared_api.items("/v1/users/a1/recommendations?limit=200&exclude_seen=false")}
     assert shown == set(ITEMS)
 
 
@@ -46,22 +48,24 @@ def test_fresh_events_are_folded_in_and_left_out_at_once(api):
     assert set(known) - set(after) == {"western-2"}
 
 
-def test_filters_limit_and_offset(api):
-    everything = [item for item, _ in api.items("/v1/users/b1/recommendations?limit=20")]
+def test_filters_limit_and_offset(shared_api):
+    everything = [item for item, _ in shared_api.items("/v1/users/b1/recommendations?limit=20")]
     paged = [
         item
         for start in (0, 5, 10, 15)
-        for item, _ in api.items(f"/v1/users/b1/recommendations?limit=5&offset={start}")
+        for item, _ in shared_api.items(f"/v1/users/b1/recommendations?limit=5&offset={start}")
     ]
     assert paged == everything[:20]
-    assert api.items("/v1/users/b1/recommendations?offset=10000") == []
-    comedies = [item for item, _ in api.items("/v1/users/b1/recommendations?category=Comedy&limit=200")]
+    assert shared_api.items("/v1/users/b1/recommendations?offset=10000") == []
+    comedies = [item for item, _ in shared_api.items("/v1/users/b1/recommendations?category=Comedy&limit=200")]
     assert set(comedies) == set(COMEDIES)
-    both = [item for item, _ in api.items("/v1/items/popular?category=Comedy&category=Drama&limit=200")]
+    both = [item for item, _ in shared_api.items("/v1/items/popular?category=Comedy&category=Drama&limit=200")]
     assert set(both) == set(ITEMS)
-    assert api.items("/v1/items/popular?category=Opera") == []
+    assert shared_api.items("/v1/items/popular?category=Opera") == []
     gone = everything[0]
-    assert gone not in [item for item, _ in api.items(f"/v1/users/b1/recommendations?exclude={gone}&exclude=zzz")]
+    assert gone not in [
+        item for item, _ in shared_api.items(f"/v1/users/b1/recommendations?exclude={gone}&exclude=zzz")
+    ]
 
 
 @pytest.mark.parametrize(
@@ -74,8 +78,8 @@ def test_filters_limit_and_offset(api):
         ({"user": "b1"}, "personal", WESTERNS),
     ],
 )
-def test_a_visitor_is_answered_by_what_is_known(api, body, strategy, among):
-    answer = api.call("POST", "/v1/recommendations", {"limit": 4, **body})
+def test_a_visitor_is_answered_by_what_is_known(shared_api, body, strategy, among):
+    answer = shared_api.call("POST", "/v1/recommendations", {"limit": 4, **body})
     assert answer.status_code == 200
     assert {place["strategy"] for place in answer.json["items"]} == {strategy}
     shown = {place["item"] for place in answer.json["items"]}
@@ -83,11 +87,13 @@ def test_a_visitor_is_answered_by_what_is_known(api, body, strategy, among):
     assert shown <= set(among) - set(body.get("recent_items", [])) - {body.get("item")}
 
 
-def test_similar_popular_and_latest(api):
-    assert {item for item, _ in api.items("/v1/items/western-3/similar?limit=5")} <= set(WESTERNS) - {"western-3"}
-    assert api.get("/v1/items/nothing/similar").status_code == 404
-    assert len(api.items("/v1/items/popular?limit=200")) == len(ITEMS)
-    newest = api.get("/v1/items/latest?limit=2&category=Comedy").json["items"]
+def test_similar_popular_and_latest(shared_api):
+    assert {item for item, _ in shared_api.items("/v1/items/western-3/similar?limit=5")} <= set(WESTERNS) - {
+        "western-3"
+    }
+    assert shared_api.get("/v1/items/nothing/similar").status_code == 404
+    assert len(shared_api.items("/v1/items/popular?limit=200")) == len(ITEMS)
+    newest = shared_api.get("/v1/items/latest?limit=2&category=Comedy").json["items"]
     assert [(place["item"], place["score"]) for place in newest] == [("comedy-11", 2000011), ("comedy-10", 2000010)]
 
 
@@ -146,13 +152,13 @@ def test_any_text_is_an_id(api, item):
     assert api.get(f"/v1/users/{quote(item, safe='')}/recommendations").status_code == 200
 
 
-def test_the_model_says_what_it_is(api):
-    told = api.get("/v1/model").json
+def test_the_model_says_what_it_is(shared_api):
+    told = shared_api.get("/v1/model").json
     assert told["kind"] == "blend"
     assert told["metrics"] == {"ndcg@10": 0.5}
     assert told["parts"] == {"personal": "blend", "content": "content", "popularity": "popularity"}
     assert told["problems"] == {}
-    assert api.get("/ready").status_code == 200
+    assert shared_api.get("/ready").status_code == 200
 
 
 def test_each_scope_opens_its_own_routes_and_no_other(api):
@@ -174,9 +180,9 @@ def test_each_scope_opens_its_own_routes_and_no_other(api):
     assert api.get("/v1/items/popular", token="wrong").status_code == 401
 
 
-def test_openapi_describes_every_route(api):
-    document = api.client.get("/openapi.json").json
-    for rule in api.app.url_map.iter_rules():
+def test_openapi_describes_every_route(shared_api):
+    document = shared_api.client.get("/openapi.json").json
+    for rule in shared_api.app.url_map.iter_rules():
         if rule.rule.startswith("/v1"):
             path = rule.rule.replace("<id:", "{").replace(">", "}")
             for method in rule.methods - {"HEAD", "OPTIONS"}:
@@ -185,17 +191,17 @@ def test_openapi_describes_every_route(api):
                 assert operation["x-scope"] in ("recommend", "catalogue", "events")
     names = {each["name"] for each in document["paths"]["/v1/users/{user}/recommendations"]["get"]["parameters"]}
     assert names == {"user", "limit", "offset", "category", "exclude", "segment", "exclude_seen"}
-    assert api.client.get("/docs").status_code == 200
+    assert shared_api.client.get("/docs").status_code == 200
 
 
-def test_answers_are_what_openapi_says(api):
+def test_answers_are_what_openapi_says(shared_api):
     from services.recommender.bodies import ItemOut, ModelOut, Recommended
 
-    Recommended.model_validate(api.get("/v1/users/b1/recommendations").json)
-    Recommended.model_validate(api.get("/v1/items/latest").json)
-    Recommended.model_validate(api.call("POST", "/v1/recommendations", {"recent_items": ["western-1"]}).json)
-    ModelOut.model_validate(api.get("/v1/model").json)
-    ItemOut.model_validate(api.get("/v1/items/western-1").json)
+    Recommended.model_validate(shared_api.get("/v1/users/b1/recommendations").json)
+    Recommended.model_validate(shared_api.get("/v1/items/latest").json)
+    Recommended.model_validate(shared_api.call("POST", "/v1/recommendations", {"recent_items": ["western-1"]}).json)
+    ModelOut.model_validate(shared_api.get("/v1/model").json)
+    ItemOut.model_validate(shared_api.get("/v1/items/western-1").json)
 
 
 def test_answers_are_counted_by_strategy(api):

@@ -1,0 +1,119 @@
+"""Another model while serving: good ones are swapped in, broken ones change nothing but what /ready says."""
+
+from __future__ import annotations
+
+import shutil
+
+import numpy as np
+
+from palate.bundle import publish_bundle, set_current
+from palate.models.pca import PCA
+from services.recommender.app import create
+from services.recommender.routes import KEY
+
+
+def version(api):
+    return api.get("/v1/users/b1/recommendations").json["model_version"]
+
+
+def damage(bundle):
+    victim = max((bundle / "parts").rglob("*.npy"), key=lambda file: file.stat().st_size)
+    whole = bytearray(victim.read_bytes())
+    whole[-1] ^= 0xFF
+    victim.chmod(0o644)
+    victim.write_bytes(whole)
+
+
+def test_a_new_current_version_is_served_with_the_live_items_still_there(api, bundles, als):
+    api.call("PUT", "/v1/items/dawn", {"title": "Western", "categories": ["Western"]})
+    set_current(bundles, publish_bundle(als, bundles))
+    api.until(lambda: version(api) == "000002")
+    assert api.get("/v1/model").json["kind"] == "als"
+    wanted = {"attributes": {"categories": ["Western"]}, "limit": 50}
+    api.until(
+        lambda: "dawn" in [place["item"] for place in api.call("POST", "/v1/recommendations", wanted).json["items"]]
+    )
+    set_current(bundles, 1)
+    api.until(lambda: version(api) == "000001")
+
+
+def test_a_damaged_bundle_leaves_the_old_one_and_is_told(api, bundles, als, blend):
+    bad = publish_bundle(blend, bundles)
+    damage(bad)
+    set_current(bundles, bad)
+    api.until(lambda: api.get("/ready").status_code == 503)
+    assert version(api) == "000001"
+    assert "model" in api.get("/ready").text
+    assert "model" in api.get("/v1/model").json["problems"]
+    set_current(bundles, publish_bundle(als, bundles))
+    api.until(lambda: version(api) == "000003")
+    assert api.get("/ready").status_code == 200
+    assert api.get("/v1/model").json["problems"] == {}
+
+
+def test_going_back_from_a_damaged_bundle_is_well_at_once(api, bundles, blend):
+    bad = publish_bundle(blend, bundles)
+    damage(bad)
+    set_current(bundles, bad)
+    api.until(lambda: api.live.problems)
+    set_current(bundles, 1)
+    api.until(lambda: not api.live.problems)
+    assert version(api) == "000001"
+
+
+def test_a_bundle_that_ranks_nothing_is_refused(api, bundles):
+    set_current(bundles, publish_bundle(PCA(np.eye(2, 4, dtype=np.float32)), bundles))
+    api.until(lambda: "does not rank items" in api.live.problems.get("model", ""))
+    assert version(api) == "000001"
+
+
+def test_a_lost_pointer_leaves_what_is_served(api, bundles):
+    (bundles / "current").write_text("no version at all")
+    api.until(lambda: api.live.problems)
+    assert version(api) == "000001"
+
+
+def test_a_lost_database_leaves_what_is_served(api):
+    for user in ("a1", "b1"):
+        api.items(f"/v1/users/{user}/recommendations")
+    served = api.live.served
+    api.live.store.changes = lambda: 1 / 0
+    api.until(lambda: "store" in api.live.problems)
+    assert api.live.served is served
+    del api.live.store.changes
+    api.until(lambda: "store" not in api.live.problems)
+
+
+def test_without_any_model_it_starts_says_so_and_serves_once_there_is_one(settings, bundles, open_api):
+    aside = bundles.with_name("aside")
+    shutil.move(bundles, aside)
+    api = open_api(settings)
+    assert api.client.get("/health").status_code == 200
+    assert api.client.get("/ready").status_code == 503
+    refused = api.get("/v1/users/b1/recommendations")
+    assert (refused.status_code, refused.content_type) == (503, "application/problem+json")
+    assert api.call("PUT", "/v1/items/early", {"title": "Early"}).status_code == 201
+    shutil.move(aside, bundles)
+    api.until(lambda: api.client.get("/ready").status_code == 200)
+    assert version(api) == "000001"
+    assert "early" in api.live.served.live
+
+
+def test_the_registry_says_which_version_is_champion(settings, blend, als, tmp_path):
+    from palate.tracking import Tracker
+
+    tracker = Tracker(settings)
+    first = tracker.log_model(blend, run_name="blend", register_as=settings.model_name)
+    tracker.promote(settings.model_name, first.version, "champion")
+    app = create(settings.model_copy(update={"bundle": None}))
+    live = app.extensions[KEY][0]
+    try:
+        assert live.served.version == f"{settings.model_name}/{first.version}"
+        second = tracker.log_model(als, run_name="als", register_as=settings.model_name)
+        assert live.served.version.endswith(f"/{first.version}")
+        tracker.promote(settings.model_name, second.version, "champion")
+        live.follow_model()
+        assert live.served.version == f"{settings.model_name}/{second.version}"
+    finally:
+        live.stop()
+        live.store.engine.dispose()
