@@ -58,10 +58,15 @@ def seconds(work: Callable[[], object]) -> float:
 
 
 def alternate(
-    peer: Callable[[], object], ours: Callable[[], object], repeats: int, warm_up: bool = True
+    peer: Callable[[], object], ours: Callable[[], object], repeats: int, quick: bool
 ) -> tuple[tuple[float, ...], tuple[float, ...]]:
-    """Seconds of both, one after the other in turns, so that whatever else the machine does hits both alike."""
-    if warm_up:
+    """Seconds of both, one after the other in turns, so that whatever else the machine does hits both alike.
+
+    Both run once before that to warm up. `quick` is one turn, cold.
+    """
+    if quick:
+        repeats = 1
+    else:
         peer()
         ours()
     pairs = [(seconds(peer), seconds(ours)) for _ in range(repeats)]
@@ -76,12 +81,17 @@ def record(benchmark: Benchmark, timing: Timing) -> dict[str, Any]:
         "claim": benchmark.claim,
         "peer": benchmark.peer,
         "size": timing.size,
-        "peer_seconds": round(peer, 4),
-        "ours_seconds": round(ours, 4),
-        "ratio": round(peer / ours, 2),
+        "peer_seconds": _short(peer),
+        "ours_seconds": _short(ours),
+        "ratio": _short(peer / ours),
         "repeats": len(timing.ours),
-        "peer_all": [round(value, 4) for value in timing.peer],
-        "ours_all": [round(value, 4) for value in timing.ours],
+        "peer_all": [_short(value) for value in timing.peer],
+        "ours_all": [_short(value) for value in timing.ours],
         "quality": {name: dict(values) for name, values in timing.quality.items()},
         "note": timing.note,
     }
+
+
+def _short(value: float) -> float:
+    """Four significant digits: more would claim a precision that no timing has."""
+    return float(f"{value:.4g}")

@@ -30,9 +30,10 @@ def run(quick: bool) -> Timing:
         took = alternate(
             lambda: fitted.recommendForAllUsers(N).toArrow(),
             lambda: model.recommend(model.users.ids, N),
-            1 if quick else 5,
+            5,
+            quick,
         )
-        note = f"{blas(spark)} The peer ranks what users have seen as well; ours leaves it out."
+        note = f"{blas()} The peer ranks what users have seen as well; ours leaves it out."
     return Timing(*took, f"{size}, {factors} factors", note=note)
 
 
