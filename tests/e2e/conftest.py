@@ -89,6 +89,25 @@ def free_port() -> int:
         return port
 
 
+@pytest.fixture(scope="module")
+def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[list[str], dict[str, str]], ServerProcess]]:
+    """Starts `palate <command>` on a free port, which `{port}` in the command stands for.
+
+    It runs until the module's tests are done, for a start costs seconds; a test may kill it and start it again.
+    """
+    started: list[ServerProcess] = []
+
+    def start(command: list[str], environment: dict[str, str]) -> ServerProcess:
+        server = ServerProcess(command, environment, tmp_path_factory.mktemp("server") / "log")
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.stop()
+
+
 @pytest.fixture(scope="session")
 def chromium() -> Iterator[Browser]:
     """Chromium as it is installed here; skips without."""
