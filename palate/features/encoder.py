@@ -125,6 +125,11 @@ class ContentEncoder:
         if not columns:
             wanted = ", ".join(self.signature().inputs)
             raise SchemaError("there is no column to encode.", where="predict", hint=f"Give any of: {wanted}.")
+        for name, column in columns.items():
+            if isinstance(column, (str, bytes)) or not hasattr(column, "__len__"):
+                raise SchemaError(f"must be a list, not {type(column).__name__}.", where=f"predict:{name}")
+            if name in ("categories", "tags") and any(isinstance(row, (str, bytes)) for row in column):
+                raise SchemaError("each row must be a list of strings, not one string.", where=f"predict:{name}")
         lengths = {len(column) for column in columns.values()}
         if len(lengths) > 1:
             raise SchemaError("the columns differ in length.", where="predict")

@@ -381,7 +381,7 @@ class Recommender(ABC):
         """`{"user": ids}`, and `n` (one number, 10 unless given), to the columns of the signature."""
         if "user" not in batch:
             raise SchemaError("the column 'user' is missing.", where="predict", hint=f"Given: {', '.join(batch)}.")
-        found = self.recommend(list(batch["user"]), batch.get("n", 10))
+        found = self.recommend(list(_checked_ids(batch["user"], "user")), batch.get("n", 10))
         rows = [found.row(index) for index in range(len(found))]
         return {
             "items": [[item for item, _ in row] for row in rows],
