@@ -6,6 +6,7 @@ Spark jobs and servers are processes of their own, started as a user would start
 from __future__ import annotations
 
 import json
+import shutil
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -82,11 +83,12 @@ def segment(plan: Plan, processes: Processes, state: State) -> None:
 def train(plan: Plan, processes: Processes, state: State) -> None:
     """train: matrix factorization, alone and blended with content (Spark)"""
     for model in TRAINED:
+        shutil.rmtree(plan.bundle(model), ignore_errors=True)  # an earlier demo's; bundles are never overwritten
         processes.run(
             f"train-{model}",
             palate_command(
                 *("job", "train_mf", "--model", model),
-                *("--input", plan.prepared, "--output", plan.bundle(model), "--overwrite"),
+                *("--input", plan.prepared, "--output", plan.bundle(model)),
             ),
         )
 
