@@ -6,7 +6,7 @@ import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 from palate.errors import RegistryError
@@ -19,40 +19,80 @@ QUESTION_TIMEOUT = 10
 UPLOAD_TIMEOUT = 300
 """Seconds for one file on its way to or from the server."""
 
-_NOISY = ("mlflow", "alembic", "alembic.runtime.migration", "urllib3.connectionpool")
+_TIMEOUT = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+_LIMITS = {
+    _TIMEOUT: str(QUESTION_TIMEOUT),
+    "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
+    "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
+    "MLFLOW_DISABLE_TELEMETRY": "true",
+    "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
+    "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
+}
 
 
-@contextmanager
-def connection(uri: str, timeout: int = QUESTION_TIMEOUT) -> Iterator[MlflowClient]:
-    """A client for the server or database at `uri`.
+class Connection:
+    """The server or database at `uri`, opened when first asked.
 
-    Environment variables that the operator has set (`MLFLOW_HTTP_REQUEST_TIMEOUT`, ...) stay in force.
-    MLflow's telemetry stays off.
+    MLflow reads its limits from the environment at each request, so they are set there, for the whole process, unless
+    the operator has set them already. Its telemetry is switched off in the same way.
     """
-    limits = {
-        "MLFLOW_HTTP_REQUEST_TIMEOUT": str(timeout),
-        "MLFLOW_HTTP_REQUEST_MAX_RETRIES": "1",
-        "MLFLOW_HTTP_REQUEST_BACKOFF_FACTOR": "0",
-        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
-        "MLFLOW_DISABLE_TELEMETRY": "true",
-        "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
-    }
-    with ExitStack() as stack:
-        stack.enter_context(_environment(limits))
-        stack.enter_context(_quiet())
-        from mlflow import MlflowClient
-        from mlflow.exceptions import MlflowException
-        from sqlalchemy.exc import SQLAlchemyError
 
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._opened: MlflowClient | None = None
+
+    @contextmanager
+    def client(self) -> Iterator[MlflowClient]:
+        """MLflow's client; what goes wrong with it inside the block is raised as RegistryError."""
+        for name, value in _LIMITS.items():
+            os.environ.setdefault(name, value)
         try:
-            yield MlflowClient(tracking_uri=uri, registry_uri=uri)
-        except MlflowException as error:
-            away = "Max retries exceeded" in str(error) or "timed out" in str(error)
-            message = "the tracking server does not answer." if away else _first_line(error)
-            raise RegistryError(message, where=shown(uri), hint=_hint(uri)) from error
-        except (SQLAlchemyError, OSError) as error:
-            message = f"the model registry cannot be reached: {_first_line(error)}"
-            raise RegistryError(message, where=shown(uri), hint=_hint(uri)) from error
+            self._opened = self._opened or _open(self.uri)
+            yield self._opened
+        except Exception as error:
+            told = _told(error, self.uri)
+            if told is None:
+                raise
+            raise told from error
+
+    @contextmanager
+    def transfer(self) -> Iterator[MlflowClient]:
+        """As `client`, with time for large files."""
+        with self.client() as client:
+            before = os.environ[_TIMEOUT]
+            if before == _LIMITS[_TIMEOUT]:
+                os.environ[_TIMEOUT] = str(UPLOAD_TIMEOUT)
+            try:
+                yield client
+            finally:
+                os.environ[_TIMEOUT] = before
+
+
+def _open(uri: str) -> MlflowClient:
+    """A client that has asked once, so that a new database is migrated; without MLflow's and Alembic's lines."""
+    with _quiet():
+        import mlflow.pyfunc  # noqa: F401  # it warns while it is imported
+        from mlflow import MlflowClient
+
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
+        client.search_registered_models(max_results=1)
+    return client
+
+
+def _told(error: Exception, uri: str) -> RegistryError | None:
+    """What the caller is told of an error of MLflow's; None for one that is not MLflow's."""
+    from mlflow.exceptions import MlflowException
+    from sqlalchemy.exc import SQLAlchemyError
+
+    if isinstance(error, MlflowException):
+        away = "Max retries exceeded" in str(error) or "timed out" in str(error)
+        message = "the tracking server does not answer." if away else _first_line(error)
+    elif isinstance(error, (SQLAlchemyError, OSError)):
+        message = f"the model registry cannot be reached: {_first_line(error)}"
+    else:
+        return None
+    return RegistryError(message, where=shown(uri), hint=_hint(uri))
 
 
 def shown(uri: str) -> str:
@@ -71,33 +111,14 @@ def _first_line(error: Exception) -> str:
 
 
 @contextmanager
-def _environment(defaults: dict[str, str]) -> Iterator[None]:
-    missing = {name: value for name, value in defaults.items() if name not in os.environ}
-    os.environ.update(missing)
-    try:
-        yield
-    finally:
-        for name in missing:
-            os.environ.pop(name, None)
-
-
-@contextmanager
 def _quiet() -> Iterator[None]:
-    """MLflow's and Alembic's progress lines are not for the user; errors still come as exceptions."""
+    """For the first contact only: it silences the whole process, other threads too."""
+    disabled = logging.root.manager.disable
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
-        import mlflow  # sets its loggers up on import; the levels below have to come after
-        import mlflow.store.db.utils  # noqa: F401
-
-        loggers = [logging.getLogger(name) for name in _NOISY]
-        levels = [logger.level for logger in loggers]
-        disabled = logging.root.manager.disable
-        for logger in loggers:
-            logger.setLevel(logging.ERROR)
-        logging.disable(max(disabled, logging.WARNING))  # a migration sets its own levels again
+        logging.disable(max(disabled, logging.WARNING))  # a migration sets its loggers' levels itself
         try:
             yield
         finally:
             logging.disable(disabled)
-            for logger, level in zip(loggers, levels, strict=True):
-                logger.setLevel(level)
+            logging.getLogger("alembic").setLevel(logging.WARNING)

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from palate import __version__
-from palate.bundle import Manifest, verify_bundle, write_bundle
+from palate.bundle import Manifest
 from palate.models import artifact_class
-from palate.models.protocol import Artifact, Recommender, Signature
+from palate.models.protocol import Recommender, Signature
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
-
     from mlflow.models.signature import ModelSignature
 
 BUNDLE = "bundle"
@@ -21,22 +18,8 @@ BUNDLE = "bundle"
 LOADER = "palate.bundle.pyfunc"
 
 
-def prepare(
-    folder: Path,
-    source: Artifact | str | Path,
-    metrics: Mapping[str, float] | None,
-    lineage: Mapping[str, Any] | None,
-) -> Manifest:
-    """Puts the bundle (copied, or written from an artifact) into a model's folder."""
-    if isinstance(source, (str, Path)):
-        manifest = verify_bundle(source)
-        shutil.copytree(source, folder / BUNDLE)
-        return manifest
-    return write_bundle(source, folder / BUNDLE, metrics=metrics, lineage=lineage)
-
-
 def describe(folder: Path, manifest: Manifest, *, model_id: str, run_id: str) -> None:
-    """Writes `MLmodel` and `requirements.txt` beside the bundle."""
+    """Writes `MLmodel` and `requirements.txt`, which say that the bundle lies beside them."""
     import mlflow.pyfunc
     from mlflow.models import Model
 

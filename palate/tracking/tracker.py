@@ -11,17 +11,18 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from palate.bundle import Manifest
+from palate.bundle import Manifest, verify_bundle, write_bundle
 from palate.bundle.files import directory_beside
 from palate.bundle.writer import claim
 from palate.errors import ParameterError, RegistryError
 from palate.models.protocol import Artifact
 from palate.settings import Settings
-from palate.tracking.connection import UPLOAD_TIMEOUT, connection, shown
-from palate.tracking.model import BUNDLE, describe, prepare
+from palate.tracking.connection import Connection, shown
+from palate.tracking.model import BUNDLE, describe
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
+    from mlflow.entities.model_registry import RegisteredModel
 
 ALIASES = ("champion", "challenger")
 """What an alias may be: `champion` is served, `challenger` gets a share of the traffic."""
@@ -62,6 +63,7 @@ class Tracker:
         settings = where if isinstance(where, Settings) else Settings.read()
         self.uri = where if isinstance(where, str) and where else settings.tracking
         self.experiment = experiment
+        self._connection = Connection(self.uri)
         self._cache = settings.cache / "registry"
 
     def __repr__(self) -> str:
@@ -83,15 +85,19 @@ class Tracker:
         is taken from the bundle's manifest. A run that fails half-way is marked FAILED and registers nothing.
         """
         with tempfile.TemporaryDirectory(prefix="palate-model-") as folder:
-            manifest = prepare(Path(folder), source, metrics, lineage)
+            if isinstance(source, (str, Path)):
+                bundle, manifest = Path(source), verify_bundle(source)
+            else:
+                bundle = Path(folder) / BUNDLE
+                manifest = write_bundle(source, bundle, metrics=metrics, lineage=lineage)
             lineage = {**manifest.lineage, **(lineage or {})}
             metrics = {**manifest.metrics, **(metrics or {})}
-            with connection(self.uri, UPLOAD_TIMEOUT) as client:
+            with self._connection.transfer() as client:
                 run_id = self._start_run(client, run_name, manifest, lineage)
                 try:
                     _log_numbers(client, run_id, {**_flat(manifest.params), **_flat(params or {})}, metrics)
                     _log_data(client, run_id, lineage)
-                    model_id = self._log_bundle(client, Path(folder), manifest, run_id, register_as)
+                    model_id = self._log_bundle(client, bundle, manifest, run_id, register_as)
                     version = self._register(client, register_as, run_id, model_id, manifest)
                 except BaseException:
                     client.set_terminated(run_id, "FAILED")
@@ -115,15 +121,14 @@ class Tracker:
                 hint=f"It has: {', '.join(sorted(known, key=int))}.",
             )
         before = next((held.version for held in known.values() if alias in held.aliases), None)
-        with connection(self.uri) as client:
+        with self._connection.client() as client:
             client.set_registered_model_alias(name, alias, str(version))
         return before
 
     def versions(self, name: str) -> list[ModelVersionInfo]:
         """All versions, newest first. Raises RegistryError, naming the models there are, if there is no such model."""
-        with connection(self.uri) as client:
-            _require_model(client, name)
-            model = client.get_registered_model(name)
+        with self._connection.client() as client:
+            model = _registered(client, name)
             found = client.search_model_versions(f"name = '{name}'", max_results=10_000)
         aliases: dict[str, list[str]] = {}
         for alias, version in model.aliases.items():
@@ -157,9 +162,12 @@ class Tracker:
                 f"the model {name!r} has no version or alias {wanted[:40]!r}.",
                 hint=f"Versions: {numbers}; aliases: {aliases}.",
             )
-        with connection(self.uri, UPLOAD_TIMEOUT) as client:
+        with self._connection.transfer() as client:
             location = client.get_model_version_download_uri(name, version)
-            return version, self._fetch(client, location) / BUNDLE
+            bundle = self._fetch(client, location) / BUNDLE
+        if not bundle.is_dir():
+            raise RegistryError(f"version {version} of {name!r} is no Palate bundle.", where=location)
+        return version, bundle
 
     # -- helpers ---------------------------------------------------------------------------------------------------
 
@@ -179,11 +187,13 @@ class Tracker:
             return None
         return (Path(self.uri.removeprefix(prefix)).absolute().parent / "mlartifacts").as_uri()
 
-    def _log_bundle(self, client: MlflowClient, folder: Path, manifest: Manifest, run_id: str, name: str) -> str:
+    def _log_bundle(self, client: MlflowClient, bundle: Path, manifest: Manifest, run_id: str, name: str) -> str:
         experiment = client.get_run(run_id).info.experiment_id
         model = client.create_logged_model(experiment, name=name, source_run_id=run_id, model_type=manifest.kind)
-        describe(folder, manifest, model_id=model.model_id, run_id=run_id)
-        client.log_model_artifacts(model.model_id, str(folder))
+        client.log_model_artifacts(model.model_id, str(bundle), BUNDLE)
+        with tempfile.TemporaryDirectory(prefix="palate-model-") as folder:
+            describe(Path(folder), manifest, model_id=model.model_id, run_id=run_id)
+            client.log_model_artifacts(model.model_id, folder)
         client.finalize_logged_model(model.model_id, "READY")
         return str(model.model_id)
 
@@ -220,13 +230,19 @@ class Tracker:
         return target
 
 
-def _require_model(client: MlflowClient, name: str) -> None:
-    known = [model.name for model in client.search_registered_models()]
-    if name not in known:
-        raise RegistryError(
-            f"there is no registered model {name[:80]!r}.",
-            hint=f"There are: {', '.join(known[:10])}." if known else "None is registered yet: train one first.",
-        )
+def _registered(client: MlflowClient, name: str) -> RegisteredModel:
+    from mlflow.exceptions import MlflowException
+
+    try:
+        return client.get_registered_model(name)
+    except MlflowException as error:
+        if error.error_code not in ("RESOURCE_DOES_NOT_EXIST", "INVALID_PARAMETER_VALUE"):
+            raise
+    known = [model.name for model in client.search_registered_models(max_results=10)]
+    raise RegistryError(
+        f"there is no registered model {name[:80]!r}.",
+        hint=f"There are: {', '.join(known)}." if known else "None is registered yet: train one first.",
+    )
 
 
 def _log_numbers(client: MlflowClient, run_id: str, params: Mapping[str, str], metrics: Mapping[str, float]) -> None:
@@ -234,7 +250,7 @@ def _log_numbers(client: MlflowClient, run_id: str, params: Mapping[str, str], m
 
     now = time.time_ns() // 1_000_000
     # MLflow's names have no "@", so recall@20 is shown as recall_at_20
-    numbers = [Metric(name.replace("@", "_at_"), float(value), now, 0) for name, value in metrics.items()]
+    numbers = [Metric(_safe(name.replace("@", "_at_")), float(value), now, 0) for name, value in metrics.items()]
     words = [Param(name, value[:_MAX_PARAM]) for name, value in params.items()]
     for start in range(0, max(len(numbers), len(words)), 100):  # what one call may hold
         client.log_batch(run_id, numbers[start : start + 100], words[start : start + 100])

@@ -16,7 +16,9 @@ import pytest
 from mlflow import MlflowClient
 
 from palate.bundle import load_bundle, read_manifest, write_bundle
+from palate.dataset.schema import Interactions
 from palate.errors import BundleError, ParameterError, RegistryError
+from palate.models import make_recommender
 from palate.models.kmeans import KMeans
 from palate.models.pca import PCA
 from palate.models.pipeline import ArtifactPipeline, Stage
@@ -178,10 +180,35 @@ def test_settings_say_where(tmp_path: Path) -> None:
     assert Tracker().uri == f"sqlite:///{tmp_path / 'home' / 'mlflow.db'}"
 
 
-def test_the_process_stays_as_it_was(tracker: Tracker) -> None:
-    before = dict(os.environ), logging.root.manager.disable
+def test_limits_of_the_operator_stay_in_force(
+    tracker: Tracker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     tracker.log_model(model(), run_name="r", register_as="m")
-    assert (dict(os.environ), logging.root.manager.disable) == before
+    assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+    logging.getLogger("mine").warning("still heard")
+    assert "still heard" in caplog.text
+
+
+def test_a_version_that_is_no_bundle(tracker: Tracker, uri: str, tmp_path: Path) -> None:
+    client = MlflowClient(uri, uri)
+    client.create_registered_model("foreign")
+    (tmp_path / "model").mkdir()
+    client.create_model_version("foreign", (tmp_path / "model").as_uri())
+    with pytest.raises(RegistryError, match="version 1 of 'foreign' is no Palate bundle"):
+        tracker.resolve("foreign", 1)
+
+
+def test_a_recommender_through_pyfunc(tracker: Tracker, pyfunc_uri: str) -> None:
+    users, items = zip(*[(u, f"i{i}") for u in range(6) for i in range(8) if (u + i) % 3], strict=True)
+    recommender = make_recommender("popularity").fit(Interactions.from_ids(users, items))
+    info = tracker.log_model(recommender, run_name="r", register_as="m")
+    loaded = mlflow.pyfunc.load_model(info.uri)
+    frame = pd.DataFrame({"user": [0, 1]})
+    answer = loaded.predict(frame)
+    expected = recommender.predict({"user": [0, 1]})
+    assert {name: answer[name].tolist() for name in answer} == expected
+    assert [len(row) for row in loaded.predict(frame, params={"n": 2})["items"]] == [2, 2]
 
 
 _QUIET = """
