@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from typing import Any
-from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from flask import Blueprint, Response, current_app, g, redirect, render_template, request, session, url_for
@@ -183,7 +182,6 @@ def _form(error: str = "") -> str:
 
 def local(address: str, default: str = "/") -> str:
     """`address` if it is a path of this site, else `default`: no sign-in link leads elsewhere."""
-    parts = urlsplit(address) if address.isprintable() else None
-    if parts is None or parts.scheme or parts.netloc or not address.startswith("/") or address[1:2] in ("/", "\\"):
+    if not address.isprintable() or not address.startswith("/") or address[1:2] in ("/", "\\"):
         return default
     return address

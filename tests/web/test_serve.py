@@ -1,0 +1,139 @@
+from __future__ import annotations
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+import textwrap
+import time
+import urllib.request
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from palate.errors import ParameterError, StoreError
+from palate.web.serve import check_port, check_target
+
+HOUSE = """
+    import os
+    from flask import Blueprint
+    from palate.errors import BundleError
+    from palate.store import migrate, open_engine
+    from palate.web import WebSettings, create_app, public
+
+    def app():
+        settings = WebSettings.read()
+        engine = open_engine(settings.database("tiny"))
+        migrate(engine, "tiny")
+        bp = Blueprint("tiny", __name__)
+
+        @bp.get("/pid")
+        @public
+        def pid():
+            return {"pid": os.getpid()}
+
+        return create_app("tiny", settings, engine, title="Tiny", version="1", blueprints=[bp])
+
+    def broken():
+        raise BundleError("The bundle is gone.")
+"""
+
+
+@pytest.fixture
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+@pytest.fixture
+def start(tmp_path: Path, free_port: int) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+    """Starts `serve` for one factory of the tiny house."""
+    (tmp_path / "tiny_house.py").write_text(textwrap.dedent(HOUSE))
+    script = tmp_path / "run.py"
+    script.write_text(
+        "import sys\nfrom palate.errors import PalateError\nfrom palate.web.serve import serve\n"
+        "if __name__ == '__main__':\n    try:\n"
+        f"        serve('tiny_house:' + sys.argv[1], '127.0.0.1', {free_port}, workers=2)\n"
+        "    except PalateError as error:\n        sys.exit(str(error))\n"
+    )
+    environment = os.environ | {
+        "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
+        "PALATE_HOME": str(tmp_path / "home"),
+        "PALATE_METRICS_OPEN": "1",
+        "TMPDIR": str(tmp_path),
+    }
+    running: list[subprocess.Popen[str]] = []
+
+    def begin(factory: str) -> subprocess.Popen[str]:
+        command = [sys.executable, str(script), factory]
+        running.append(subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True))
+        return running[-1]
+
+    yield begin
+    for process in running:
+        if process.poll() is None:
+            process.kill()
+        process.communicate()
+
+
+def get(port: int, path: str) -> str:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+        text: str = answer.read().decode()
+        return text
+
+
+def until_up(process: subprocess.Popen[str], port: int) -> None:
+    end = time.monotonic() + 60
+    while time.monotonic() < end:
+        assert process.poll() is None, process.communicate()
+        try:
+            get(port, "/health")
+            return
+        except OSError:
+            time.sleep(0.1)
+    raise AssertionError("not up within a minute")
+
+
+def test_workers_share_the_load_count_together_and_stop_cleanly(
+    start: Callable[[str], subprocess.Popen[str]], free_port: int, tmp_path: Path
+) -> None:
+    process = start("app")
+    until_up(process, free_port)
+    pids = {get(free_port, "/pid") for _ in range(60)}
+    # The kernel shares connections out; one worker may get them all while the other is still starting.
+    assert 1 <= len(pids) <= 2
+    assert 'palate_http_requests_total{method="GET",route="/pid",status="200"} 60.0' in get(free_port, "/metrics")
+    with pytest.raises(StoreError, match=f"Port {free_port} cannot be used"):
+        check_port("127.0.0.1", free_port)
+    process.send_signal(signal.SIGTERM)
+    _, errors = process.communicate(timeout=40)
+    assert process.returncode == 0, errors
+    assert "palate.access" in errors
+    assert "Traceback" not in errors
+    assert list(tmp_path.glob("palate-metrics-*")) == []
+
+
+def test_an_app_that_cannot_be_made_stops_the_server_with_its_reason(
+    start: Callable[[str], subprocess.Popen[str]],
+) -> None:
+    process = start("broken")
+    _, errors = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert errors.rstrip().endswith("The bundle is gone.")
+
+
+@pytest.mark.parametrize("target", ["", "nowhere:app", "palate.web", "palate.web:nothing", "palate.web:__all__", ":"])
+def test_targets_that_are_not_there(target: str) -> None:
+    with pytest.raises(ParameterError, match="target"):
+        check_target(target)
+
+
+@pytest.mark.parametrize(
+    ("host", "port"), [("127.0.0.1", 0), ("127.0.0.1", 70_000), ("no such host", 8000), ("a" * 300, 1)]
+)
+def test_addresses_that_cannot_be(host: str, port: int) -> None:
+    with pytest.raises(ParameterError):
+        check_port(host, port)
