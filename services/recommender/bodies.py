@@ -160,6 +160,8 @@ class Preferences(_Body):
     tags: Names = Field(default_factory=list)
 
 
+NO_PREFERENCES = Preferences()
+
 Limit = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="How many items at most.")]
 Offset = Annotated[int, Field(ge=0, le=MAX_OFFSET, description="How many of the best to leave out, for paging.")]
 Categories = Annotated[list[Name], Field(max_length=100, description="Only items of one of these categories.")]
@@ -189,7 +191,7 @@ class RecommendBody(_Body):
     user: AnyId | None = Field(None, description="Known or not.")
     recent_items: list[AnyId] = Field(default_factory=list, max_length=1000, description="Newest first.")
     item: AnyId | None = Field(None, description="The item on the page.")
-    attributes: Preferences = Preferences()
+    attributes: Preferences = NO_PREFERENCES
     segment: Segment | None = None
     limit: Limit = 10
     offset: Offset = 0
