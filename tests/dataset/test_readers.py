@@ -5,12 +5,17 @@ from __future__ import annotations
 import gzip
 import json
 import logging
+import subprocess
+import sys
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 from pyarrow import parquet
 
 from palate.dataset import (
@@ -480,3 +485,23 @@ def test_reading_the_same_rows_from_any_format_gives_the_same_fingerprint(tmp_pa
         prints.add(read_dataset(write_dataset(dataset, tmp_path / format, format)).interactions.fingerprint)
     assert len(prints) == 1
     assert np.isfinite(dataset.interactions.weights).all()  # type: ignore[arg-type]
+
+
+@given(
+    st.lists(
+        st.tuples(st.integers(0, 3), st.integers(0, 3), st.sampled_from([1.0, 2.5]), st.integers(0, 2)),
+        min_size=1,
+        max_size=60,
+    )
+)
+def test_what_remains_after_repetitions_are_dropped_is_each_row_once_in_order(rows: list[tuple[Any, ...]]) -> None:
+    text = "user,item,weight,timestamp\n" + "".join(",".join(map(str, row)) + "\n" for row in rows)
+    with TemporaryDirectory() as folder:
+        found = read_interactions(write(Path(folder) / "a.csv", text))
+    assert rows_of(found) == list(dict.fromkeys(rows))
+
+
+def test_importing_the_data_layer_loads_no_engine_and_no_web_framework() -> None:
+    code = "import sys, palate.dataset; print([m for m in ('pyspark', 'flask', 'torch', 'mxnet') if m in sys.modules])"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -79,12 +79,11 @@ def one_type(parts: Sequence[pa.Array]) -> pa.Array:
 def without_repetitions(interactions: Interactions, *, source: str) -> Interactions:
     """Without rows that equal an earlier one in every column; how many there were goes to the log."""
     pairs = interactions.user_codes.astype(np.int64) * interactions.n_items + interactions.item_codes
-    order = np.argsort(pairs, kind="stable")
-    ordered = pairs[order]
-    same = np.flatnonzero(ordered[1:] == ordered[:-1])
-    if len(same) == 0:
+    ordered = np.sort(pairs)
+    repeated = ordered[1:][ordered[1:] == ordered[:-1]]
+    if len(repeated) == 0:
         return interactions
-    suspects = np.unique(order[np.concatenate([same, same + 1])])
+    suspects = np.flatnonzero(np.isin(pairs, repeated))
     # Compared as integers bit by bit, exactly: floats would merge timestamps and codes beyond 2^53.
     columns: list[npt.NDArray[np.int64]] = [pairs[suspects]]
     if interactions.weights is not None:
@@ -92,10 +91,10 @@ def without_repetitions(interactions: Interactions, *, source: str) -> Interacti
     for column in (interactions.timestamps, interactions.kinds):
         if column is not None:
             columns.append(column[suspects].astype(np.int64))
-    _, first = np.unique(np.column_stack(columns), axis=0, return_index=True)
+    order = np.lexsort(columns)  # stable: of equal rows the earliest comes first
+    differs = np.logical_or.reduce([column[order][1:] != column[order][:-1] for column in columns])
     kept = np.ones(len(interactions), dtype=bool)
-    kept[suspects] = False
-    kept[suspects[first]] = True
+    kept[suspects[order[1:][~differs]]] = False
     dropped = int((~kept).sum())
     if dropped:
         log.warning("%s: %d rows repeat an earlier one exactly and were dropped.", source, dropped)
