@@ -68,7 +68,7 @@ def for_user(user: str, query: UserPage) -> Response:
     Known users get their personal ranking, with what they did since the training folded in; unknown ones what their
     stored attributes suggest, or what is popular. Each item says its strategy.
     """
-    # Every field is given: pydantic would otherwise look up the defaults again at each request, for a third of its time.
+    # Every field is given: pydantic would look up the defaults again at each request, for a third of its time.
     asked = RecommendBody.model_construct(
         user=checked(user, "user"),
         recent_items=[],
