@@ -8,9 +8,10 @@ from implicit.evaluation import ranking_metrics_at_k
 from threadpoolctl import threadpool_limits
 
 from benchmarks.data import MOVIES, TINY, generate, halves
-from benchmarks.harness import Benchmark, Timing, alternate
+from benchmarks.harness import Benchmark, Timing, alternate, seconds
+from palate.evaluation.metrics import PerUser, accuracy
 from palate.evaluation.protocol import evaluate
-from palate.evaluation.result import Evaluation
+from palate.evaluation.ranking import Queries, rank
 from palate.models.als import ALS
 
 K = 20
@@ -31,17 +32,24 @@ def run(quick: bool) -> Timing:
             )
         return found
 
-    def ours() -> Evaluation:
-        return evaluate(model, train, test, ks=(K,))
+    queries = Queries(lambda part: train.users.ids[part], seen, relevant)
+
+    def ours() -> dict[str, PerUser]:
+        return accuracy(rank(model, queries, K).codes, relevant, [K])
 
     # What the peer calls precision: all hits, as a share of all that lists of K could hold.
     wanted = np.diff(relevant.indptr)
-    hits = ours().measures.per_user[f"precision@{K}"].sum() * K
+    hits = np.nansum(ours()[f"precision@{K}"]) * K
     quality = {"hits": {"peer": peer()["precision"], "ours": float(hits / np.minimum(wanted, K).sum())}}
-    note = "The peer computes 4 metrics; ours 9, with intervals from 1,000 bootstrap samples."
-    return Timing(*alternate(peer, ours, 5, quick), str(size), quality, note)
+    took = alternate(peer, ours, 5, quick)
+    whole = seconds(lambda: evaluate(model, train, test, ks=(K,)))
+    note = (
+        f"Ranking and accuracy alone: 4 metrics of the peer, 6 of ours. All that `evaluate` adds (coverage, novelty, "
+        f"diversity, 1,000 bootstrap samples) makes it {whole:.2g} s."
+    )
+    return Timing(*took, str(size), quality, note)
 
 
 BENCHMARK = Benchmark(
-    "full_ranking", "Full ranking and its metrics for all test users", "implicit's ranking_metrics_at_k", run
+    "full_ranking", "Full ranking and accuracy for all test users", "implicit's ranking_metrics_at_k", run
 )

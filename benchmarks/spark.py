@@ -19,6 +19,7 @@ def spark_session() -> Iterator[SparkSession]:
         SparkSession.builder.master("local[*]")
         .appName("palate benchmarks")
         .config("spark.ui.enabled", "false")
+        .config("spark.ui.showConsoleProgress", "false")
         .config("spark.driver.memory", "3g")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.driver.host", "127.0.0.1")

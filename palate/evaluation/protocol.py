@@ -59,13 +59,13 @@ def evaluate(
         )
     training = fit(model, train, items, users, progress)
     started = time.perf_counter()
-    relevant = rows_of(test, test_users, model.items.extended(test.items.ids), positive=True)
     masked = rows_of(train, test_users, model.items)
+    relevant = rows_of(test, test_users, model.items.extended(test.items.ids), positive=True)
+    seen = relevant[:, : len(model.items)].multiply(masked).nnz
     queries = Queries(lambda part: test_users.ids[part], masked, relevant)
     ranking = rank(model, queries, max(ks), progress=progress)
     background = background_of(train, model.items, items)
     measures = measure(ranking, relevant, background, ks, seed, len(model.items))
-    seen = rows_of(train, test_users, model.items.extended(test.items.ids)).multiply(relevant).nnz
     data = DataFacts(
         users=background.n_train_users,
         items=len(model.items),
