@@ -19,6 +19,7 @@ from urllib.parse import unquote_to_bytes
 from flask import Blueprint, Flask, Request, Response, current_app, g, request
 from flask.sessions import SecureCookieSessionInterface
 from sqlalchemy.engine import Engine
+from werkzeug.middleware.proxy_fix import ProxyFix
 
 from palate.errors import InputError
 from palate.store.accounts import Accounts
@@ -93,7 +94,9 @@ def create_app(
         TRAP_HTTP_EXCEPTIONS=False,
         PROPAGATE_EXCEPTIONS=False,
     )
-    app.json.sort_keys = False  # type: ignore[attr-defined]
+    if (hops := settings.trusted_proxies) > 0:
+        # The throttle counts by address, and cookies are Secure by scheme: both must be the client's own.
+        app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     app.session_interface = Sessions()
     app.jinja_options = {"autoescape": True}
     accounts = Accounts(engine)

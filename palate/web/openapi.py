@@ -227,7 +227,7 @@ def _fields(
     rows = []
     for field, inner in schema.get("properties", {}).items():
         rows.append(_field(prefix + field, inner, field in schema.get("required", []), schemas))
-        for part in (inner, *inner.get("anyOf", []), inner.get("items", {})):
+        for part in (inner, *inner.get("anyOf", [])):
             nested, _ = _resolve(part, schemas)
             items, _ = _resolve(nested.get("items", {}) if isinstance(nested.get("items"), dict) else {}, schemas)
             for found, mark in ((nested, "."), (items, "[].")):

@@ -177,7 +177,9 @@ public(sign_out)
 def _form(error: str = "") -> str:
     given = request.form if request.method == "POST" else request.args
     code = given.get("code", "") if not error else ""
-    return render_template("sign_in.html", error=error, code=code, next=local(given.get("next", ""), default=""))
+    name = request.form.get("name", "")[:200]
+    onward = local(given.get("next", ""), default="")
+    return render_template("sign_in.html", error=error, code=code, name=name, next=onward)
 
 
 def local(address: str, default: str = "/") -> str:

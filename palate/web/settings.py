@@ -18,3 +18,5 @@ class WebSettings(Settings):
     """Whether /metrics answers without a key of the scope `metrics`."""
     session_hours: float = Field(12.0, gt=0)
     """After so many hours without a request a person signs in again."""
+    trusted_proxies: int = Field(0, ge=0, le=10)
+    """How many proxies stand in front; so many entries of their X-Forwarded headers are believed, 0 means none."""

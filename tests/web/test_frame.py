@@ -7,10 +7,11 @@ import re
 import pytest
 from flask import Flask
 from flask.testing import FlaskClient
+from sqlalchemy.engine import Engine
 
 from palate.errors import NotFittedError
 from palate.store import Accounts
-from palate.web import add_check
+from palate.web import WebSettings, add_check, create_app
 
 PAGES = ("/docs", "/sign-in", "/problems/", "/problems/not-found")
 
@@ -62,6 +63,7 @@ def test_the_docs_show_each_operation(client: FlaskClient) -> None:
         assert f"<code>{path}</code>" in page
         for operation in methods.values():
             assert operation["summary"] in page
+    assert "parts.name" not in page
     for expected in ("How many to answer.", "≥ 1, ≤ 1000", "parts[].name", "scope write", "Second one.", "As many as"):
         assert expected in page
 
@@ -100,3 +102,17 @@ def test_answers_are_not_cached_but_files_are(client: FlaskClient) -> None:
     assert client.get("/health").headers["Cache-Control"] == "no-store"
     file = client.get("/static/palate.css", buffered=True)
     assert "no-store" not in file.headers.get("Cache-Control", "")
+
+
+def test_forwarded_headers_are_believed_of_known_proxies_only(
+    settings: WebSettings, engine: Engine, app: Flask, caplog: pytest.LogCaptureFixture
+) -> None:
+    proxied = settings.model_copy(update={"trusted_proxies": 1})
+    behind = create_app("test", proxied, engine, title="T", version="1", blueprints=[])
+    headers = {"X-Forwarded-For": "9.9.9.9", "X-Forwarded-Proto": "https", "X-Forwarded-Host": "palate.example.org"}
+    with caplog.at_level(logging.INFO, logger="palate.access"):
+        secured = behind.test_client().get("/sign-in", headers=headers).headers["Set-Cookie"]
+        plain = app.test_client().get("/sign-in", headers=headers).headers["Set-Cookie"]
+    assert "Secure" in secured
+    assert "Secure" not in plain
+    assert [json.loads(record.message)["from"] for record in caplog.records] == ["9.9.9.9", "127.0.0.1"]
