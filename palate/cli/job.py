@@ -61,7 +61,7 @@ def job_command(
     known = jobs()
     if name not in known:
         raise ParameterError(f"there is no job {name[:80]!r}.", where="job", hint=f"There are: {', '.join(known)}.")
-    command = [str(spark_submit())]
+    command = [str(spark_submit()), "--conf", f"spark.driver.extraJavaOptions={_quiet_logs()}"]
     if master is not None:
         command += ["--master", master]
     for key, value in (conf or {}).items():
@@ -70,6 +70,13 @@ def job_command(
     environment.setdefault("PYSPARK_PYTHON", sys.executable)
     environment.setdefault("PYSPARK_DRIVER_PYTHON", environment["PYSPARK_PYTHON"])
     return [*command, str(known[name][0]), *arguments], environment
+
+
+def _quiet_logs() -> str:
+    """As the session has it; a `--conf` of the caller's comes later and wins."""
+    spec = importlib.util.find_spec("palate")
+    folder = Path(spec.origin).parent if spec and spec.origin else Path()
+    return f"-Dlog4j2.configurationFile={(folder / 'spark' / 'log4j2.properties').as_uri()}"
 
 
 class _JobHelp(click.Command):

@@ -1,4 +1,7 @@
-"""The data card: what a prepared dataset holds, in numbers, and a fingerprint of its content."""
+"""The data card: what a prepared dataset holds, in numbers, and a fingerprint of its content.
+
+Few jobs for many numbers: on small data it is the jobs that take the time.
+"""
 
 from __future__ import annotations
 
@@ -9,12 +12,15 @@ if TYPE_CHECKING:
     from pyspark.sql import DataFrame
 
 _LISTED = 50
-"""Weights that take no more values than this are counted value by value; others get quantiles only."""
-_QUANTILES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
+"""Weights and kinds that take no more values than this are counted value by value."""
+_QUANTILES = [0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0]
 
 
-def describe(rows: DataFrame) -> dict[str, Any]:
-    """Counts, density, time span, weights and kinds of rows with user_code, item_code and what else they have."""
+def describe(rows: DataFrame) -> dict[str, dict[str, Any]]:
+    """Counts, density, time span, weights and kinds: of the whole (under "") and of each `part`.
+
+    rows: user_code, item_code, part, and what else there is of weight, timestamp and kind.
+    """
     from pyspark.sql import functions as f
 
     wanted = [
@@ -25,27 +31,37 @@ def describe(rows: DataFrame) -> dict[str, Any]:
     if "timestamp" in rows.columns:
         wanted += [f.min("timestamp").alias("from"), f.max("timestamp").alias("to")]
     if "weight" in rows.columns:
-        wanted += [f.avg(f.col("weight").cast("double")).alias("mean")]
-    row = rows.agg(*wanted).first()
-    found: dict[str, Any] = row.asDict() if row is not None else {}
-    cells = found["users"] * found["items"]
-    facts: dict[str, Any] = {name: found[name] for name in ("interactions", "users", "items")}
-    facts["density"] = found["interactions"] / cells if cells else 0.0
-    if "timestamp" in rows.columns:
-        facts["time"] = {"from": found["from"], "to": found["to"]}
-    if "weight" in rows.columns:
-        facts["weight"] = {"mean": found["mean"], **_weights(rows)}
-    if "kind" in rows.columns:
-        facts["kinds"] = {row["kind"]: row["count"] for row in rows.groupBy("kind").count().orderBy("kind").collect()}
-    return facts
+        weight = f.col("weight").cast("double")
+        wanted += [f.avg(weight).alias("mean"), f.percentile_approx(weight, _QUANTILES, 10_000).alias("quantiles")]
+    found = {row["part"] or "": row.asDict() for row in rows.rollup("part").agg(*wanted).collect()}
+    counted: dict[str, Any] = {name: _counts(rows, name) for name in ("weight", "kind") if name in rows.columns}
+    return {part: _facts(part, row, counted) for part, row in found.items()}
 
 
-def _weights(rows: DataFrame) -> dict[str, Any]:
-    counted = rows.groupBy("weight").count().orderBy("weight").limit(_LISTED + 1).collect()
-    quantiles = rows.approxQuantile("weight", list(_QUANTILES), 0.001)
-    facts: dict[str, Any] = {"quantiles": {f"{q:g}": value for q, value in zip(_QUANTILES, quantiles, strict=True)}}
-    if len(counted) <= _LISTED:
-        facts["counts"] = {f"{row['weight']:g}": row["count"] for row in counted}
+def _counts(rows: DataFrame, name: str) -> dict[str, dict[Any, int]]:
+    """Part to value to rows; of the whole under ""."""
+    counts: dict[str, dict[Any, int]] = {"": {}}
+    limit = 4 * (_LISTED + 1)
+    for row in rows.groupBy("part", name).count().orderBy(name, "part").limit(limit).collect():
+        of_part = counts.setdefault(row["part"], {})
+        of_part[row[name]] = row["count"]
+        counts[""][row[name]] = counts[""].get(row[name], 0) + row["count"]
+    return counts
+
+
+def _facts(part: str, row: dict[str, Any], counted: dict[str, dict[str, dict[Any, int]]]) -> dict[str, Any]:
+    cells = row["users"] * row["items"]
+    facts: dict[str, Any] = {name: row[name] for name in ("interactions", "users", "items")}
+    facts["density"] = row["interactions"] / cells if cells else 0.0
+    if "from" in row:
+        facts["time"] = {"from": row["from"], "to": row["to"]}
+    if "mean" in row:
+        named = zip(_QUANTILES, row["quantiles"], strict=True)
+        facts["weight"] = {"mean": row["mean"], "quantiles": {f"{q:g}": value for q, value in named}}
+        if len(counted["weight"][""]) <= _LISTED:
+            facts["weight"]["counts"] = {f"{value:g}": n for value, n in counted["weight"].get(part, {}).items()}
+    if "kind" in counted and len(counted["kind"][""]) <= _LISTED:
+        facts["kinds"] = counted["kind"].get(part, {})
     return facts
 
 

@@ -19,7 +19,8 @@ ROWS_PER_FILE = 1_000_000
 
 def id_map(rows: DataFrame, name: str, more: IdMap | None) -> IdMap:
     """The ids of the rows, sorted, then those that only the catalogue has. Integers where all of both are."""
-    ids = integer_ids(rows.select(name).distinct().toArrow()[name].combine_chunks().cast(pa.large_string()))
+    known = rows.where(f"{name} is not null").select(name)
+    ids = integer_ids(known.distinct().toArrow()[name].combine_chunks().cast(pa.large_string()))
     if more is None or not len(more):
         return IdMap.from_values(ids, where=name)
     if pa.types.is_integer(ids.type) != more.is_integer:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from itertools import pairwise
+from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlparse
 
@@ -71,14 +72,30 @@ def _stage_text(spark: SparkSession, source: Source, now: float) -> DataFrame:
             f.col("_metadata.file_block_start").alias("block"),
         )
     )
-    counted = lines.groupBy("file", "block").count().collect()
-    firsts: dict[tuple[str, int], int] = {}
-    for file in {row["file"] for row in counted}:
-        first = 1
-        for row in sorted((row for row in counted if row["file"] == file), key=lambda row: row["block"]):
-            firsts[file, row["block"]] = first
-            first += row["count"]
+    firsts = _first_rows(lines) if any(_splits(spark, file) for file in source.files) else {}
     return lines.mapInArrow(_text_stager(source.files, firsts, now), STAGED)
+
+
+def _splits(spark: SparkSession, file: str) -> bool:
+    """Whether Spark may read the file in more than one block; gzip never, and nothing as small as one block."""
+    if file.lower().endswith(".gz"):
+        return False
+    parse = spark._jvm.org.apache.spark.network.util.JavaUtils.byteStringAsBytes  # type: ignore[union-attr]
+    names = ("spark.sql.files.maxPartitionBytes", "spark.sql.files.openCostInBytes")
+    smallest = min(int(parse(str(spark.conf.get(name)))) for name in names)
+    return Path(file).stat().st_size > smallest
+
+
+def _first_rows(lines: DataFrame) -> dict[tuple[str, int], int]:
+    """(file, where a block starts) to the number of the block's first line."""
+    firsts: dict[tuple[str, int], int] = {}
+    first, before = 1, ""
+    for row in lines.groupBy("file", "block").count().orderBy("file", "block").collect():
+        first = 1 if row["file"] != before else first
+        before = row["file"]
+        firsts[row["file"], row["block"]] = first
+        first += row["count"]
+    return firsts
 
 
 def _text_stager(
@@ -90,7 +107,7 @@ def _text_stager(
             files, blocks = batch.column("file"), batch.column("block")
             for start, stop in _runs(files, blocks):
                 key = (files[start].as_py(), blocks[start].as_py())
-                first = firsts[key] + met.get(key, 0)
+                first = firsts.get(key, 1) + met.get(key, 0)
                 met[key] = met.get(key, 0) + stop - start
                 path = unquote(urlparse(key[0]).path)
                 layout = layouts[path]

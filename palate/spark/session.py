@@ -11,6 +11,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palate.doctor import JAVA_VERSIONS, find_java, java_remedy
@@ -22,7 +23,8 @@ if TYPE_CHECKING:
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Python workers are as many as there are cores, so that each computes on one thread."""
 
-_QUIET = ("pyspark", "py4j")
+QUIET_LOGS = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
+"""A JVM option: errors only, on standard error."""
 
 
 def require_java() -> None:
@@ -68,14 +70,11 @@ def spark_session(name: str, *, master: str | None = None, config: Mapping[str, 
     conf = SparkConf().setAppName(name)
     if master is not None:
         conf.setMaster(master)
-    for key, value in {**_defaults(conf.get("spark.master", "local[*]") or "local[*]")}.items():
-        if key == "spark.driver.defaultJavaOptions":
-            conf.set(key, f"{conf.get(key, '')} {value}".strip())
-        else:
-            conf.setIfMissing(key, value)
+    for key, value in _defaults(conf.get("spark.master", "local[*]") or "local[*]").items():
+        conf.setIfMissing(key, value)
     for key, value in (config or {}).items():
         conf.set(key, value)
-    for logger in _QUIET:
+    for logger in ("pyspark", "py4j"):
         logging.getLogger(logger).setLevel(logging.ERROR)
     try:
         session: SparkSession = SparkSession.builder.config(conf=conf).getOrCreate()
@@ -102,6 +101,7 @@ def _defaults(master: str) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "ERROR",
+        "spark.driver.extraJavaOptions": QUIET_LOGS,
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.execution.pyspark.udf.faulthandler.enabled": "true",

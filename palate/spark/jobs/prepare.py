@@ -16,10 +16,11 @@ from pyarrow import parquet
 from palate.dataset.ids import IdMap
 from palate.dataset.mapping import ColumnMapping
 from palate.dataset.readers import FORMATS
-from palate.errors import ConflictError, InputError, SchemaError
+from palate.dataset.validate import REJECTS_SCHEMA
+from palate.errors import ConflictError, SchemaError
 from palate.spark.about import About, read_about, write_about
 from palate.spark.card import describe, fingerprint
-from palate.spark.index import ROWS_PER_FILE, coded, id_map, write_ids
+from palate.spark.index import ROWS_PER_FILE, coded, id_map, write_ids, write_table
 from palate.spark.ingest import stage
 from palate.spark.job import CONTEXT, Report, check_output, local_path, output_directory, running
 from palate.spark.prepared import CARD, OPTIONAL
@@ -69,24 +70,22 @@ def prepare(spark: SparkSession, options: Options, report: Report, source: Sourc
             stage(spark, source, now=time.time()).write.parquet(str(staging))
             checked = spark.read.parquet(str(staging))
             counts = _count(checked)
-            _write_rejects(checked, folder / "rejects")
+            _write_rejects(checked, counts, folder / "rejects")
         report.note(rows=counts.good + counts.rejected, rejected=counts.rejected)
         _judge(counts, options, folder / "rejects")
         with report.phase("index"):
-            rows = _without_repetitions(checked, counts, source)
-            users = id_map(rows, "user", about.users.ids if about.users else None)
-            items = id_map(rows, "item", about.items.ids if about.items else None)
+            users = id_map(checked, "user", about.users.ids if about.users else None)
+            items = id_map(checked, "item", about.items.ids if about.items else None)
             write_ids(users, folder / "user_ids")
             write_ids(items, folder / "item_ids")
             write_about(about, users, items, folder)
-            rows = coded(spark, coded(spark, rows, "user", users), "item", items).cache()
+            rows = _without_repetitions(checked, counts, source)
+            rows = coded(spark, coded(spark, rows, "user", users), "item", items)
         with report.phase("split"):
-            parted = with_part(rows, options.split)
-            _write_parts(parted, users, items, counts, folder)
+            _write_parts(with_part(rows, options.split), users, items, counts, options, folder)
         with report.phase("describe"):
             card = _card(spark, folder, options, counts, users, items, about)
             (folder / CARD).write_text(json.dumps(card, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        rows.unpersist()
         shutil.rmtree(staging)
     return card
 
@@ -100,34 +99,29 @@ def _count(checked: DataFrame) -> Counts:
         f.count_if(good).alias("good"),
         f.count_if(~good).alias("rejected"),
         *(f.count_if(good & f.col(name).isNotNull()).alias(f"with_{name}") for name in OPTIONAL),
+        *(f.count_if(f.col(f"{name}_is_text")).alias(f"{name} text") for name in ("user", "item")),
+        *(f.count_if(~f.col(f"{name}_is_text")).alias(f"{name} number") for name in ("user", "item")),
     ]
-    row = checked.agg(*columns).first()
+    found = checked.agg(*columns).collect()[0].asDict()
     for name in ("user", "item"):
-        _same_type(checked, name)
-    return Counts(**row.asDict()) if row is not None else Counts(0, 0, 0, 0, 0)
+        text, number = found.pop(f"{name} text"), found.pop(f"{name} number")
+        if text and number:
+            _blame_mixture(checked, name, text=text <= number)
+    return Counts(**found)
 
 
-def _same_type(checked: DataFrame, name: str) -> None:
+def _blame_mixture(checked: DataFrame, name: str, *, text: bool) -> None:
+    """Raises SchemaError naming the first id that is of the rarer type."""
     from pyspark.sql import functions as f
 
-    flag = f.col(f"{name}_is_text")
-    firsts = (
-        checked.where(flag.isNotNull())
-        .groupBy(flag.alias("text"))
-        .agg(
-            f.count(f.lit(1)).alias("rows"),
-            f.min_by(f.struct("file", "row", name), f.struct("file", "row")).alias("at"),
-        )
-        .collect()
+    rare = checked.where(f.col(f"{name}_is_text") == f.lit(text))
+    first = rare.orderBy("file", "row").select("file", "row", name).limit(1).collect()[0]
+    kind, others = ("text", "numbers") if text else ("a number", "text")
+    raise SchemaError(
+        f"the id {first[name][:60]!r} is {kind}, most others are {others}: mixed types of id.",
+        where=f"{first['file']}: row {first['row']}, column {name}",
+        hint="Write all ids in the same way.",
     )
-    if len(firsts) > 1:
-        fewer = min(firsts, key=lambda row: (row["rows"], row["text"]))
-        kinds = ("text", "numbers") if fewer["text"] else ("a number", "text")
-        raise SchemaError(
-            f"the id {fewer['at'][name][:60]!r} is {kinds[0]}, most others are {kinds[1]}: mixed types of id.",
-            where=f"{fewer['at']['file']}: row {fewer['at']['row']}, column {name}",
-            hint="Write all ids in the same way.",
-        )
 
 
 def _judge(counts: Counts, options: Options, rejects: Path) -> None:
@@ -164,9 +158,12 @@ def _keep(rejects: Path, kept: Path) -> None:
     rejects.rename(kept)
 
 
-def _write_rejects(checked: DataFrame, path: Path) -> None:
+def _write_rejects(checked: DataFrame, counts: Counts, path: Path) -> None:
+    if not counts.rejected:
+        write_table(REJECTS_SCHEMA.empty_table(), path)
+        return
     rejects = checked.where("reason is not null").select("file", "row", "reason")
-    rejects.repartitionByRange(1, "file", "row").sortWithinPartitions("file", "row").write.parquet(str(path))
+    rejects.coalesce(1).sortWithinPartitions("file", "row").write.parquet(str(path))
 
 
 def _without_repetitions(checked: DataFrame, counts: Counts, source: Source) -> DataFrame:
@@ -182,7 +179,8 @@ def _without_repetitions(checked: DataFrame, counts: Counts, source: Source) -> 
     return rows.groupBy(*columns).agg(first).select(*columns, "first.file", "first.row")
 
 
-def _write_parts(parted: DataFrame, users: IdMap, items: IdMap, counts: Counts, folder: Path) -> None:
+def _write_parts(parted: DataFrame, users: IdMap, items: IdMap, counts: Counts, options: Options, folder: Path) -> None:
+    """The tables `train` and `test`; raises SchemaError if one would be empty."""
     from pyspark.sql import functions as f
 
     kinds = {"user": users, "item": items}
@@ -194,9 +192,18 @@ def _write_parts(parted: DataFrame, users: IdMap, items: IdMap, counts: Counts, 
     ]
     files = max(1, counts.good // ROWS_PER_FILE)
     order = [name for name in ("user_code", "timestamp", "item_code") if name in parted.columns]
-    for part in ("train", "test"):
-        rows = parted.where(f.col("part") == part).select(*columns)
-        rows.repartition(files, "user_code").sortWithinPartitions(*order).write.parquet(str(folder / part))
+    rows = parted.select("part", *columns).repartition(files, "user_code").sortWithinPartitions("part", *order)
+    rows.write.partitionBy("part").parquet(str(folder / "parts"))
+    for part, doing in (("train", "training"), ("test", "testing")):
+        written = folder / "parts" / f"part={part}"
+        if not written.is_dir():
+            raise SchemaError(
+                f"{counts.good:,} interactions leave nothing for {doing}.",
+                where=f"split {options.split.method}",
+                hint="Give more data, or another share.",
+            )
+        written.rename(folder / part)
+    shutil.rmtree(folder / "parts")
 
 
 def _card(
@@ -204,22 +211,10 @@ def _card(
 ) -> dict[str, Any]:
     from pyspark.sql import functions as f
 
-    parts = {name: spark.read.parquet(str(folder / name)) for name in ("train", "test")}
-    both = None
-    described: dict[str, Any] = {}
-    for name, rows in parts.items():
-        described[name] = describe(rows)
-        if not described[name]["interactions"]:
-            raise SchemaError(
-                f"{counts.good:,} interactions leave nothing for {'training' if name == 'train' else 'testing'}.",
-                where=f"split {options.split.method}",
-                hint="Give more data, or another share.",
-            )
-        marked = rows.withColumn("part", f.lit(name))
-        both = marked if both is None else both.unionByName(marked)
-    if both is None:
-        raise InputError("there is nothing to describe.", where=str(folder))
-    whole = describe(both)
+    train, test = (spark.read.parquet(str(folder / name)).withColumn("part", f.lit(name)) for name in ("train", "test"))
+    both = train.unionByName(test)
+    described = describe(both)
+    whole = described.pop("")
     return {
         "format": 1,
         "source": str(options.input),
@@ -239,7 +234,9 @@ def _card(
 @click.command("prepare", context_settings=CONTEXT)
 @click.option("--input", "input_", required=True, metavar="PATH", help="A file or folder of interactions.")
 @click.option("--output", required=True, metavar="DIR", help="Where the prepared dataset goes.")
-@click.option("--format", "format_", type=click.Choice([str(name) for name in FORMATS]), default="auto", show_default=True)
+@click.option(
+    "--format", "format_", type=click.Choice([str(name) for name in FORMATS]), default="auto", show_default=True
+)
 @click.option("--items", metavar="PATH", help="The catalogue, where it is not in the input's folder.")
 @click.option("--users", metavar="PATH", help="What is known of users, where it is not in the input's folder.")
 @click.option("--mapping", metavar="FILE", help="YAML that says which column is what, if the names don't.")

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 import numpy as np
 import pyarrow as pa
+from pyarrow.dataset import dataset, field
 
 from palate.bundle import load_bundle
 from palate.dataset.ids import IdMap
@@ -118,7 +119,6 @@ def command(bundle: str, input_: str, output: str, n: int, include_seen: bool, o
         with report.phase("rank"):
             table = recommendations(spark, options.bundle, users, n, exclude_seen=options.exclude_seen)
             table.write.parquet(str(folder / "recommendations"))
-        with report.phase("count"):
-            written = spark.read.schema(table.schema).parquet(str(folder / "recommendations"))
-            report.note(rows=written.count(), served=written.select("user").distinct().count())
+        written = dataset(folder / "recommendations", format="parquet")
+        report.note(rows=written.count_rows(), served=written.count_rows(filter=field("rank") == 1))
     report.say(f"{report.facts['rows']:,} rows for {report.facts['served']:,} users in {options.output}")

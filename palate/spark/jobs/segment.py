@@ -38,7 +38,7 @@ class Options:
     components: int = 16
     item_segments: int = 20
     user_segments: int = 10
-    max_features: int = 512
+    max_features: int = 256
     seed: int = 0
     overwrite: bool = False
 
@@ -147,7 +147,7 @@ def _assigner(pca: PCA, kmeans: KMeans, ids: IdMap) -> Callable[[Iterator[pa.Rec
 @click.option(
     "--max-features",
     type=click.IntRange(1, 4096),
-    default=512,
+    default=256,
     show_default=True,
     help="Columns of the content vectors that PCA sees: those that vary most.",
 )
