@@ -1,0 +1,134 @@
+"""The whole demo, as a user runs it: on real data until Ctrl-C, and with `--check` on the generated set."""
+
+import json
+import os
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.request
+from pathlib import Path
+
+import pytest
+
+from palate.demo.checks import calls, check
+from palate.demo.plan import Plan, Ports
+
+pytestmark = [pytest.mark.slow, pytest.mark.spark, pytest.mark.timeout(900)]
+
+
+def command(home, *more):
+    return [sys.executable, "-m", "palate.cli", "demo", "--home", str(home), *map(str, more)]
+
+
+def environment(tmp_path):
+    return {**os.environ, "PALATE_HOME": str(tmp_path / "unused"), "XDG_CACHE_HOME": str(tmp_path / "cache")}
+
+
+def children(pid):
+    """The processes below `pid`, all generations, from /proc."""
+    parents = {}
+    for stat in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            fields = stat.read_text().rsplit(")", 1)[1].split()
+        except OSError:
+            continue
+        if fields[0] != "Z":
+            parents[int(stat.parent.name)] = int(fields[1])
+    found, grown = {pid}, True
+    while grown:
+        more = {child for child, parent in parents.items() if parent in found} - found
+        grown, found = bool(more), found | more
+    return found - {pid}
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+def test_on_real_data_until_ctrl_c(test_data, tmp_path):
+    home = tmp_path / "home"
+    log = (tmp_path / "out.txt").open("wb")
+    start = command(home, "--data", test_data / "ml-latest-small")
+    with subprocess.Popen(start, stdout=log, stderr=log, env=environment(tmp_path), start_new_session=True) as demo:
+        try:
+            wait_for_summary(demo, home, tmp_path)
+            told = json.loads((home / "demo.json").read_text())
+            below = children(demo.pid)
+            assert len(below) >= 3, "the API, labeling and MLflow should be running"
+            urls = told["urls"]
+            plan = Plan(
+                home, ports=Ports(*(int(urls[name].rsplit(":", 1)[1]) for name in ("api", "labeling", "mlflow")))
+            )
+            check(plan, told["token"], lambda _: None)
+            looked_at(told, plan, tmp_path)
+        finally:
+            demo.send_signal(signal.SIGINT)
+            assert demo.wait(timeout=60) == 0
+    deadline = time.monotonic() + 10
+    while left := [pid for pid in below if alive(pid)]:
+        assert time.monotonic() < deadline, f"still running: {left}"
+        time.sleep(0.1)
+    for url in urls.values():
+        with socket.socket() as probe:
+            assert probe.connect_ex(("127.0.0.1", int(url.split(":")[2].split("/")[0]))) != 0
+
+
+def wait_for_summary(demo, home, tmp_path, seconds=600):
+    deadline = time.monotonic() + seconds
+    while not (home / "demo.json").exists():
+        told = (tmp_path / "out.txt").read_text(errors="replace")
+        assert demo.poll() is None, f"the demo ended with {demo.returncode}:\n{told[-3000:]}"
+        assert time.monotonic() < deadline, told[-3000:]
+        time.sleep(0.2)
+
+
+def looked_at(told, plan, tmp_path):
+    """What the report holds, and what it prints."""
+    scores = {score["model"]: score for score in told["scores"]}
+    assert scores["als"]["ndcg"] >= 1.3 * scores["popularity"]["ndcg"]
+    assert scores["blend"]["ndcg"] > scores["popularity"]["ndcg"]
+    assert told["cold_start"]["lift"] >= 5
+    assert (plan.home / "demo.json").stat().st_mode & 0o077 == 0
+    with urllib.request.urlopen(told["urls"]["label_link"], timeout=20) as page:
+        assert b"What is it about?" in page.read() or page.status == 200
+    printed = (tmp_path / "out.txt").read_text()
+    assert told["token"] in printed
+    assert printed.count("curl -s") == len(calls(plan)) == 5
+    for url in (plan.api, plan.labeling, plan.mlflow):
+        assert url in printed
+
+
+def test_check_on_the_generated_set_when_nothing_can_be_downloaded(tmp_path):
+    blocked = {**environment(tmp_path), "https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    blocked["no_proxy"] = blocked["NO_PROXY"] = "127.0.0.1,localhost"
+    told = subprocess.run(
+        command(tmp_path / "home", "--check"), capture_output=True, text=True, timeout=800, check=False, env=blocked
+    )
+    assert told.returncode == 0, told.stdout[-3000:] + told.stderr[-3000:]
+    assert "generated" in told.stdout
+    assert "Every URL answers" in told.stdout
+    scores = {score["model"]: score for score in json.loads((tmp_path / "home" / "demo.json").read_text())["scores"]}
+    assert scores["als"]["ndcg"] > scores["popularity"]["ndcg"]
+
+
+@pytest.mark.parametrize(
+    ("make", "said"),
+    [
+        (lambda path: path / "nowhere", "nowhere"),
+        (lambda path: path, "empty"),
+    ],
+)
+def test_data_that_cannot_be_used_is_named(tmp_path, make, said):
+    folder = tmp_path / "empty"
+    folder.mkdir()
+    told = subprocess.run(
+        command(tmp_path / "home", "--data", make(folder)), capture_output=True, text=True, timeout=120, check=False
+    )
+    assert told.returncode == 2
+    assert said in told.stderr
+    assert "Traceback" not in told.stderr
