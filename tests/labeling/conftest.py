@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import secrets
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager
@@ -39,16 +38,14 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
         yield store
         store.engine.dispose()
         return
-    server = os.environ.get("PALATE_TEST_POSTGRES", "")
-    if not server:
-        pytest.skip("needs PostgreSQL: set PALATE_TEST_POSTGRES to the address of a server where we may make databases")
+    server = sa.make_url(request.getfixturevalue("postgresql"))
     name = f"labeling_{secrets.token_hex(4)}"
     admin = sa.create_engine(
-        sa.make_url(server).set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
+        server.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT", poolclass=sa.NullPool
     )
     with admin.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    store = Store(sa.make_url(server).set(database=name).render_as_string(hide_password=False))
+    store = Store(server.set(database=name).render_as_string(hide_password=False))
     yield store
     store.engine.dispose()
     with admin.connect() as connection:

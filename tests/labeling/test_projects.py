@@ -157,9 +157,10 @@ def test_json_is_what_label_studios_own_converter_reads(films, answered, tmp_pat
         '<View><Text name="text" value="$title"/><Choices name="label" toName="text">'
         '<Choice value="Comedy"/><Choice value="Drama"/><Choice value="War"/></Choices></View>'
     )
-    (tmp_path / "tasks.json").write_text(json.dumps(tasks))
-    converter.Converter(config, str(tmp_path)).convert_to_csv(str(tmp_path / "tasks.json"), str(tmp_path), is_dir=False)
-    rows = list(csv.DictReader((tmp_path / "result.csv").open(newline="")))
+    source = tmp_path / "tasks.json"
+    source.write_text(json.dumps(tasks))
+    converter.Converter(config, str(tmp_path)).convert_to_csv(str(source), str(tmp_path), is_dir=False, sep=",")
+    rows = list(csv.DictReader(io.StringIO((tmp_path / "result.csv").read_text())))
     assert [row["label"] for row in rows] == ["Drama"] * 4
 
 

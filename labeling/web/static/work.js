@@ -118,7 +118,7 @@ function submit() {
   }
   const seconds = Math.round((performance.now() - shownAt) / 10) / 100;
   outbox.put({ task: current.id, value: { choices: [choice] }, seconds });
-  view.say(`${choice}: saved.`);
+  view.say(`${choice}: noted.`);
   advance();
 }
 
