@@ -1,0 +1,1 @@
+"""What answers online, on Flask: the recommendation API."""
