@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
@@ -24,6 +25,7 @@ from palate.models.protocol import Arrays, Capability, Context, Floats, Recommen
 
 _SOLVED_AT_ONCE = 512
 """Users whose systems are solved in one call: 8 MB of float32 at 64 factors."""
+_FEW = 16
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,8 @@ class ALS(Recommender):
         """
         n, factors = confidence.shape[0], self.params.factors
         solved = np.zeros((n, factors), dtype=np.float32)
-        with threadpool_limits(1, "blas"):  # many small products: threads only get in each other's way
+        # Many small products, in which threads only get in each other's way; for a request the call costs too much.
+        with threadpool_limits(1, "blas") if n > _FEW else nullcontext():
             for start in range(0, n, _SOLVED_AT_ONCE):
                 rows = range(start, min(start + _SOLVED_AT_ONCE, n))
                 left = np.repeat(self._gram[None], len(rows), axis=0)

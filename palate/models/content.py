@@ -82,7 +82,7 @@ class ContentSimilarity(Recommender):
         shared = {entry.name: getattr(self.params, entry.name) for entry in dataclasses.fields(EncoderParams)}
         self.encoder = ContentEncoder(EncoderParams(**shared)).fit(items)
         self.item_vectors = self.encoder.encode(items)
-        with threadpool_limits(1, "blas"):  # on a busy machine two threads took 8 times as long, on a free one 0.7 times
+        with threadpool_limits(1, "blas"):  # on a busy machine two threads took 8 times as long
             self.axes = _leading_axes(self.item_vectors, self.params.dims, self.params.seed)
         self.embeddings = self._embed(self.item_vectors)
         matrix = interactions.matrix()
