@@ -12,12 +12,13 @@ import pytest
 from palate.bundle import publish_bundle, set_current
 from palate.models import make_recommender
 from palate.store.accounts import Accounts
-from palate.store.engine import open_engine
+from palate.store.engine import open_engine, writing
 from palate.store.migrate import migrate
 from services.recommender.app import create
 from services.recommender.routes import KEY
 from services.recommender.settings import RecommenderSettings
 from services.recommender.store import Store
+from services.recommender.tables import metadata
 
 _spec = importlib.util.spec_from_file_location("services_world", Path(__file__).parent / "world.py")
 world = importlib.util.module_from_spec(_spec)
@@ -25,9 +26,17 @@ sys.modules["services_world"] = world
 _spec.loader.exec_module(world)
 
 
-@pytest.fixture
-def store(tmp_path):
-    engine = open_engine(f"sqlite:///{tmp_path / 'recommender.db'}")
+@pytest.fixture(params=["sqlite", "postgresql"])
+def store(request, tmp_path):
+    """An empty store, once on each database."""
+    url = f"sqlite:///{tmp_path / 'recommender.db'}"
+    if request.param == "postgresql":
+        url = request.getfixturevalue("postgresql")
+    engine = open_engine(url)
+    if request.param == "postgresql":
+        with writing(engine) as connection:
+            for table in [*reversed(metadata.sorted_tables), "alembic_version_recommender"]:
+                connection.exec_driver_sql(f"DROP TABLE IF EXISTS {table}")
     migrate(engine, "recommender", "services.recommender:migrations")
     yield Store(engine)
     engine.dispose()
