@@ -15,11 +15,10 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
+from palate.dataset.ids import IdMap
 from palate.demo.plan import Plan
 from palate.errors import PalateError
 from palate.spark.prepared import Prepared
-
-NEW_ITEM = "palate-demo-new"
 
 
 class CheckFailedError(PalateError):
@@ -47,10 +46,15 @@ class Call:
         return f"{line} {shlex.quote(base + self.path)}"
 
 
+def new_item(items: IdMap) -> str:
+    """An id that the catalogue does not have, of the catalogue's own kind."""
+    return str(max(items.ids.to_pylist()) + 1) if items.is_integer else "palate-demo-new"
+
+
 def calls(plan: Plan) -> list[Call]:
     """Five requests that show what the API does, about users and items of this very data."""
     data = Prepared(plan.prepared)
-    train = data.interactions("train")
+    train, new = data.interactions("train"), new_item(data.items)
     user = str(data.users.decode(train.user_codes[:1])[0])
     item = str(data.items.decode(train.item_codes[:1])[0])
     catalogue = data.catalogue()
@@ -69,15 +73,15 @@ def calls(plan: Plan) -> list[Call]:
             "POST",
             "/v1/recommendations",
             {"recent_items": [item], "limit": 5},
-            lambda told: item not in [str(found["id"]) for found in told["items"]] and len(told["items"]) == 5,
+            lambda told: item not in [str(found["item"]) for found in told["items"]] and len(told["items"]) == 5,
         ),
         Call("what is similar", "GET", f"/v1/items/{item}/similar?limit=5", None, lambda told: bool(told["items"])),
         Call(
             "a new item, recommendable within a second",
             "PUT",
-            f"/v1/items/{NEW_ITEM}",
+            f"/v1/items/{new}",
             {"title": "A brand-new item", "categories": liked},
-            lambda told: str(told["id"]) == NEW_ITEM,
+            lambda told: str(told["item"]) == new,
         ),
         Call(
             "an event, folded into the next answer",
@@ -146,13 +150,15 @@ def check(plan: Plan, token: str, say: Callable[[str], None]) -> None:
 
 
 def _new_item_is_found(plan: Plan, token: str, seconds: float = 10) -> None:
-    """The item that a call above has added is among the similar ones of itself's kind, in whichever worker answers."""
-    url, deadline = f"{plan.api}/v1/items/{NEW_ITEM}/similar?limit=5", time.monotonic() + seconds
-    in_a_row = 0
+    """Whoever likes the new item's category gets it recommended, by its content, whichever worker answers."""
+    new = next(call for call in calls(plan) if call.method == "PUT")
+    url, deadline, in_a_row = f"{plan.api}/v1/recommendations", time.monotonic() + seconds, 0
+    body = {"attributes": {"categories": new.body["categories"]}, "limit": 200}
     while in_a_row < 5:
-        status, _, body = fetch(url, token=token)
-        in_a_row = in_a_row + 1 if status == 200 and json.loads(body)["items"] else 0
-        _require(time.monotonic() < deadline, "a new item is recommendable", url, status, body)
+        status, _, told = fetch(url, token=token, method="POST", body=body)
+        found = [str(item["item"]) for item in json.loads(told)["items"]] if status == 200 else []
+        in_a_row = in_a_row + 1 if new.path.rsplit("/", 1)[1] in found else 0
+        _require(time.monotonic() < deadline, "a new item is recommended", url, status, told)
         time.sleep(0.05)
 
 
