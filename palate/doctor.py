@@ -215,7 +215,7 @@ CHECKS: tuple[Callable[[], Finding], ...] = (
     check_disk,
     check_ports,
     _package("spark", "pyspark", State.MISSING, "the Spark jobs"),
-    _package("serve", "apiflask", State.MISSING, "the API and the labeling service"),
+    _package("serve", "flask", State.MISSING, "the API and the labeling service"),
     _package("serve", "granian", State.MISSING, "the server of both"),
     _package("mlflow", "mlflow", State.OPTIONAL, "MLflow's own pages"),
     _package("labeling", "label-studio-sdk", State.OPTIONAL, "working with Label Studio"),
