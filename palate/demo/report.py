@@ -13,7 +13,7 @@ from rich.table import Table
 from rich.text import Text
 
 from palate.demo.checks import calls
-from palate.demo.plan import SERVED, TRAINED, Plan
+from palate.demo.plan import SERVED, Plan
 from palate.demo.steps import State, facts
 
 
@@ -53,7 +53,10 @@ def show(plan: Plan, state: State, console: Console) -> None:
         console.print(f"  # {call.says}", style="dim", highlight=False, markup=False)
         console.print(f"  {call.curl(plan.api)}", highlight=False, markup=False, soft_wrap=True)
     console.print()
-    console.print(_block("Open it", _urls(plan, state)))
+    console.print(Text("Open it", "bold"))
+    for name, url in _urls(plan, state):
+        console.print(f"  {name:<30}{url}", highlight=False, markup=False, soft_wrap=True)
+    console.print()
 
 
 def _block(title: str, content: Any) -> Group:
@@ -63,21 +66,21 @@ def _block(title: str, content: Any) -> Group:
 def _scores(state: State) -> Table:
     base = next((score for score in state.scores if score.model == "popularity"), None)
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("model")
-    for name in ("NDCG@10", "95 %", "× popularity", "Recall@20", "catalogue shown", "seconds"):
-        table.add_column(name, justify="right")
+    table.add_column("model", no_wrap=True)
+    for name in ("NDCG@10", "±", "× popular", "Recall@20", "coverage", "seconds"):
+        table.add_column(name, justify="right", no_wrap=True)
     for score in state.scores:
-        ratio = f"{score.ndcg / base.ndcg:.2f}" if base is not None and base.ndcg > 0 else "–"
-        where = {SERVED: " (champion)"}.get(score.model, " (challenger)" if score.model in TRAINED else "")
         table.add_row(
-            score.model + where,
+            score.model + {SERVED: " ★"}.get(score.model, ""),
             f"{score.ndcg:.4f}",
-            f"{score.interval[0]:.4f}–{score.interval[1]:.4f}",
-            ratio,
+            f"{(score.interval[1] - score.interval[0]) / 2:.4f}",
+            f"{score.ndcg / base.ndcg:.2f}" if base is not None and base.ndcg > 0 else "–",
             f"{score.recall:.4f}",
             f"{score.coverage:.0%}",
             f"{score.seconds:.1f}",
         )
+    table.caption = "★ is the champion, which the API serves; ± is half of a 95 % interval."
+    table.caption_justify = "left"
     return table
 
 
@@ -104,10 +107,10 @@ def _seconds(state: State) -> Table:
     return table
 
 
-def _urls(plan: Plan, state: State) -> Table:
-    table = Table(box=None, show_header=False, padding=(0, 2, 0, 0))
-    table.add_row("recommendation API", f"{plan.api}/docs")
-    table.add_row("labeling, signed in once", state.label_link)
-    table.add_row("MLflow", plan.mlflow)
-    table.add_row("what was written", str(plan.home))
-    return table
+def _urls(plan: Plan, state: State) -> list[tuple[str, str]]:
+    return [
+        ("recommendation API", f"{plan.api}/docs"),
+        ("labeling (signs you in, once)", state.label_link),
+        ("MLflow", plan.mlflow),
+        ("what was written", str(plan.home)),
+    ]
