@@ -7,6 +7,7 @@ refers to items and users by code. All objects are immutable; methods return new
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
@@ -227,6 +228,29 @@ class Users:
     def lists(self, column: str) -> list[list[str]]:
         """A list column with [] for null."""
         return [value or [] for value in self.table[column].to_pylist()]
+
+    def with_attribute(self, name: str, ids: Ids, values: Sequence[Any]) -> Users:
+        """These users, and those of `ids` that are new, with one more attribute (or another value of it).
+
+        values: JSON-serializable, one per id. Raises SchemaError if the lengths differ or `attributes` is no JSON.
+        """
+        union = self.ids.extended(ids)
+        codes = union.encode(ids)
+        if len(codes) != len(values):
+            raise SchemaError(f"{len(codes)} ids but {len(values)} values.", where=name)
+        index = self.ids.encode(union.ids)
+        table = self.table.take(pa.array(index.astype(np.int64), mask=index < 0))
+        texts = table["attributes"].to_pylist()
+        for code, value in zip(codes.tolist(), values, strict=True):
+            try:
+                held = json.loads(texts[code] or "{}")
+            except ValueError:
+                raise SchemaError(
+                    "is no JSON object.", where=f"attributes of user {union.decode([code])[0]!r}"
+                ) from None
+            texts[code] = json.dumps({**held, name: value}, ensure_ascii=False)
+        place = table.column_names.index("attributes")
+        return Users(union, table.set_column(place, "attributes", pa.array(texts, pa.large_string())))
 
 
 @dataclass(frozen=True)

@@ -87,7 +87,7 @@ def train(plan: Plan, processes: Processes, state: State) -> None:
         processes.run(
             f"train-{model}",
             palate_command(
-                *("job", "train_mf", "--model", model),
+                *("job", "train_mf", "--model", model, "--segments", plan.segments),
                 *("--input", plan.prepared, "--output", plan.bundle(model)),
             ),
         )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import json
 
 import numpy as np
 import pyarrow as pa
@@ -68,3 +69,21 @@ def test_tables_with_foreign_columns_or_other_lengths_are_refused() -> None:
         Items(IdMap(["a"]), pa.table({"price": [1]}))
     with pytest.raises(SchemaError, match="1 users ids but 2 rows"):
         Users(IdMap(["a"]), pa.table({"attributes": ["{}", "{}"]}))
+
+
+def test_an_attribute_is_added_to_users_known_and_new():
+    table = pa.table({"attributes": ['{"age": 30}', None], "tags": [["a"], []]})
+    users = Users(IdMap(["ann", "bob"]), table).with_attribute("segment", ["bob", "cem", "ann"], [2, 3, 1])
+    assert users.ids.ids.to_pylist() == ["ann", "bob", "cem"]
+    assert [json.loads(text) for text in users.table["attributes"].to_pylist()] == [
+        {"age": 30, "segment": 1},
+        {"segment": 2},
+        {"segment": 3},
+    ]
+    assert users.lists("tags") == [["a"], [], []]
+    again = users.with_attribute("segment", ["ann"], [9])
+    assert json.loads(again.table["attributes"][0].as_py()) == {"age": 30, "segment": 9}
+    with pytest.raises(SchemaError, match="2 ids but 1 values"):
+        users.with_attribute("segment", ["ann", "bob"], [1])
+    with pytest.raises(SchemaError, match="'x'"):
+        Users(IdMap(["x"]), pa.table({"attributes": ["not json"]})).with_attribute("segment", ["x"], [1])

@@ -12,8 +12,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
+import pyarrow as pa
+from pyarrow import dataset as arrow_dataset
 
 from palate.bundle import write_bundle
+from palate.dataset.ids import IdMap
 from palate.dataset.schema import Interactions, Items, Users
 from palate.dataset.splits import leave_last_fraction, random_split
 from palate.errors import ConflictError, InputError, ParameterError
@@ -34,7 +37,9 @@ class Options:
     """model: a kind of `palate.models`; values: its parameters, as text or typed.
 
     validate: the share of each user's training history, the latest, that the model is measured on before it is fitted
-    to all of it; 0 measures nothing. register: the name in the registry, None for none; alias: what to point to it.
+    to all of it; 0 measures nothing. segments: what `segment` wrote; popularity is then learned within its user
+    segments too, by the models that have it. register: the name in the registry, None for none; alias: what to point
+    to it.
     """
 
     input: Path
@@ -43,6 +48,7 @@ class Options:
     values: dict[str, Any] = field(default_factory=dict)
     seed: int | None = None
     validate: float = 0.0
+    segments: Path | None = None
     register: str | None = None
     alias: str | None = None
 
@@ -85,6 +91,8 @@ def train(spark: SparkSession, options: Options, report: Report) -> Recommender:
     with report.phase("read"):
         interactions = read_interactions(spark, prepared)
         items, users = prepared.catalogue(), prepared.people()
+        if options.segments is not None:
+            users = segmented(users, options.segments)
     metrics: dict[str, float] = {}
     if options.validate:
         with report.phase("validate"):
@@ -107,6 +115,21 @@ def train(spark: SparkSession, options: Options, report: Report) -> Recommender:
         with report.phase("register"):
             report.note(registered=register(options, model, report.job))
     return model
+
+
+def segmented(users: Users | None, segments: Path) -> Users:
+    """The users with the attribute `segment`, as the job `segment` found it. Raises InputError if it is not there."""
+    try:
+        found = arrow_dataset.dataset(sorted(map(str, (segments / "users").glob("*.parquet")))).to_table()
+        ids, numbers = found["id"], found["segment"].to_pylist()
+    except (OSError, KeyError, pa.ArrowException) as error:
+        raise InputError(
+            f"holds no user segments ({str(error).splitlines()[0][:200]}).",
+            where=str(segments),
+            hint="Give what `palate job segment` wrote.",
+        ) from None
+    held = users if users is not None else Users(IdMap(ids))
+    return held.with_attribute("segment", ids, numbers)
 
 
 def register(options: Options, model: Recommender, job: str) -> dict[str, str]:
@@ -155,6 +178,7 @@ def training_command(name: str, model: str, help_: str) -> click.Command:
         show_default=True,
         help="First measure a model that lacks this share of each user's training history.",
     )
+    @click.option("--segments", metavar="DIR", help="What `segment` wrote: learn what is popular in each segment, too.")
     @click.option("--register", is_flag=True, help="Log run and bundle to MLflow, as a new version.")
     @click.option("--name", metavar="NAME", help="The registered model; PALATE_MODEL_NAME unless told.")
     @click.option("--alias", type=click.Choice(["champion", "challenger"]), help="Point it to the new version.")
@@ -165,6 +189,7 @@ def training_command(name: str, model: str, help_: str) -> click.Command:
         settings: tuple[str, ...],
         seed: int | None,
         validate: float,
+        segments: str | None,
         register: bool,
         name: str | None,
         alias: str | None,
@@ -178,6 +203,7 @@ def training_command(name: str, model: str, help_: str) -> click.Command:
             parse_settings(settings),
             seed,
             validate,
+            None if segments is None else local_path(segments, "--segments"),
             (name or Settings.read().model_name) if register else None,
             alias,
         )
