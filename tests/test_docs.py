@@ -164,6 +164,46 @@ def test_every_job_is_told_both_ways():
         assert f"spark_jobs/{name}.py" in text
 
 
+def command_of(job: str) -> click.Command:
+    """The click command behind a script of spark_jobs."""
+    script = (ROOT / "spark_jobs" / f"{job}.py").read_text(encoding="utf-8")
+    where, what = re.findall(r"from (palate\.spark\.jobs\.\w+) import (\w+)", script)[0]
+    found: click.Command = getattr(importlib.import_module(where), what)
+    return found
+
+
+@pytest.mark.parametrize("job", jobs())
+def test_every_option_of_a_job_is_told(job):
+    heading = "train_mf, train_content" if job.startswith("train_") else job
+    text = section(page("jobs.md"), heading)
+    assert [option for option in options(command_of(job)) if f"`{option}" not in text] == []
+
+
+@pytest.mark.parametrize(
+    ("name", "path", "heading"),
+    [
+        ("jobs.md", ["job"], "Options of Spark"),
+        ("models.md", ["evaluate"], "Evaluation"),
+        ("labeling.md", ["label", "create"], "Projects"),
+        ("labeling.md", ["label", "export"], "Export"),
+    ],
+)
+def test_every_option_of_a_command_is_told(name, path, heading):
+    command: click.Command = palate
+    for part in path:
+        assert isinstance(command, click.Group)
+        found = command.get_command(click.Context(command), part)
+        assert found is not None
+        command = found
+    text = section(page(name), heading)
+    assert [option for option in options(command) if f"`{option}" not in text] == []
+
+
+def options(command: click.Command) -> list[str]:
+    """The long names of its options."""
+    return [part.opts[0] for part in command.params if isinstance(part, click.Option)]
+
+
 def command_lines() -> Iterator[tuple[str, str]]:
     """(page, what follows `palate`) for each command line in a code block."""
     for path in PAGES:
@@ -197,9 +237,7 @@ def take(command: click.Command, arguments: list[str]) -> None:
         assert found is not None
         take(found, rest)
     elif command.name == "job":
-        module = (ROOT / "spark_jobs" / f"{context.params['name']}.py").read_text(encoding="utf-8")
-        where, what = re.search(r"from (palate\.spark\.jobs\.\w+) import (\w+)", module).groups()
-        take(getattr(importlib.import_module(where), what), list(context.params["arguments"]))
+        take(command_of(context.params["name"]), list(context.params["arguments"]))
 
 
 # -- models and data ---------------------------------------------------------------------------------------------------
