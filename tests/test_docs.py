@@ -3,6 +3,7 @@ somewhere. Everything is read from the running code, so a change of it without i
 
 from __future__ import annotations
 
+import ast
 import dataclasses
 import importlib
 import re
@@ -262,6 +263,12 @@ def test_every_kind_and_capability_is_told():
 def test_every_metric_is_defined():
     table = rows(section(page("models.md"), "Metrics"))
     assert set(table) == {*ACCURACY, "coverage", "novelty", "diversity"}
+
+
+def test_every_benchmark_has_its_row():
+    harness = ast.parse((ROOT / "benchmarks" / "harness.py").read_text(encoding="utf-8"))
+    named = [node.value for node in harness.body if isinstance(node, ast.Assign) and node.targets[0].id == "NAMES"]
+    assert list(rows(section(page("benchmarks.md"), "What is compared"))) == list(ast.literal_eval(named[0]))
 
 
 def test_every_format_and_split_is_told():
