@@ -19,6 +19,7 @@ import click
 
 from palate.errors import MissingDependencyError, ParameterError
 
+_STDERR = 2
 QUICK = " -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
@@ -124,7 +125,9 @@ def job(
 
 def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Runs it to its end; a SIGTERM sent here is passed on, and Ctrl-C reaches it through the terminal."""
-    with subprocess.Popen(command, env=environment) as process:
+    # spark-submit merges the job's two streams into its standard output. A job writes nothing but its help there.
+    to_stdout = any(argument in ("-h", "--help") for argument in command)
+    with subprocess.Popen(command, env=environment, stdout=None if to_stdout else _STDERR) as process:
 
         def pass_on(number: int, frame: FrameType | None) -> None:
             process.send_signal(number)

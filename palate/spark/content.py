@@ -50,6 +50,7 @@ def most_varied(vectors: sparse.csr_matrix, limit: int) -> Columns:
     Raises SchemaError if no column varies: then there is nothing to tell the rows apart by.
     """
     n, width = vectors.shape
+    vectors = vectors.astype(np.float64)
     mean = np.asarray(vectors.mean(axis=0)).ravel() if n else np.zeros(width)
     variance = np.asarray(vectors.multiply(vectors).mean(axis=0)).ravel() - mean**2 if n else np.zeros(width)
     variance[variance < 1e-12] = 0

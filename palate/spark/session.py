@@ -79,7 +79,9 @@ def spark_session(name: str, *, master: str | None = None, config: Mapping[str, 
     try:
         session: SparkSession = SparkSession.builder.config(conf=conf).getOrCreate()
     except (PySparkException, RuntimeError) as error:
-        raise ParameterError(f"Spark did not start: {str(error).splitlines()[0]}", where="spark") from error
+        raise ParameterError(
+            f"Spark did not start: {str(error).splitlines()[0]}", where="spark", hint="Java says above why."
+        ) from error
     except Exception as error:
         if type(error).__module__.startswith("py4j"):
             raise ParameterError(f"Spark did not start: {_cause(error)}", where="spark.master") from error

@@ -1,0 +1,113 @@
+"""The scripts as people run them: by spark-submit and by `palate job`, each a process of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from pyarrow import parquet
+
+from palate.cli.job import job_command, jobs, spark_submit
+from palate.errors import MissingDependencyError, ParameterError
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
+JOBS = ["prepare", "recommend", "segment", "train_content", "train_mf"]
+
+
+def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        command, capture_output=True, text=True, timeout=280, check=False, env={**os.environ, **environment}
+    )
+
+
+def palate(*arguments: str | Path) -> subprocess.CompletedProcess[str]:
+    return run([sys.executable, "-m", "palate.cli", *map(str, arguments)])
+
+
+@pytest.fixture(scope="module")
+def shop(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("shop")
+    lines = [f"{user},{(user * 5 + n) % 23},{n % 5 + 1},{1_500_000_000 + n}" for user in range(20) for n in range(8)]
+    (folder / "interactions.csv").write_text("user,item,rating,timestamp\n" + "\n".join(lines) + "\n")
+    items = [
+        f"{item},thing {item},{'old' if item % 2 else 'new'}|{'big' if item % 3 else 'small'}" for item in range(23)
+    ]
+    (folder / "items.csv").write_text("id,title,categories\n" + "\n".join(items) + "\n")
+    return folder
+
+
+def test_the_list_of_jobs_is_the_folder_of_scripts() -> None:
+    found = jobs()
+    assert list(found) == JOBS
+    assert all(line.endswith(".") for _, line in found.values())
+    help_ = palate("job", "--help")
+    assert help_.returncode == 0
+    assert all(name in help_.stdout for name in JOBS)
+
+
+@pytest.mark.parametrize("name", JOBS)
+def test_plain_spark_submit_shows_help_without_starting_spark(name: str) -> None:
+    script, _ = jobs()[name]
+    bin_ = Path(sys.executable).parent
+    done = run([str(bin_ / "spark-submit"), str(script), "--help"], PATH=f"{bin_}{os.pathsep}{os.environ['PATH']}")
+    assert done.returncode == 0
+    assert done.stdout.startswith(f"Usage: {name}")
+    assert "start Spark" not in done.stderr
+
+
+def test_bad_arguments_end_before_spark_starts(tmp_path: Path) -> None:
+    for arguments, words in (
+        (["prepare", "--input", tmp_path / "nothing", "--output", tmp_path / "out"], "no such file"),
+        (["prepare", "--output", tmp_path / "out"], "Missing option '--input'"),
+        (["no_such_job"], "There are: prepare, recommend"),
+        (["--conf", "nonsense", "prepare"], "is not KEY=VALUE"),
+    ):
+        done = palate("job", *arguments)
+        assert (done.returncode, words in done.stderr) == (2, True), done.stderr
+        assert "Traceback" not in done.stderr
+        assert "start Spark" not in done.stderr
+
+
+def test_the_jobs_chained(shop: Path, tmp_path: Path) -> None:
+    data, model = tmp_path / "data", tmp_path / "als"
+    for arguments in (
+        ["prepare", "--input", shop, "--output", data],
+        ["segment", "--input", data, "--output", tmp_path / "segments", "--item-segments", "3", "--user-segments", "2"],
+        ["train_mf", "--input", data, "--output", model, "--set", "factors=4"],
+        ["recommend", "--bundle", model, "--input", data, "--output", tmp_path / "top", "--n", "3"],
+    ):
+        done = palate("job", "--quick", "--master", "local[2]", *arguments)
+        assert done.returncode == 0, done.stderr
+        assert "Traceback" not in done.stderr
+    assert json.loads((data / "data_card.json").read_text())["interactions"] == 160
+    assert parquet.read_table(tmp_path / "segments" / "items").num_rows == 23
+    top = parquet.read_table(tmp_path / "top" / "recommendations")
+    assert top.num_rows == 60
+    assert json.loads((tmp_path / "top" / "job.json").read_text())["served"] == 20
+    again = palate("job", "--quick", "--master", "local[2]", "prepare", "--input", shop, "--output", data)
+    assert (again.returncode, "--overwrite" in again.stderr) == (2, True)
+
+
+def test_a_cluster_of_processes_prepares_the_same(shop: Path, tmp_path: Path) -> None:
+    cards = []
+    for master in ("local-cluster[2,1,1024]", "local[1]"):
+        out = tmp_path / master.split("[")[0]
+        command, environment = job_command(
+            "prepare", ["--input", str(shop), "--output", str(out)], master=master, quick=True
+        )
+        done = run(command, **{**environment, "SPARK_WORKER_DIR": str(tmp_path / "work")})
+        assert done.returncode == 0, done.stderr
+        cards.append(json.loads((out / "data_card.json").read_text()))
+    assert cards[0] == cards[1]
+
+
+def test_a_spark_home_without_spark_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.setenv("SPARK_HOME", str(tmp_path))
+    with pytest.raises(MissingDependencyError, match="SPARK_HOME"):
+        spark_submit()
+    with pytest.raises(ParameterError, match="no job"):
+        job_command("../prepare")
