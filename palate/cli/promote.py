@@ -15,7 +15,7 @@ from palate.settings import Settings
     type=click.Choice(["champion", "challenger"]),
     default="champion",
     show_default=True,
-    help="champion is served; challenger gets a share of the traffic.",
+    help="champion is served; challenger is the one to compare it with.",
 )
 def promote(version: str, model: str | None, alias: str) -> None:
     """Point an alias of the registered model to VERSION, a number."""

@@ -24,6 +24,8 @@ from palate.tracking import Tracker
 API_SCOPES = ("recommend", "events", "catalogue", "metrics")
 LABEL_SCOPES = ("label", "label:manage")
 LABELED_ITEMS = 500
+SMALL_BYTES = 64 * 1024**2
+"""Data below this is small in the sense of `palate job --quick`."""
 
 
 @dataclass
@@ -65,18 +67,24 @@ def start_mlflow(plan: Plan, processes: Processes, state: State) -> None:
     )
 
 
+def job_command(state: State, *arguments: str | Path) -> list[str]:
+    """`palate job`, in the way that suits the amount of data."""
+    files = [state.data] if state.data.is_file() else state.data.rglob("*")
+    quick = sum(file.stat().st_size for file in files if file.is_file()) < SMALL_BYTES
+    return palate_command("job", *(["--quick"] if quick else []), *arguments)
+
+
 def prepare(plan: Plan, processes: Processes, state: State) -> None:
     """prepare: validate, index, split (Spark)"""
     processes.run(
-        "prepare",
-        palate_command("job", "prepare", "--input", state.data, "--output", plan.prepared, "--overwrite"),
+        "prepare", job_command(state, "prepare", "--input", state.data, "--output", plan.prepared, "--overwrite")
     )
 
 
 def segment(plan: Plan, processes: Processes, state: State) -> None:
     """segment: PCA → k-means (Spark)"""
     processes.run(
-        "segment", palate_command("job", "segment", "--input", plan.prepared, "--output", plan.segments, "--overwrite")
+        "segment", job_command(state, "segment", "--input", plan.prepared, "--output", plan.segments, "--overwrite")
     )
 
 
@@ -86,8 +94,9 @@ def train(plan: Plan, processes: Processes, state: State) -> None:
         shutil.rmtree(plan.bundle(model), ignore_errors=True)  # an earlier demo's; bundles are never overwritten
         processes.run(
             f"train-{model}",
-            palate_command(
-                *("job", "train_mf", "--model", model, "--segments", plan.segments),
+            job_command(
+                state,
+                *("train_mf", "--model", model, "--segments", plan.segments),
                 *("--input", plan.prepared, "--output", plan.bundle(model)),
             ),
         )
@@ -97,8 +106,9 @@ def recommend(plan: Plan, processes: Processes, state: State) -> None:
     """recommend: top 10 for every user (Spark)"""
     processes.run(
         "recommend",
-        palate_command(
-            *("job", "recommend", "--bundle", plan.bundle(SERVED)),
+        job_command(
+            state,
+            *("recommend", "--bundle", plan.bundle(SERVED)),
             *("--input", plan.prepared, "--output", plan.recommendations, "--overwrite"),
         ),
     )

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from mlflow.entities.model_registry import RegisteredModel
 
 ALIASES = ("champion", "challenger")
-"""What an alias may be: `champion` is served, `challenger` gets a share of the traffic."""
+"""What an alias may be: `champion` is served, `challenger` is the one to compare it with."""
 _MAX_PARAM = 6000
 _MAX_TAG = 5000
 

@@ -57,7 +57,7 @@ def create(settings: RecommenderSettings | None = None) -> Flask:
     app.extensions[KEY] = (live, places)
     app.after_request(_signed)
     add_check(app, "model", lambda: _well(live, "model"))
-    add_check(app, "store", lambda: _well(live, "store"))
+    add_check(app, "catalogue", lambda: _well(live, "store"))
     live.start()
     atexit.register(_stop, weakref.ref(live))
     return app

@@ -88,8 +88,9 @@ def export_events(store: Store, file: Path) -> int:
     """
     columns: dict[str, list[object]] = {name: [] for name in EVENT_SCHEMA.names}
     for event in store.events_since(0):
-        for name in ("user", "item", "weight", "kind"):
+        for name in ("user", "item", "kind"):
             columns[name].append(event._mapping[name])
+        columns["weight"].append(1.0 if event.weight is None else event.weight)  # what an event without one counts
         columns["timestamp"].append(int(event.timestamp))
     table = pa.table(columns, schema=EVENT_SCHEMA)
     for name in ("user", "item"):

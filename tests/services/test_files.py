@@ -100,3 +100,10 @@ def test_the_command_says_what_it_did_and_what_was_wrong(tmp_path, prepared):
     assert wrong.returncode == 2
     assert "nowhere" in wrong.stderr
     assert "Traceback" not in wrong.stderr
+
+
+def test_an_event_without_a_weight_counts_one_when_it_is_read_back(store, tmp_path):
+    store.add_events([Event("1", "u", "a", timestamp=1e9), Event("2", "u", "b", weight=3.0, timestamp=1e9 + 1)])
+    file = tmp_path / "events.parquet"
+    export_events(store, file)
+    assert read_interactions(file).weights.tolist() == [1.0, 3.0]
