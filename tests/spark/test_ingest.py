@@ -169,8 +169,9 @@ def test_lightgcn(read: Read, tmp_path: Path) -> None:
         ("a.jsonl", b'{"a": \n', "not JSON"),
         ("a.parquet", b"", "empty"),
         ("a.parquet", b"user,item\n", "not a readable Parquet"),
-        ("a.xyz", b"user,item\n", "--format"),
-        ("ratings.dat/x", b"", "no file of a known format"),
+        ("a.xyz", b"", "empty"),
+        ("ratings.dat", b"1::2::3\n", "UserID::MovieID"),
+        ("folder/x", b"", "no file in the folder is known as interactions"),
     ],
 )
 def test_files_that_are_none_are_refused_by_name(tmp_path: Path, name: str, content: bytes, words: str) -> None:
