@@ -52,9 +52,9 @@ def alive(pid):
 
 def test_on_real_data_until_ctrl_c(test_data, tmp_path):
     home = tmp_path / "home"
-    log = (tmp_path / "out.txt").open("wb")
     start = command(home, "--data", test_data / "ml-latest-small")
-    with subprocess.Popen(start, stdout=log, stderr=log, env=environment(tmp_path), start_new_session=True) as demo:
+    options = {"stderr": subprocess.STDOUT, "env": environment(tmp_path), "start_new_session": True}
+    with (tmp_path / "out.txt").open("wb") as log, subprocess.Popen(start, stdout=log, **options) as demo:
         try:
             wait_for_summary(demo, home, tmp_path)
             told = json.loads((home / "demo.json").read_text())
