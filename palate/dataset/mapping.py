@@ -21,6 +21,7 @@ What is left out is looked for under its usual names, whatever the case: `user`,
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -102,6 +103,8 @@ class ColumnMapping:
             mark = getattr(error, "problem_mark", None)
             where = f"{path}:{mark.line + 1}" if mark else str(path)
             raise InputError(f"is not YAML: {getattr(error, 'problem', None) or error}.", where=where) from None
+        except RecursionError:
+            raise InputError("is nested too deeply.", where=str(path)) from None
         if root is None:
             return cls()
         return cls(**_Reader(path).mapping(root))
@@ -112,7 +115,7 @@ class ColumnMapping:
         Raises SchemaError where a column is named twice, a named column is missing, or a required field is.
         """
         said: Mapping[str, Column] = getattr(self, section)
-        twice = [name for name in columns if columns.count(name) > 1]
+        twice = [name for name, count in Counter(columns).items() if count > 1]
         if twice:
             raise SchemaError(f"two columns are called {twice[0]!r}.", where=where)
         found: dict[str, Column] = {}
@@ -128,6 +131,12 @@ class ColumnMapping:
                         f"there is no column {column.name!r} for {section}.{name}.",
                         where=where,
                         hint=f"Columns: {_listed(columns)}.",
+                    )
+                other = next((known for known, each in found.items() if each.name == column.name), None)
+                if other is not None:
+                    raise SchemaError(
+                        f"the column {column.name!r} is given for both {section}.{other} and {section}.{name}.",
+                        where=where,
                     )
                 found[name] = column
             else:

@@ -341,6 +341,31 @@ def test_a_mapping_file_that_cannot_be_read(tmp_path: Path) -> None:
     fails(ColumnMapping.read, tmp_path)
     fails(ColumnMapping.read, write(tmp_path / "b.yaml", b"\xff\xfe\x00"))
     fails(ColumnMapping.read, write(tmp_path / "c.yaml", b"a: \x00"))
+    assert "too deeply" in fails(ColumnMapping.read, write(tmp_path / "d.yaml", "[" * 5000)).message
+
+
+def test_one_column_cannot_be_two_fields(tmp_path: Path) -> None:
+    mapping = ColumnMapping.read(write(tmp_path / "m.yaml", "interactions: {user: user_id, item: user_id}"))
+    error = fails(read_interactions, write(tmp_path / "a.csv", CSV), mapping=mapping)
+    assert "interactions.user and interactions.item" in error.message
+
+
+@pytest.mark.parametrize("line", ["[" * 100_000, '{"user": 1, "item": 2, "x": ' + "[" * 100_000 + "}"])
+def test_json_that_is_too_deep(tmp_path: Path, line: str) -> None:
+    for reader in (read_interactions, read_items):
+        assert "too deep" in fails(reader, write(tmp_path / "a.jsonl", line)).message
+
+
+def test_json_with_a_number_too_long_to_be_one(tmp_path: Path) -> None:
+    error = fails(read_interactions, write(tmp_path / "a.jsonl", '{"user": ' + "9" * 5000 + ', "item": 1}'))
+    assert "digits" in error.message
+
+
+@pytest.mark.parametrize("moment", ["1e30", "-1e30", "9" * 30])
+def test_an_item_of_no_time_that_can_be(tmp_path: Path, moment: str) -> None:
+    error = fails(read_items, write(tmp_path / "items.csv", f"id,timestamp\na,5\nb,{moment}\n"))
+    assert "9999" in error.message
+    assert error.where == f"{tmp_path / 'items.csv'}: row 3, column timestamp"
 
 
 # -- bad input -----------------------------------------------------------------------------------------------------

@@ -20,6 +20,8 @@ from palate.dataset.schema import ITEM_SCHEMA, USER_SCHEMA, Items, Users
 from palate.dataset.validate import check_ids, parse_timestamps, raise_first, shown
 from palate.errors import SchemaError
 
+_LATEST = 253_402_300_800.0
+"""The end of the year 9999, in seconds. An item may be announced for the future, so the clock is no limit here."""
 _TRUE, _FALSE = {"true", "t", "yes", "y", "1"}, {"false", "f", "no", "n", "0"}
 
 
@@ -139,6 +141,12 @@ def _moments(records: Records, name: str, column: Column) -> list[int | None]:
         raise SchemaError(
             f"the timestamp {shown(values[index])} is neither seconds nor milliseconds nor ISO 8601.",
             where=_where(records, index, name),
+        )
+    beyond = np.abs(seconds) > _LATEST
+    if beyond.any():
+        index = int(np.argmax(beyond))
+        raise SchemaError(
+            f"the timestamp {shown(values[index])} lies beyond the year 9999.", where=_where(records, index, name)
         )
     return [None if gone else int(value // 1) for value, gone in zip(seconds.tolist(), missing.tolist(), strict=True)]
 

@@ -24,7 +24,7 @@ def read_jsonl_records(path: Path, mapping: ColumnMapping, section: str) -> Reco
         try:
             value = json.loads(line)
         except (ValueError, RecursionError) as error:
-            reason = getattr(error, "msg", "too deep")
+            reason = "too deep" if isinstance(error, RecursionError) else getattr(error, "msg", None) or str(error)
             hint = "JSON Lines has one object per line." if number == 1 and line.lstrip()[:1] in b"[{" else None
             raise SchemaError(f"is not JSON ({reason}).", where=f"{where}: row {number}", hint=hint) from None
         if not isinstance(value, dict):
@@ -45,7 +45,7 @@ def read_jsonl(path: Path, mapping: ColumnMapping, section: str) -> Raw:
     data = file_bytes(path)
     try:
         first = json.loads(data.lstrip().split(b"\n", 1)[0])
-    except ValueError:
+    except (ValueError, RecursionError):
         first = None
     if isinstance(first, dict):
         columns = mapping.resolve(section, list(first), where=str(path))
