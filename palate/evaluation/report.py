@@ -8,6 +8,7 @@ import os
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -95,11 +96,18 @@ def check_writable(path: Path) -> None:
 def write_json(evaluation: Evaluation, path: Path) -> None:
     """Beside its name first, then renamed: a reader sees the old file or the new one. Raises InputError."""
     check_writable(path)
+    path = path.resolve()  # a link stays one
+    if path.exists() and not path.is_file():  # a device or a pipe, such as /dev/stdout, is written to, never replaced
+        try:
+            with open(path, "w", encoding="utf-8") as file:
+                _dump(evaluation, file)
+        except OSError as error:
+            raise InputError(f"cannot be written: {error.strerror}.", where=str(path)) from error
+        return
     beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     try:
         with open(beside, "x", encoding="utf-8") as file:
-            json.dump(evaluation.to_dict(), file, indent=2, allow_nan=False, ensure_ascii=False)
-            file.write("\n")
+            _dump(evaluation, file)
             file.flush()
             os.fsync(file.fileno())
         os.replace(beside, path)
@@ -107,3 +115,8 @@ def write_json(evaluation: Evaluation, path: Path) -> None:
         raise InputError(f"cannot be written: {error.strerror}.", where=str(path)) from error
     finally:
         beside.unlink(missing_ok=True)
+
+
+def _dump(evaluation: Evaluation, file: TextIO) -> None:
+    json.dump(evaluation.to_dict(), file, indent=2, allow_nan=False, ensure_ascii=False)
+    file.write("\n")
