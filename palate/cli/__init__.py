@@ -7,7 +7,10 @@ exit code (2 for bad input); anything else is a bug and shows its traceback.
 
 from __future__ import annotations
 
+import errno
 import importlib
+import os
+import signal
 import sys
 from importlib.metadata import entry_points
 from typing import Any
@@ -87,3 +90,11 @@ def main(arguments: list[str] | None = None) -> Any:
     except PalateError as error:
         click.echo(f"Error: {error}", err=True)
         sys.exit(error.exit_code)
+    except BrokenPipeError:  # whoever read the output, `head` say, has read enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may Python's last flush complain
+        sys.exit(128 + signal.SIGPIPE)
+    except OSError as error:
+        if error.errno != errno.ENAMETOOLONG:
+            raise
+        click.echo(f"Error: {str(error.filename)[:80]}...: the name is too long for a file.", err=True)
+        sys.exit(2)

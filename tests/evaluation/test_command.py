@@ -1,8 +1,10 @@
 """`palate evaluate` as it is run: files in, JSON out; whatever is wrong ends with exit code 2 and a message."""
 
 import json
+import os
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from pyarrow import parquet
@@ -159,6 +161,9 @@ def test_cold_users_from_one_file(capsys, files):
         (["--mapping", "/no/such/file"], "/no/such/file"),
         (["--json", "/no/such/folder/out.json"], "/no/such/folder"),
         (["--json", "/"], "folder"),
+        *(([option, "x" * 5000], "too long") for option in ("--train", "--test", "--items", "--mapping", "--json")),
+        (["--set", "regularization=1e30"], "regularization"),
+        (["--set", "alpha=1e30"], "alpha"),
     ],
 )
 def test_wrong_arguments_are_named(capsys, arguments, extra, named):
@@ -203,6 +208,22 @@ def test_files_of_other_users(capsys, tmp_path, arguments):
     code, _, err = run(capsys, *arguments, "--test", tmp_path / "others.txt")
     assert code == 2
     assert "no user of the test data" in err
+
+
+def test_a_pipe_is_written_to_and_stays_one(capsys, arguments, tmp_path):
+    os.mkfifo(tmp_path / "pipe")
+    with ThreadPoolExecutor() as reader:
+        text = reader.submit((tmp_path / "pipe").read_text)
+        assert run(capsys, *arguments, "--json", tmp_path / "pipe")[0] == 0
+        assert json.loads(text.result())["model"] == "als"
+    assert (tmp_path / "pipe").is_fifo()
+
+
+def test_a_link_stays_one(capsys, files, arguments, tmp_path):
+    (tmp_path / "link").symlink_to(files[2])
+    assert run(capsys, *arguments, "--json", tmp_path / "link")[0] == 0
+    assert (tmp_path / "link").is_symlink()
+    assert json.loads(files[2].read_text())["model"] == "als"
 
 
 def test_an_older_result_survives_a_run_that_fails(capsys, files, arguments, tmp_path):
