@@ -136,7 +136,12 @@ class IdMap:
             if self.is_integer:
                 return np.fromiter((self.code(value) for value in values), dtype=np.int32, count=len(values))
             values = [str(value) for value in values]
-        array = id_array(values)
+            try:
+                array = id_array(values)
+            except SchemaError:  # half a surrogate pair, which Arrow cannot hold, and so no map does
+                return np.fromiter((self.code(value) for value in values), dtype=np.int32, count=len(values))
+        else:
+            array = id_array(values)
         if self._sorted is not None:
             if not pa.types.is_integer(array.type):
                 return np.fromiter((self.code(v) for v in array.to_pylist()), dtype=np.int32, count=len(array))
@@ -185,9 +190,8 @@ def _as_int64(value: Id) -> int | None:
         number = int(value)
     except (TypeError, ValueError, OverflowError):  # what is no id at all is simply not in the map
         return None
-    if str(number) != str(value) or not -(2**63) <= number < 2**63:
-        return None
-    return number
+    # The range first: a number of thousands of digits has no text.
+    return number if -(2**63) <= number < 2**63 and str(number) == str(value) else None
 
 
 def integer_ids(array: pa.Array) -> pa.Array:

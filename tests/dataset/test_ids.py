@@ -73,6 +73,12 @@ def test_what_is_no_id_is_not_in_the_map(value: object) -> None:
         assert value not in known
 
 
+def test_what_no_map_can_hold_is_not_in_it_however_many_are_asked_for() -> None:
+    for count in (1, 100):
+        assert IdMap([1, 2]).encode([10**5000] * count).tolist() == [UNKNOWN] * count
+        assert IdMap(["a", "b"]).encode(["\ud800"] * count).tolist() == [UNKNOWN] * count
+
+
 def test_extending_an_integer_map_takes_plain_numbers_as_text_and_refuses_words() -> None:
     known = IdMap([1, 2])
     assert known.extended(["3", "1"]).ids.to_pylist() == [1, 2, 3]
