@@ -49,6 +49,9 @@ class Interactions:
             column = getattr(self, name)
             if column is not None and len(column) != len(self.user_codes):
                 raise SchemaError(f"column {name} has {len(column)} rows, user_codes has {len(self.user_codes)}.")
+        if self.weights is not None and not np.isfinite(self.weights).all():
+            row = int(np.argmin(np.isfinite(self.weights)))
+            raise SchemaError(f"the weight {self.weights[row]} is not a finite number.", where=f"row {row}: weights")
         for codes, ids, name in (
             (self.user_codes, self.users, "user"),
             (self.item_codes, self.items, "item"),

@@ -54,6 +54,13 @@ def test_columns_of_other_lengths_and_codes_outside_the_maps_are_refused() -> No
         Interactions(users, items, zeros - 1, zeros)
 
 
+@pytest.mark.parametrize("wrong", [float("nan"), float("inf"), -float("inf")])
+def test_weights_that_are_not_finite_are_refused_with_their_row(wrong: float) -> None:
+    with pytest.raises(SchemaError, match="not a finite number") as caught:
+        Interactions.from_ids(["u", "v"], ["a", "b"], weights=[1, wrong])
+    assert caught.value.where == "row 1: weights"
+
+
 def test_items_align_to_other_ids_with_empty_rows_for_those_unknown() -> None:
     items = Items(IdMap(["a", "b"]), pa.table({"title": ["A", "B"], "available": [False, None]}))
     aligned = items.aligned(IdMap(["b", "x", "a"]))
