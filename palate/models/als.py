@@ -19,7 +19,7 @@ from threadpoolctl import threadpool_limits
 
 from palate.dataset.ids import Codes
 from palate.dataset.schema import Interactions, Items, Users
-from palate.errors import SchemaError
+from palate.errors import ParameterError, SchemaError
 from palate.models.params import ModelParams, one_of, within
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
 
@@ -78,11 +78,12 @@ class ALS(Recommender):
 
     def _fit(self, interactions: Interactions, items: Items, users: Users | None) -> None:
         from implicit.cpu.als import AlternatingLeastSquares
+        from implicit.recommender_base import ModelFitError
 
         matrix = interactions.matrix(binary=self.params.weighting == "binary")
         if matrix.nnz == 0:
             raise SchemaError("no interaction has a weight above zero.", where="interactions")
-        self.usual_weight = float(matrix.data.mean())
+        self.usual_weight = float(matrix.data.mean(dtype=np.float64))  # large weights would overflow
         per_user = matrix.nnz / np.count_nonzero(np.diff(matrix.indptr))
         per_item = matrix.nnz / len(np.unique(matrix.indices))
         self.penalty = self.params.regularization * math.sqrt(per_user * per_item)
@@ -96,10 +97,26 @@ class ALS(Recommender):
                 iterations=self.params.iterations,
                 random_state=self.params.seed,
             )
-            engine.fit(confidence, show_progress=False)
+            try:
+                engine.fit(confidence, show_progress=False)
+            except ModelFitError:
+                raise self._not_finite() from None
         touched = np.bincount(matrix.indices, minlength=len(self.items)) > 0
         self.item_factors = np.ascontiguousarray(engine.item_factors * touched[:, None], dtype=np.float32)
-        self.user_factors = self._solve(confidence)
+        try:
+            self.user_factors = self._solve(confidence)
+        except np.linalg.LinAlgError:
+            raise self._not_finite() from None
+        if not np.isfinite(self.user_factors).all():
+            raise self._not_finite()
+
+    def _not_finite(self) -> ParameterError:
+        return ParameterError(
+            f"with regularization {self.params.regularization:g} and alpha {self.params.alpha:g} the factors "
+            "are not finite numbers.",
+            where=self.kind,
+            hint="Take both nearer to their defaults.",
+        )
 
     def _confidence(self, matrix: sparse.csr_matrix) -> sparse.csr_matrix:
         """Weights as confidences: `alpha` for the average one."""

@@ -15,6 +15,7 @@ from threadpoolctl import threadpool_limits
 
 from palate.dataset.ids import Codes
 from palate.dataset.schema import Interactions, Items, Users
+from palate.errors import BundleFormatError
 from palate.features import ContentEncoder, EncoderParams
 from palate.models.params import within
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
@@ -86,7 +87,7 @@ class ContentSimilarity(Recommender):
             self.axes = _leading_axes(self.item_vectors, self.params.dims, self.params.seed)
         self.embeddings = self._embed(self.item_vectors)
         matrix = interactions.matrix()
-        self.usual_weight = float(matrix.data.mean()) if matrix.nnz else 1.0
+        self.usual_weight = float(matrix.data.mean(dtype=np.float64)) if matrix.nnz else 1.0
         learned_from = self.embeddings[np.unique(matrix.indices)].astype(np.float64)
         gram = learned_from.T @ learned_from + self.params.regularization * np.eye(self.embeddings.shape[1])
         self.whitening = np.linalg.inv(gram).astype(np.float32)
@@ -154,7 +155,8 @@ class ContentSimilarity(Recommender):
 
     def _restore(self, state: Arrays) -> None:
         encoder = state.parts["encoder"]
-        assert isinstance(encoder, ContentEncoder)  # noqa: S101  (for the type checker: the bundle says its kind)
+        if not isinstance(encoder, ContentEncoder):
+            raise BundleFormatError(f"its encoder must be of kind {ContentEncoder.kind}, not {encoder.kind}.")
         self.encoder, self.usual_weight = encoder, float(state.params["usual_weight"])
         self.item_vectors, self.axes = state.arrays["item_vectors"], state.arrays["axes"]
         self.embeddings, self.whitening = state.arrays["embeddings"], state.arrays["whitening"]

@@ -16,7 +16,16 @@ from palate.dataset.ids import Codes, Ids
 from palate.dataset.schema import Interactions, Items, Users
 from palate.errors import ParameterError, SchemaError
 from palate.models.params import ModelParams, within
-from palate.models.protocol import Arrays, Capability, Context, Floats, Recommendations, Recommender, Vectors
+from palate.models.protocol import (
+    Arrays,
+    Capability,
+    Context,
+    Floats,
+    Recommendations,
+    Recommender,
+    Vectors,
+    checked_n,
+)
 from palate.retrieval.topk import top_k
 
 _DAY = 86_400.0
@@ -124,6 +133,7 @@ class Popularity(Recommender):
     def latest(self, n: int, *, candidates: Ids | None = None) -> Recommendations:
         """The `n` items that appeared last, one row, latest first; the score is the time. Undated items stay out."""
         self._require_fitted()
+        n = checked_n(n, len(self.items))
         when = np.where(self.first_seen >= 0, self.first_seen, -np.inf)
         if candidates is not None:
             held = self.items.encode(candidates)
@@ -214,5 +224,7 @@ def _segments_of(users: Users, attribute: str) -> npt.NDArray[np.int64]:
         except (ValueError, AttributeError):
             raise SchemaError("it must be a JSON object.", where=f"users:{row}:attributes") from None
         if isinstance(value, int) and not isinstance(value, bool):
+            if abs(value) >= 2**63:
+                raise SchemaError(f"{str(value)[:60]} does not fit 64 bits.", where=f"users:{row}:{attribute}")
             found[row] = value
     return found

@@ -278,7 +278,7 @@ class Recommender(ABC):
         Raises ParameterError for `n` below 1 or lists whose length differs, NotFittedError before `fit`.
         """
         self._require_fitted()
-        n = _checked_n(n, len(self.items))
+        n = checked_n(n, len(self.items))
         width = min(n, len(self.items))
         folded = users if isinstance(users, UserVectors) else None
         codes = None if isinstance(users, UserVectors) else self.users.encode(_checked_ids(users, "users"))
@@ -319,7 +319,7 @@ class Recommender(ABC):
         Raises UnknownIdError for an item the model lacks, CapabilityError without Capability.SIMILAR_ITEMS.
         """
         self._require(Capability.SIMILAR_ITEMS)
-        n = _checked_n(n, len(self.items))
+        n = checked_n(n, len(self.items))
         codes = self.items.require(_checked_ids(items, "items"), "item")
         itself = sparse.csr_matrix(
             (np.ones(len(codes), np.float32), codes, np.arange(len(codes) + 1)),
@@ -438,7 +438,8 @@ class Recommender(ABC):
                 raise ParameterError(f"exclude must be 'seen', None, lists or a matrix, not {exclude!r}.")
             barred = folded.seen if folded is not None else self._rows_seen(codes)  # type: ignore[arg-type]
         else:
-            barred = exclude if sparse.issparse(exclude) else self._history_matrix(exclude)
+            # Other sparse formats would be sliced and read as if they were CSR.
+            barred = sparse.csr_matrix(exclude) if sparse.issparse(exclude) else self._history_matrix(exclude)
         if barred.shape[0] != n_queries:
             raise ParameterError(f"exclude has {barred.shape[0]} rows for {n_queries} users.")
         if barred.shape[1] > len(self.items):
@@ -467,7 +468,7 @@ class Recommender(ABC):
         return matrix
 
 
-def _checked_n(n: Any, n_items: int) -> int:
+def checked_n(n: Any, n_items: int) -> int:
     """`n` as an int. It may exceed the catalogue, but not so far that a wrong number takes all memory."""
     limit = max(1_000_000, n_items)
     if isinstance(n, bool) or not isinstance(n, (int, np.integer)) or not 1 <= n <= limit:

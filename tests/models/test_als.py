@@ -7,7 +7,7 @@ import pytest
 from threadpoolctl import threadpool_limits
 
 from palate.dataset.schema import Interactions
-from palate.errors import SchemaError
+from palate.errors import ParameterError, SchemaError
 from palate.models.als import ALS
 from tests.models.checkerboard import NAMES, catalogue, fitted, interactions
 
@@ -84,3 +84,22 @@ def test_a_user_without_history_is_not_personal() -> None:
 def test_weights_of_zero_teach_nothing() -> None:
     with pytest.raises(SchemaError, match="weight above zero"):
         ALS().fit(Interactions.from_ids(["a"], ["x"], [0.0]))
+
+
+def test_weights_as_large_as_float32_holds() -> None:
+    pairs = [("a", "x"), ("a", "y"), ("b", "x"), ("b", "z")]
+    users, items = zip(*pairs, strict=True)
+    small, large = (
+        ALS(factors=2).fit(Interactions.from_ids(users, items, [weight] * 4)).recommend(["a"], 3, exclude=None)
+        for weight in (1.0, 3e38)
+    )
+    assert large.ids() == small.ids()
+    assert np.isfinite(large.scores).all()
+
+
+@pytest.mark.parametrize("wrong", [{"regularization": 1e30}, {"alpha": 1e30}])
+def test_parameters_that_leave_no_finite_factors_are_named(wrong: dict[str, float]) -> None:
+    data = Interactions.from_ids(["a", "a", "b"], ["x", "y", "x"])
+    with pytest.raises(ParameterError, match="not finite") as caught:
+        ALS(factors=4, **wrong).fit(data)
+    assert next(iter(wrong)) in caught.value.message

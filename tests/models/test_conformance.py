@@ -137,7 +137,8 @@ def test_ways_to_exclude(model: Recommender) -> None:
     by_list = model.recommend([NAME(1)], N_ITEMS, exclude=[[NAME(0), "no such item"]])
     assert set(by_list.ids()[0]) == everything - {NAME(0)}
     matrix = sparse.csr_matrix(([1.0], ([0], [model.items.code(NAME(0))])), shape=(1, N_ITEMS))
-    assert same(model.recommend([NAME(1)], N_ITEMS, exclude=matrix), by_list)
+    for form in (matrix, matrix.tocsc(), matrix.tocoo()):
+        assert same(model.recommend([NAME(1)], N_ITEMS, exclude=form), by_list)
     for wrong in ("all", [[], []], sparse.csr_matrix((1, N_ITEMS + 1)), ["id-001"]):
         with pytest.raises(ParameterError):
             model.recommend([NAME(1)], 3, exclude=wrong)  # type: ignore[arg-type]

@@ -86,7 +86,22 @@ def test_popular_among_candidates() -> None:
     assert Popularity().fit(data()).popular(5, candidates=["both", "new"]).ids() == [["new", "both"]]
 
 
+@pytest.mark.parametrize("n", [0, -1, 10**9, "5"])
+def test_wrong_n(n: object) -> None:
+    model = Popularity().fit(data())
+    for ask in (model.popular, model.latest):
+        with pytest.raises(ParameterError, match="at least 1"):
+            ask(n)  # type: ignore[arg-type]
+
+
 def test_not_fitted() -> None:
     for ask in (Popularity().popular, Popularity().latest):
         with pytest.raises(NotFittedError):
             ask(3)
+
+
+def test_a_segment_beyond_64_bits_is_refused() -> None:
+    users = Users(IdMap(["a"]), pa.table({"attributes": pa.array([f'{{"segment": {2**70}}}'], pa.large_string())}))
+    with pytest.raises(SchemaError, match="64 bits") as caught:
+        Popularity().fit(Interactions.from_ids(["a"], ["x"]), None, users)
+    assert caught.value.where == "users:0:segment"
