@@ -110,6 +110,9 @@ def read_json() -> Any:
     if request.mimetype != "application/json":
         raise UnsupportedMediaType("Send the body as application/json.")
     body = request.get_data(cache=True)
+    if len(body) < (request.content_length or 0):
+        # The server gives what came before the connection broke; half a batch may well be proper JSON.
+        raise InputError("The body ended early.", hint=f"Content-Length says {request.content_length} bytes.")
     if not body.strip():
         raise InputError("The body is empty; JSON is expected.")
     return strictjson.loads(body, max_depth=current_app.config["MAX_JSON_DEPTH"])

@@ -114,7 +114,8 @@ _DETAILS = {
 
 def from_bug(error: Exception) -> Response:
     """A bug of ours: logged in full, told without details."""
-    log.error("%s %s failed", request.method, request.path, exc_info=error)
+    # An address may hold line breaks; quoted, it cannot pass for another line of the log.
+    log.error("%s %r failed", request.method, request.path, exc_info=error)
     return answer(500, *HTTP_PROBLEMS[500], "")
 
 

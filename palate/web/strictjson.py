@@ -9,7 +9,8 @@ from typing import Any, NoReturn
 
 from palate.errors import InputError
 
-_STRING = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+# Possessive, and the closing quote may be missing: whatever is sent is walked through once, not from every quote anew.
+_STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
 _BRACKET = re.compile(rb"[\[\]{}]")
 
 

@@ -182,6 +182,27 @@ def test_any_bytes_are_read_or_refused(body: bytes) -> None:
         strictjson.loads(body, max_depth=5)
 
 
+def test_quotes_and_backslashes_without_end_are_refused_at_once() -> None:
+    body = b"[" * 40 + b'"\\' * 500_000
+    with pytest.raises(InputError, match="nested deeper"):
+        strictjson.loads(body, max_depth=32)
+
+
+def test_brackets_in_a_string_without_end_are_not_nesting() -> None:
+    with pytest.raises(InputError, match="not JSON"):
+        strictjson.loads(b'"' + b"[" * 40, max_depth=32)
+
+
+def test_a_body_cut_off_is_refused_even_where_what_came_is_json(reader: FlaskClient) -> None:
+    response = reader.post(
+        "/v1/things",
+        data=b'{"name": "a"}',
+        content_type="application/json",
+        environ_overrides={"CONTENT_LENGTH": "500", "wsgi.input_terminated": True},
+    )
+    assert "ended early" in str(assert_problem(response, 400, "bad-request")["detail"])
+
+
 @given(json_values)
 def test_depth_is_counted_as_it_is(value: object) -> None:
     def depth(inner: object) -> int:
