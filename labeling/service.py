@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine
+from sqlalchemy import Connection, Engine, Integer, func, literal, select
 
 from labeling import export
 from labeling.queue import turns
@@ -18,6 +20,8 @@ from palate.errors import ParameterError
 from palate.store import migrate, open_engine, reading, writing
 
 FORMATS = ("json", "csv")
+_TURNS = zlib.crc32(b"palate labeling turns") - 2**31
+"""Which of PostgreSQL's advisory locks are those of turns."""
 
 
 @dataclass(frozen=True)
@@ -73,8 +77,7 @@ class Labeling:
     # Turns
 
     def next_task(self, project_id: int, person: str, holding: Collection[int] = ()) -> Step:
-        with writing(self._engine) as db:
-            project = projects.get(db, project_id)
+        with self._turn(project_id, person) as (db, project):
             turn = turns.next_task(db, project, person, holding=holding, lease=self._lease)
             return _step(db, project, person, turn)
 
@@ -85,28 +88,34 @@ class Labeling:
 
         When this returns, the answer is on disk.
         """
-        with writing(self._engine) as db:
-            project = projects.get(db, project_id)
+        with self._turn(project_id, person) as (db, project):
             new = turns.submit(db, project, person, task_id, value, seconds=seconds)
             return _step(db, project, person), new
 
     def skip(self, project_id: int, person: str, task_id: int) -> Step:
-        with writing(self._engine) as db:
-            project = projects.get(db, project_id)
+        with self._turn(project_id, person) as (db, project):
             turns.skip(db, project, person, task_id)
             return _step(db, project, person)
 
     def undo(self, project_id: int, person: str, before: int | None = None) -> Step:
-        with writing(self._engine) as db:
-            project = projects.get(db, project_id)
+        with self._turn(project_id, person) as (db, project):
             turn = turns.undo(db, project, person, before=before, lease=self._lease)
             return _step(db, project, person, turn)
 
     def return_skipped(self, project_id: int, person: str) -> Step:
-        with writing(self._engine) as db:
-            project = projects.get(db, project_id)
+        with self._turn(project_id, person) as (db, project):
             turns.return_skipped(db, project, person)
             return _step(db, project, person)
+
+    @contextmanager
+    def _turn(self, project_id: int, person: str) -> Iterator[tuple[Connection, Project]]:
+        """A transaction for one turn. A person's turns come one after the other, also those sent twice at once."""
+        with writing(self._engine) as db:
+            if db.dialect.name == "postgresql":
+                # SQLite lets one writer in at a time anyway. The lock ends with the transaction.
+                mine = zlib.crc32(f"{project_id}\n{person}".encode()) - 2**31
+                db.execute(select(func.pg_advisory_xact_lock(literal(_TURNS, Integer), literal(mine, Integer))))
+            yield db, projects.get(db, project_id)
 
     # Answers
 

@@ -13,6 +13,7 @@ from labeling.queue import progress as counting
 from labeling.queue.turns import Turn
 from labeling.service import Step
 from labeling.store import projects
+from palate.errors import ParameterError
 from palate.web import Model
 
 DAY = 86_400.0
@@ -77,6 +78,8 @@ class TaskIn(Model):
 
     def task(self, where: str) -> projects.NewTask:
         name = self.external_id if self.external_id is not None else self.data.get("item_id", "")
+        if isinstance(name, bool) or not isinstance(name, str | int):
+            raise ParameterError("an id is a text or an integer.", where=f"{where}.data.item_id")
         return projects.NewTask(str(name), self.data, where=where)
 
 

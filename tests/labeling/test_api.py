@@ -110,6 +110,12 @@ def test_tasks_are_added_all_or_none(manager, films):
     assert manager("GET", f"/projects/{films}/progress").json["tasks"] == 4
 
 
+@pytest.mark.parametrize("item", [None, True, 1.5, {"a": 1}, ["a"]])
+def test_an_item_id_that_is_no_id_is_no_external_id(manager, films, item):
+    answer = manager("POST", f"/projects/{films}/tasks", {"tasks": [{"data": {"item_id": item}}]})
+    assert problem(answer, 422)["errors"][0]["field"] == "tasks[0].data.item_id"
+
+
 def test_a_double_submit_is_one_answer(manager, ann, films):
     task = ann("POST", f"/projects/{films}/next", {}).json["task"]["id"]
     path = f"/projects/{films}/tasks/{task}/annotation"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta
 from threading import Thread
 
@@ -14,6 +15,7 @@ from sqlalchemy import insert, select
 
 from labeling.queue.progress import progress
 from labeling.queue.turns import MAX_HELD, next_task, return_skipped, skip, submit, undo
+from labeling.service import Labeling
 from labeling.store.tables import answers, slots
 from palate.errors import ConflictError, ParameterError, UnknownIdError
 
@@ -244,6 +246,20 @@ def test_many_at_once_lose_no_answer_and_never_exceed_the_overlap(store, make_pr
     assert sorted(stored) == sorted(set(acknowledged))
     assert max(Counter(task for task, _ in stored).values()) <= 2
     assert len(stored) == 120 or left is not None
+
+
+def test_one_person_in_many_tabs_at_once_has_one_turn_after_the_other(store, make_project):
+    project = make_project(n=12, overlap=2)
+    service = Labeling(store.engine)
+    with ThreadPoolExecutor(6) as pool:
+        for _ in range(12):
+            steps = pool.map(lambda _: service.next_task(project.id, "ann"), range(6))
+            held = {step.task.task_id for step in steps if step.task}
+            assert len(held) == 1
+            task = held.pop()
+            new = list(pool.map(lambda task: service.submit(project.id, "ann", task, DRAMA)[1], [task] * 6))
+            assert sorted(new) == [False] * 5 + [True]
+    assert service.next_task(project.id, "ann").task is None
 
 
 @settings(max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
