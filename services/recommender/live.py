@@ -37,6 +37,7 @@ class Live:
         self.users = UserCache(store.state)
         self.served: Served | None = None
         self.problems: dict[str, str] = {}
+        self._logged: dict[str, str] = {}
         self._poll, self._model_poll = poll, model_poll
         self._patience = max(1, round(retry / model_poll))
         self._writing = threading.Lock()
@@ -117,19 +118,21 @@ class Live:
         except _StillBroken:
             return
         except PalateError as error:
-            self._report(name, str(error))
+            told = f"{error.message} {error.hint}" if error.hint else error.message
+            self._report(name, told, str(error))
         except Exception as error:  # the thread must outlive whatever a bundle or a database can throw
-            if self._report(name, f"{type(error).__name__}: {error}"):
+            if self._report(name, "It failed unexpectedly; the log says why.", f"{type(error).__name__}: {error}"):
                 log.exception("refreshing the %s failed", name)
         else:
             if self.problems.pop(name, None) is not None:
                 log.info("the %s is well again", name)
 
-    def _report(self, name: str, problem: str) -> bool:
-        fresh = self.problems.get(name) != problem
-        self.problems[name] = problem
+    def _report(self, name: str, told: str, logged: str) -> bool:
+        """Anybody may ask for `problems` (/ready is open), so places on this machine stand in the log alone."""
+        fresh = name not in self.problems or self._logged.get(name) != logged
+        self.problems[name], self._logged[name] = told, logged
         if fresh:
-            log.warning("the %s cannot be refreshed, what was served before stays: %s", name, problem)
+            log.warning("the %s cannot be refreshed, what was served before stays: %s", name, logged)
         return fresh
 
     def _run(self, name: str, loop: Callable[[], None]) -> None:

@@ -73,6 +73,16 @@ def test_a_lost_pointer_leaves_what_is_served(api, bundles):
     assert version(api) == "000001"
 
 
+def test_what_is_told_of_a_problem_names_no_place_on_this_machine(api, bundles, caplog, monkeypatch):
+    monkeypatch.setattr("services.recommender.live.log.propagate", True)
+    shutil.rmtree(bundles)
+    api.until(lambda: "model" in api.live.problems)
+    ready = api.client.get("/ready")
+    assert ready.status_code == 503
+    assert str(bundles.parent) not in ready.text + api.get("/v1/model").text
+    assert str(bundles) in caplog.text
+
+
 def test_a_lost_database_leaves_what_is_served(api):
     for user in ("a1", "b1"):
         api.items(f"/v1/users/{user}/recommendations")
