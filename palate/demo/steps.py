@@ -63,7 +63,8 @@ def start_mlflow(plan: Plan, processes: Processes, state: State) -> None:
             *(sys.executable, "-m", "mlflow", "server", "--host", HOST, "--port", str(plan.ports.mlflow)),
             *("--workers", "1", "--backend-store-uri", plan.settings.tracking, "--default-artifact-root", artifacts),
         ],
-        {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true"},
+        # No word to anybody, and no workers for what the demo has no use for.
+        {"MLFLOW_DISABLE_TELEMETRY": "true", "DO_NOT_TRACK": "true", "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
     )
 
 
