@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import re
 
 from palate.errors import InputError, PalateError
@@ -25,10 +26,13 @@ _FILE = re.compile(r"(?:file:/+|[a-z0-9]+://)[^\s,'\"]+")
 
 
 def explain(error: BaseException) -> PalateError | None:
-    """The Palate error that says what a Spark or py4j failure was about; None for errors of any other origin.
+    """The Palate error that says what a Spark or py4j failure was about, or a name too long for the file system;
+    None for errors of any other origin.
 
     An InputError where the cause lies in what was read, else a PalateError.
     """
+    if isinstance(error, OSError) and error.errno == errno.ENAMETOOLONG:  # asking whether it exists raises it already
+        return InputError("the name is too long for a file.", where=f"{str(error.filename)[:80]}...")
     if not type(error).__module__.startswith(("pyspark", "py4j")):
         return None
     chain = list(_chain(error))

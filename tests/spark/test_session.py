@@ -80,6 +80,14 @@ def test_failures_are_told_in_one_line(spark: SparkSession, tmp_path: Path) -> N
     assert explain(ValueError("not Spark's")) is None
 
 
+def test_a_name_too_long_for_a_file_is_bad_input() -> None:
+    with pytest.raises(OSError, match="too long") as caught:
+        Path("x" * 5000).exists()
+    told = explain(caught.value)
+    assert isinstance(told, InputError)
+    assert len(str(told)) < 200
+
+
 def test_paths_of_other_file_systems_are_refused(tmp_path: Path) -> None:
     assert local_path(f"file://{tmp_path}/a%20b", "--x") == tmp_path / "a b"
     assert local_path("x", "--x") == Path.cwd() / "x"
