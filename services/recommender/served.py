@@ -151,7 +151,8 @@ class Served:
         rows = list(rows)
         known = [row for row in rows if self.catalogue.ids.code(row.id) >= 0]
         fresh = [row for row in rows if self.catalogue.ids.code(row.id) < 0 and not row.deleted]
-        rewritten = [row for row in known if row.id in self.live and self.live[row.id].content != row.content]
+        again = {row.id: self._kept(row) for row in known if row.id in self.live}
+        rewritten = [row for row in again.values() if self.live[row.id].content != row.content]
         fresh, foreign = [row for row in fresh if fits(row.id, self.catalogue.ids)], len(fresh)
         served = replace(self, foreign=self.foreign + foreign - len(fresh))
         if self.bases.content is None and any(any(row.content) for row in rows):
@@ -159,7 +160,7 @@ class Served:
             return served._rebuilt(known, fresh)
         if rewritten:
             return served._rebuilt(known, fresh)
-        live = {**self.live, **{row.id: row for row in known if row.id in self.live}}
+        live = {**self.live, **again}
         return replace(served, catalogue=self.catalogue.changed(known), live=live)._with_live(fresh)
 
     @property
@@ -200,9 +201,14 @@ class Served:
             live={**self.live, **{row.id: row for row in fresh}},
         )
 
+    def _kept(self, row: ItemRow) -> ItemRow:
+        """A live item's row as `live` holds it. A deleted one keeps its content: taking it out costs no rebuilding."""
+        return replace(self.live[row.id], available=False, deleted=True, change=row.change) if row.deleted else row
+
     def _rebuilt(self, known: list[ItemRow], fresh: list[ItemRow]) -> Served:
         """As the release was loaded, with all live items folded in again: some of them have other content now."""
-        live = {**self.live, **{row.id: row for row in known if row.id in self.live}, **{row.id: row for row in fresh}}
+        again = {row.id: self._kept(row) for row in known if row.id in self.live}
+        live = {**self.live, **again, **{row.id: row for row in fresh}}
         catalogue = self.catalogue.first(len(self.release.model.items))
         catalogue = catalogue.changed(row for row in known if row.id not in self.live)
         return self._bare(self.release, self.bases, catalogue, self.foreign)._with_live(list(live.values()))

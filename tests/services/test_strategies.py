@@ -163,3 +163,20 @@ def test_items_of_the_store_in_any_order_give_the_same_answers(als):
     for question in ({"user": "b1"}, {"categories": ("Western",)}, {"item": "western-5"}, {}):
         assert {i for i, _, _ in ask(at_once, 6, **question)} == {i for i, _, _ in ask(one_by_one, 6, **question)}
     assert set(ITEMS) < {str(entry["item"]) for entry in at_once.catalogue.entries}
+
+
+def test_taking_an_item_out_and_back_rebuilds_nothing(als):
+    new = ItemRow("new", "New", categories=("drama",), timestamp=5)
+    served = Served.of(Release("1", als), [*rows(), new])
+    without = served.changed([ItemRow("new", available=False, deleted=True)])
+    code = without.catalogue.ids.code("new")
+    assert without.content is served.content
+    assert without.catalogue.deleted[code]
+    assert without.catalogue.barred[code]
+    back = without.changed([new])
+    assert back.content is served.content
+    assert not back.catalogue.barred[code]
+    assert back.catalogue.entries[code]["title"] == "New"
+    gone = without.changed([ItemRow("other", "Other", categories=("drama",))]).changed([ItemRow("other", "Another")])
+    assert gone.content is not served.content
+    assert gone.catalogue.barred[gone.catalogue.ids.code("new")]
