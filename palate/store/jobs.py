@@ -140,7 +140,7 @@ class Jobs:
         if progress is not None:
             values["progress"] = 0.0 if math.isnan(progress) else min(max(float(progress), 0.0), 1.0)
         if message is not None:
-            values["message"] = message[:2000]
+            values["message"] = _plain(message)[:2000]
         with writing(self._engine) as db:
             row = self._update(db, job, lease_until=clock(db) + self.lease, **values)
             return not row.cancel_requested
@@ -155,11 +155,12 @@ class Jobs:
         """The work failed. With attempts left it is queued again, later each time, unless `retry` is False."""
         with writing(self._engine) as db:
             now = clock(db)
+            said = _plain(error)[:4000]
             if retry and job.attempt < job.max_attempts:
                 wait = timedelta(seconds=min(2.0**job.attempt, 300) if delay is None else delay)
-                self._update(db, job, state="queued", lease_until=None, not_before=now + wait, error=error[:4000])
+                self._update(db, job, state="queued", lease_until=None, not_before=now + wait, error=said)
             else:
-                self._update(db, job, state="failed", lease_until=None, finished=now, error=error[:4000])
+                self._update(db, job, state="failed", lease_until=None, finished=now, error=said)
 
     def release(self, job: Job) -> None:
         """Give a job back unfinished (the worker is to stop); the attempt does not count."""
@@ -289,10 +290,23 @@ def _work(queue: Jobs, job: Job, handler: Handler, stop: threading.Event) -> Non
         log.exception("Job %s (%s) failed", job.id, job.kind)
         queue.fail(job, f"{type(error).__name__}: {error}")
     else:
-        queue.finish(job, result)
+        _finish(queue, job, result)
     finally:
         ended.set()
         pulse.join()
+
+
+def _plain(text: str) -> str:
+    """The text without what no database keeps: NUL and halves of surrogate pairs."""
+    return text.replace("\0", "").encode("utf-8", "replace").decode("utf-8")
+
+
+def _finish(queue: Jobs, job: Job, result: Any) -> None:
+    try:
+        queue.finish(job, result)
+    except (TypeError, ValueError, sa.exc.StatementError):
+        # It would be the same the next time; and the worker has other jobs to do.
+        queue.fail(job, "The result is not JSON.", retry=False)
 
 
 def _interrupted(queue: Jobs, job: Job) -> None:

@@ -167,6 +167,21 @@ class TestWorker:
             thread.join(20)
             assert not thread.is_alive()
 
+    def test_a_result_or_an_error_that_cannot_be_kept_leaves_the_worker_at_work(self, jobs: Jobs, start) -> None:  # type: ignore[no-untyped-def]
+        def train(context: JobContext) -> object:
+            if context.payload == "raise":
+                raise InputError("NUL \0 and half a pair \ud800")
+            return {"set": set(), "nan": float("nan")}.get(context.payload, "well")
+
+        numbers = [jobs.enqueue("train", payload) for payload in ("set", "nan", "raise", "good")]
+        start(train=train)
+        end = time.monotonic() + 20
+        while jobs.get(numbers[-1]).state != "done" and time.monotonic() < end:
+            time.sleep(0.02)
+        assert [jobs.get(number).state for number in numbers] == ["failed", "failed", "failed", "done"]
+        assert jobs.get(numbers[0]).error == "The result is not JSON."
+        assert jobs.get(numbers[2]).error == "NUL  and half a pair ?"
+
     def test_work_is_done_and_bad_input_is_not_tried_again(self, jobs: Jobs, start) -> None:  # type: ignore[no-untyped-def]
         def train(context: JobContext) -> int:
             context.progress(0.5, "half")
