@@ -58,7 +58,7 @@ def reading(engine: Engine) -> Iterator[Connection]:
     """One consistent, read-only view of the database."""
     options: dict[str, Any] = {"palate_readonly": True}
     if engine.dialect.name == "postgresql":
-        options["postgresql_readonly"] = True
+        options |= {"postgresql_readonly": True, "isolation_level": "REPEATABLE READ"}
     with _transaction(engine, options) as connection:
         yield connection
 

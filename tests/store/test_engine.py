@@ -42,6 +42,17 @@ def test_what_is_written_is_read_and_what_fails_is_not_there(made: Engine) -> No
         assert [(row.id, row.data) for row in db.execute(things.select())] == [(1, {"k": [1, "é", None]})]
 
 
+def test_a_reader_sees_one_moment(made: Engine) -> None:
+    count = sa.select(sa.func.count()).select_from(things)
+    with reading(made) as db:
+        before = db.execute(count).scalar_one()
+        with writing(made) as other:
+            other.execute(things.insert().values(id=1, name="meanwhile"))
+        assert db.execute(count).scalar_one() == before
+    with reading(made) as db:
+        assert db.execute(count).scalar_one() == before + 1
+
+
 def test_a_reader_cannot_write(made: Engine) -> None:
     with pytest.raises((StoreError, sa.exc.DBAPIError)), reading(made) as db:
         db.execute(things.insert().values(id=1))
