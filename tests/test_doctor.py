@@ -1,8 +1,11 @@
 """`palate doctor` names what is missing, and how to get it."""
 
 import json
+import os
 import socket
 import stat
+import subprocess
+import sys
 
 import pytest
 from click.testing import CliRunner
@@ -93,3 +96,16 @@ def test_the_command_prints_every_finding_and_fails_only_for_what_is_needed(monk
 def test_on_this_machine_every_check_answers():
     names = [finding.name for finding in doctor.examine()]
     assert len(names) == len(doctor.CHECKS) == len(set(names))
+
+
+def test_the_process_says_by_its_exit_code_that_something_is_missing(tmp_path):
+    told = subprocess.run(
+        [sys.executable, "-m", "palate.cli", "doctor"],
+        env={**os.environ, "JAVA_HOME": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert told.returncode == 1
+    assert "missing" in told.stdout

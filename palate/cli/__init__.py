@@ -7,17 +7,13 @@ exit code (2 for bad input); anything else is a bug and shows its traceback.
 
 from __future__ import annotations
 
-import errno
 import importlib
-import os
-import signal
-import sys
 from importlib.metadata import entry_points
-from typing import Any
 
 import click
 
 from palate import __version__
+from palate.cli.exits import run
 from palate.errors import MissingDependencyError, PalateError
 
 COMMANDS: dict[str, tuple[str, str]] = {
@@ -75,26 +71,6 @@ def palate() -> None:
     """Recommend items and label data on your own machines."""
 
 
-def main(arguments: list[str] | None = None) -> Any:
+def main(arguments: list[str] | None = None) -> None:
     """The console script: runs the command, turns errors into exit codes."""
-    try:
-        palate.main(arguments, prog_name="palate", standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.Abort:
-        click.echo("Stopped.", err=True)
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except PalateError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except BrokenPipeError:  # whoever read the output, `head` say, has read enough
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # nor may Python's last flush complain
-        sys.exit(128 + signal.SIGPIPE)
-    except OSError as error:
-        if error.errno != errno.ENAMETOOLONG:
-            raise
-        click.echo(f"Error: {str(error.filename)[:80]}...: the name is too long for a file.", err=True)
-        sys.exit(2)
+    run(palate, arguments, "palate")

@@ -10,7 +10,6 @@ from __future__ import annotations
 import json
 import os
 import shutil
-import sys
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -22,7 +21,8 @@ from urllib.parse import unquote, urlparse
 import click
 
 from palate import __version__
-from palate.errors import ConflictError, InputError, PalateError, ParameterError
+from palate.cli.exits import run
+from palate.errors import ConflictError, InputError, ParameterError
 from palate.spark.failures import explain
 from palate.spark.session import spark_session
 
@@ -175,23 +175,4 @@ def _replace(beside: Path, path: Path) -> None:
 
 def main(command: click.Command, arguments: list[str] | None = None) -> None:
     """Runs a job as a script and exits: 0, 2 for bad input, 130 when interrupted, 1 for what broke on the way."""
-    name = command.name or "job"
-    try:
-        command.main(arguments, prog_name=name, standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except (click.Abort, KeyboardInterrupt):
-        click.echo(f"{name}: stopped.", err=True)
-        sys.exit(130)
-    except click.ClickException as error:
-        error.show()
-        sys.exit(error.exit_code)
-    except PalateError as error:
-        click.echo(f"Error: {error}", err=True)
-        sys.exit(error.exit_code)
-    except Exception as error:
-        told = explain(error)
-        if told is None:
-            raise
-        click.echo(f"Error: {told}", err=True)
-        sys.exit(told.exit_code)
+    run(command, arguments, command.name or "job", explain)

@@ -1,4 +1,4 @@
-"""The whole demo, as a user runs it: on real data until Ctrl-C, and with `--check` on the generated set."""
+"""The whole demo, as a user runs it: with `--check` on real data, and on the generated set until Ctrl-C."""
 
 import json
 import os
@@ -50,27 +50,59 @@ def alive(pid):
         return False
 
 
-def test_on_real_data_until_ctrl_c(test_data, tmp_path):
+def test_check_on_real_data(test_data, tmp_path):
     home = tmp_path / "home"
-    start = command(home, "--data", test_data / "ml-latest-small")
-    options = {"stderr": subprocess.STDOUT, "env": environment(tmp_path), "start_new_session": True}
-    with (tmp_path / "out.txt").open("wb") as log, subprocess.Popen(start, stdout=log, **options) as demo:
+    told = subprocess.run(
+        command(home, "--check", "--data", test_data / "ml-latest-small"),
+        capture_output=True,
+        text=True,
+        timeout=800,
+        check=False,
+        env=environment(tmp_path),
+    )
+    assert told.returncode == 0, told.stdout[-3000:] + told.stderr[-3000:]
+    assert "Every URL answers" in told.stdout
+    assert told.stdout.count("curl -s") == 5
+    found = json.loads((home / "demo.json").read_text())
+    scores = {score["model"]: score for score in found["scores"]}
+    assert scores["als"]["ndcg"] >= 1.3 * scores["popularity"]["ndcg"]
+    assert scores["blend"]["ndcg"] > scores["popularity"]["ndcg"]
+    assert found["cold_start"]["lift"] >= 5
+    assert (home / "demo.json").stat().st_mode & 0o077 == 0
+
+
+def test_on_the_generated_set_until_ctrl_c_when_nothing_can_be_downloaded(tmp_path):
+    blocked = {**environment(tmp_path), "https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
+    blocked["no_proxy"] = blocked["NO_PROXY"] = "127.0.0.1,localhost"
+    home = tmp_path / "home"
+    options = {"stderr": subprocess.STDOUT, "env": blocked, "start_new_session": True}
+    with (tmp_path / "out.txt").open("wb") as log, subprocess.Popen(command(home), stdout=log, **options) as demo:
         try:
             wait_for_summary(demo, home, tmp_path)
             told = json.loads((home / "demo.json").read_text())
             below = children(demo.pid)
             assert len(below) >= 3, "the API, labeling and MLflow should be running"
             urls = told["urls"]
-            plan = Plan(
-                home, ports=Ports(*(int(urls[name].rsplit(":", 1)[1]) for name in ("api", "labeling", "mlflow")))
-            )
+            plan = Plan(home, ports=Ports(*(int(urls[name].split(":")[2]) for name in ("api", "labeling", "mlflow"))))
             check(plan, told["token"], lambda _: None)
-            looked_at(told, plan, tmp_path)
+            with urllib.request.urlopen(urls["label_link"], timeout=20) as page:
+                assert b"This link signs you in once" in page.read()
         finally:
             demo.send_signal(signal.SIGINT)
             assert demo.wait(timeout=60) == 0
+    gone(below, urls)
+    printed = (tmp_path / "out.txt").read_text()
+    assert "generated" in printed
+    assert told["token"] in printed
+    assert printed.count("curl -s") == len(calls(plan))
+    scores = {score["model"]: score for score in told["scores"]}
+    assert scores["als"]["ndcg"] > scores["popularity"]["ndcg"]
+
+
+def gone(processes, urls):
+    """None of the processes runs, nothing listens."""
     deadline = time.monotonic() + 10
-    while left := [pid for pid in below if alive(pid)]:
+    while left := [pid for pid in processes if alive(pid)]:
         assert time.monotonic() < deadline, f"still running: {left}"
         time.sleep(0.1)
     for url in urls.values():
@@ -85,35 +117,6 @@ def wait_for_summary(demo, home, tmp_path, seconds=600):
         assert demo.poll() is None, f"the demo ended with {demo.returncode}:\n{told[-3000:]}"
         assert time.monotonic() < deadline, told[-3000:]
         time.sleep(0.2)
-
-
-def looked_at(told, plan, tmp_path):
-    """What the report holds, and what it prints."""
-    scores = {score["model"]: score for score in told["scores"]}
-    assert scores["als"]["ndcg"] >= 1.3 * scores["popularity"]["ndcg"]
-    assert scores["blend"]["ndcg"] > scores["popularity"]["ndcg"]
-    assert told["cold_start"]["lift"] >= 5
-    assert (plan.home / "demo.json").stat().st_mode & 0o077 == 0
-    with urllib.request.urlopen(told["urls"]["label_link"], timeout=20) as page:
-        assert b"This link signs you in once" in page.read()
-    printed = (tmp_path / "out.txt").read_text()
-    assert told["token"] in printed
-    assert printed.count("curl -s") == len(calls(plan)) == 5
-    for url in (plan.api, plan.labeling, plan.mlflow):
-        assert url in printed
-
-
-def test_check_on_the_generated_set_when_nothing_can_be_downloaded(tmp_path):
-    blocked = {**environment(tmp_path), "https_proxy": "http://127.0.0.1:9", "HTTPS_PROXY": "http://127.0.0.1:9"}
-    blocked["no_proxy"] = blocked["NO_PROXY"] = "127.0.0.1,localhost"
-    told = subprocess.run(
-        command(tmp_path / "home", "--check"), capture_output=True, text=True, timeout=800, check=False, env=blocked
-    )
-    assert told.returncode == 0, told.stdout[-3000:] + told.stderr[-3000:]
-    assert "generated" in told.stdout
-    assert "Every URL answers" in told.stdout
-    scores = {score["model"]: score for score in json.loads((tmp_path / "home" / "demo.json").read_text())["scores"]}
-    assert scores["als"]["ndcg"] > scores["popularity"]["ndcg"]
 
 
 @pytest.mark.parametrize(
