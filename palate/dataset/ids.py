@@ -114,7 +114,9 @@ class IdMap:
                 return UNKNOWN
             at = int(np.searchsorted(self._sorted, number))
             return int(self._order[at]) if at < len(self) and self._sorted[at] == number else UNKNOWN
-        text = str(value)
+        text = _as_text(value)
+        if text is None:
+            return UNKNOWN
         low, high = 0, len(self)
         while low < high:  # Arrow compares UTF-8 bytes, which is code point order, as Python's str does
             middle = (low + high) // 2
@@ -135,10 +137,9 @@ class IdMap:
                 return np.fromiter((self.code(value) for value in values), dtype=np.int32, count=len(values))
             if self.is_integer:
                 return np.fromiter((self.code(value) for value in values), dtype=np.int32, count=len(values))
-            values = [str(value) for value in values]
             try:
-                array = id_array(values)
-            except SchemaError:  # half a surrogate pair, which Arrow cannot hold, and so no map does
+                array = pa.array([_as_text(value) for value in values], pa.large_string())
+            except (pa.ArrowException, UnicodeError):  # half a surrogate pair: Arrow holds none, so no map does
                 return np.fromiter((self.code(value) for value in values), dtype=np.int32, count=len(values))
         else:
             array = id_array(values)
@@ -183,6 +184,14 @@ class IdMap:
         added = added.unique()
         fresh = added.filter(pa.array(self.encode(added) < 0)) if len(self) else added
         return IdMap(pa.concat_arrays([self.ids, fresh]) if len(self) else fresh)
+
+
+def _as_text(value: object) -> str | None:
+    """How a string map would hold the id; None for what is no id at all."""
+    if isinstance(value, str):
+        return value
+    whole = isinstance(value, (int, np.integer)) and not isinstance(value, bool)
+    return str(value) if whole and -(2**63) <= value < 2**63 else None  # type: ignore[operator]
 
 
 def _as_int64(value: Id) -> int | None:

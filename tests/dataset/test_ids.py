@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -135,3 +137,11 @@ def test_require_names_the_first_unknown_id() -> None:
 def test_text_becomes_numbers_only_if_nothing_is_lost(texts: list[str], numbers: list[int] | None) -> None:
     found = integer_ids(pa.array(texts, pa.large_string()))
     assert found.to_pylist() == (texts if numbers is None else numbers)
+
+
+@pytest.mark.parametrize("fill", [0, 100])
+def test_what_is_no_id_is_unknown_to_a_map_of_strings(fill: int) -> None:
+    ids = IdMap(["12", "None", "True", "ann"])
+    asked: list[Any] = [None, True, 10**5000, 1.5, "\ud800", "ann", 12, np.int64(12)]
+    expected = [-1, -1, -1, -1, -1, 3, 0, 0]
+    assert ids.encode([*asked, *["ann"] * fill]).tolist() == expected + [3] * fill
