@@ -81,9 +81,9 @@ def evaluate(
             data = data if split is None else cut(data, split, holdout, seed)
             found = evaluate_warm(chosen, data.train, data.held_out, ks, data.items, data.users, seed, report)
     found = dataclasses.replace(found, seconds=dataclasses.replace(found.seconds, reading=reading))
-    print_report(found, Console())
     if output is not None:
-        write_json(found, output)
+        write_json(found, output)  # first: whoever reads the table may stop reading
+    print_report(found, Console())
 
 
 def require_one_test(test: Path | None, split: str | None, cold: str | None) -> None:

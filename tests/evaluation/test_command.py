@@ -233,6 +233,15 @@ def test_an_older_result_survives_a_run_that_fails(capsys, files, arguments, tmp
     assert files[2].read_text() == "older"
 
 
+def test_a_reader_that_stops_reading_costs_no_result(files, arguments):
+    reader, writer = os.pipe()
+    os.close(reader)
+    with os.fdopen(writer, "wb") as gone:
+        command = [sys.executable, "-m", "palate.cli", "evaluate", *map(str, arguments)]
+        subprocess.run(command, stdout=gone, stderr=subprocess.DEVNULL, timeout=120, check=False)
+    assert "ndcg@10" in json.loads(files[2].read_text())["metrics"]
+
+
 def test_the_installed_command_keeps_its_streams_apart(files, arguments):
     """As a program: nothing on standard error when it is no terminal, so that no bar ends up in a log."""
     command = [sys.executable, "-m", "palate.cli", "evaluate", *map(str, arguments)]
