@@ -14,6 +14,7 @@ from labeling.store.projects import Definition
 from palate.dataset import FORMATS as READABLE
 from palate.dataset import read_items
 from palate.errors import InputError, ParameterError
+from palate.files import written_whole
 from palate.store import Accounts
 
 SCOPES = ("label", "label:manage")
@@ -92,15 +93,8 @@ def export(project: int, form: str, every_task: bool, out: Path | None) -> None:
         for piece in pieces:
             click.echo(piece, nl=False)
         return
-    draft = out.with_name(f".{out.name}.part")
-    try:
-        with draft.open("w", encoding="utf-8", newline="") as file:
-            file.writelines(pieces)
-        draft.replace(out)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}.", where=str(out)) from None
-    finally:
-        draft.unlink(missing_ok=True)
+    with written_whole(out) as file:
+        file.writelines(piece.encode() for piece in pieces)
 
 
 @label.command()

@@ -9,7 +9,7 @@ parts/NAME/        the same again for each artifact that this one is made of
 
 from palate.bundle.checks import verify_bundle
 from palate.bundle.manifest import FORMAT, Manifest, read_manifest
-from palate.bundle.reader import load_bundle
+from palate.bundle.reader import load_bundle, load_recommender
 from palate.bundle.versions import bundle_versions, current_bundle, publish_bundle, set_current
 from palate.bundle.writer import write_bundle
 
@@ -19,6 +19,7 @@ __all__ = [
     "bundle_versions",
     "current_bundle",
     "load_bundle",
+    "load_recommender",
     "publish_bundle",
     "read_manifest",
     "set_current",

@@ -10,7 +10,7 @@ from palate.bundle.checks import verified_once, verify_bundle
 from palate.bundle.manifest import Content, read_manifest
 from palate.errors import BundleFormatError, PalateError, ParameterError
 from palate.models import artifact_class
-from palate.models.protocol import Arrays, Artifact
+from palate.models.protocol import Arrays, Artifact, Recommender
 
 Verify = Literal["once", "always", "never"]
 
@@ -34,6 +34,14 @@ def load_bundle(path: str | Path, *, verify: Verify = "once", cache: Path | None
     else:
         raise ParameterError(f"verify must be 'once', 'always' or 'never', not {verify!r}.", where="verify")
     return _restore(root.absolute(), manifest)
+
+
+def load_recommender(path: str | Path) -> Recommender:
+    """The model of a bundle, which must be one that ranks items. Raises ParameterError if it is not."""
+    model = load_bundle(path)
+    if not isinstance(model, Recommender):
+        raise ParameterError(f"the bundle holds a {model.kind}, which ranks no items.", where=str(path))
+    return model
 
 
 def _restore(root: Path, content: Content) -> Artifact:

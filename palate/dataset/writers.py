@@ -12,6 +12,7 @@ from pyarrow import parquet
 
 from palate.dataset.schema import Dataset, Interactions
 from palate.errors import InputError, ParameterError
+from palate.files import written_whole
 
 
 def write_dataset(dataset: Dataset, folder: str | Path, format: str = "parquet") -> Path:
@@ -31,12 +32,11 @@ def write_dataset(dataset: Dataset, folder: str | Path, format: str = "parquet")
         folder.mkdir(parents=True, exist_ok=True)
         for name, table in tables.items():
             path = folder / f"{name}.{format}"
-            part_file = path.with_name(f".{path.name}.part")
-            if format == "parquet":
-                parquet.write_table(table, part_file)
-            else:
-                arrow_csv.write_csv(_flat(table), part_file)
-            part_file.replace(path)
+            with written_whole(path) as file:
+                if format == "parquet":
+                    parquet.write_table(table, file)
+                else:
+                    arrow_csv.write_csv(_flat(table), file)
     except OSError as error:
         raise InputError(f"cannot be written: {error.strerror or error}.", where=str(folder)) from None
     return folder

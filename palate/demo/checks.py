@@ -136,22 +136,22 @@ def check(plan: Plan, token: str, say: Callable[[str], None]) -> None:
         status, _, body = fetch(url, token=with_token)
         _require(status == 200 and good(body), what, url, status, body)
         say(what)
-    for call in calls(plan):
+    requests = calls(plan)
+    for call in requests:
         status, kind, body = fetch(plan.api + call.path, token=token, method=call.method, body=call.body)
         fine = 200 <= status < 300 and kind.startswith("application/json") and call.good(json.loads(body))
         _require(fine, call.says, plan.api + call.path, status, body)
         say(call.says)
-    status, kind, body = fetch(plan.api + calls(plan)[0].path)
+    status, kind, body = fetch(plan.api + requests[0].path)
     refused = status == 401 and kind.startswith("application/problem+json")
     _require(refused, "nothing without a key", plan.api, status, body)
     say("nothing without a key")
-    _new_item_is_found(plan, token)
+    _new_item_is_found(plan, token, next(call for call in requests if call.method == "PUT"))
     say("the new item is recommended")
 
 
-def _new_item_is_found(plan: Plan, token: str, seconds: float = 10) -> None:
+def _new_item_is_found(plan: Plan, token: str, new: Call, seconds: float = 10) -> None:
     """Whoever likes the new item's category gets it recommended, by its content, whichever worker answers."""
-    new = next(call for call in calls(plan) if call.method == "PUT")
     url, deadline, in_a_row = f"{plan.api}/v1/recommendations", time.monotonic() + seconds, 0
     body = {"attributes": {"categories": new.body["categories"]}, "limit": 200}
     while in_a_row < 5:

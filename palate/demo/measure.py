@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
-from palate.bundle import load_bundle
-from palate.dataset.schema import Interactions
+from palate.bundle import load_recommender
+from palate.dataset.schema import Interactions, Items
 from palate.demo.plan import MODELS, TRAINED, Plan
-from palate.errors import PalateError
 from palate.evaluation.cold import evaluate_cold
 from palate.evaluation.protocol import evaluate
 from palate.models import make_recommender
@@ -46,18 +44,18 @@ class Cold:
 
 def fitted(plan: Plan, name: str) -> Recommender:
     """The model that a Spark job trained, from its bundle; or a new one, for what is quick to fit here."""
-    if name not in TRAINED:
-        return make_recommender(name)
-    found = load_bundle(plan.bundle(name))
-    if not isinstance(found, Recommender):
-        raise PalateError("does not hold a model that ranks items.", where=str(plan.bundle(name)))
-    return found
+    return load_recommender(plan.bundle(name)) if name in TRAINED else make_recommender(name)
 
 
-def scores(plan: Plan) -> list[Score]:
-    """Every model of MODELS, by full ranking with the training items left out."""
+def measure(plan: Plan) -> tuple[list[Score], Cold]:
+    """Every model of MODELS, and how cold the demand is, on what `prepare` held out."""
     data = Prepared(plan.prepared)
     train, test, items = data.interactions("train"), data.interactions("test"), data.catalogue()
+    return scores(plan, train, test, items), cold(train, test, items)
+
+
+def scores(plan: Plan, train: Interactions, test: Interactions, items: Items | None) -> list[Score]:
+    """Every model of MODELS, by full ranking with the training items left out."""
     found = []
     for name in MODELS:
         told = evaluate(fitted(plan, name), train, test, (10, 20), items)
@@ -74,10 +72,8 @@ def scores(plan: Plan) -> list[Score]:
     return found
 
 
-def cold(prepared: Path) -> Cold:
+def cold(train: Interactions, test: Interactions, items: Items | None) -> Cold:
     """How much of the held-out demand is cold, and how content answers it."""
-    data = Prepared(prepared)
-    train, test, items = data.interactions("train"), data.interactions("test"), data.catalogue()
     lift = None
     if items is not None:
         told = evaluate_cold(make_recommender("content"), train, kind="items", holdout=0.2, ks=(20,), items=items)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import dataclasses
 import json
-import os
 from typing import Any
 
 from rich.console import Console, Group
@@ -14,14 +13,16 @@ from rich.text import Text
 
 from palate.demo.checks import calls
 from palate.demo.plan import SERVED, Plan
-from palate.demo.steps import State, facts
+from palate.demo.steps import State
+from palate.files import written_whole
+from palate.spark.prepared import Prepared
 
 
 def to_dict(plan: Plan, state: State) -> dict[str, Any]:
     """Everything the report says. Holds the token of this run: write it for the owner's eyes only."""
     return {
         "data": str(state.data),
-        "facts": facts(plan),
+        "facts": Prepared(plan.prepared).card,
         "scores": [dataclasses.asdict(score) for score in state.scores],
         "cold_start": None if state.cold is None else dataclasses.asdict(state.cold),
         "versions": state.versions,
@@ -33,11 +34,8 @@ def to_dict(plan: Plan, state: State) -> dict[str, Any]:
 
 def write(plan: Plan, state: State) -> None:
     """`demo.json`, readable by its owner alone."""
-    beside = plan.summary.with_suffix(".part")
-    beside.unlink(missing_ok=True)
-    with os.fdopen(os.open(beside, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
-        json.dump(to_dict(plan, state), file, indent=2, ensure_ascii=False)
-    beside.replace(plan.summary)
+    with written_whole(plan.summary, private=True) as file:
+        file.write(json.dumps(to_dict(plan, state), indent=2, ensure_ascii=False).encode())
 
 
 def show(plan: Plan, state: State, console: Console) -> None:

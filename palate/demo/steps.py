@@ -5,7 +5,6 @@ Spark jobs and servers are processes of their own, started as a user would start
 
 from __future__ import annotations
 
-import json
 import shutil
 import sys
 from collections.abc import Callable
@@ -13,7 +12,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from palate.dataset.demo_data import demo_folder
-from palate.demo.measure import Cold, Score, cold, scores
+from palate.demo.measure import Cold, Score
+from palate.demo.measure import measure as measured
 from palate.demo.plan import HOST, SERVED, TRAINED, Plan
 from palate.demo.processes import Processes, palate_command
 from palate.doctor import JAVA_VERSIONS, find_java, java_remedy
@@ -117,8 +117,7 @@ def recommend(plan: Plan, processes: Processes, state: State) -> None:
 
 def measure(plan: Plan, processes: Processes, state: State) -> None:
     """evaluate: every model beside popularity"""
-    state.scores = scores(plan)
-    state.cold = cold(plan.prepared)
+    state.scores, state.cold = measured(plan)
 
 
 def register(plan: Plan, processes: Processes, state: State) -> None:
@@ -176,9 +175,3 @@ STEPS: tuple[Step, ...] = (
 
 def title(step: Step) -> str:
     return (step.__doc__ or step.__name__).strip()
-
-
-def facts(plan: Plan) -> dict[str, object]:
-    """The data card that `prepare` wrote."""
-    card: dict[str, object] = json.loads((plan.prepared / "data_card.json").read_text(encoding="utf-8"))
-    return card

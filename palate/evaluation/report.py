@@ -5,10 +5,8 @@ from __future__ import annotations
 import json
 import math
 import os
-import secrets
 from collections.abc import Mapping
 from pathlib import Path
-from typing import TextIO
 
 from rich.console import Console
 from rich.table import Table
@@ -16,6 +14,7 @@ from rich.text import Text
 
 from palate.errors import InputError
 from palate.evaluation.result import Evaluation, Measures
+from palate.files import written_whole
 
 
 def print_report(evaluation: Evaluation, console: Console) -> None:
@@ -94,29 +93,8 @@ def check_writable(path: Path) -> None:
 
 
 def write_json(evaluation: Evaluation, path: Path) -> None:
-    """Beside its name first, then renamed: a reader sees the old file or the new one. Raises InputError."""
+    """All of it or nothing: a reader sees the old file or the new one. Raises InputError."""
     check_writable(path)
-    path = path.resolve()  # a link stays one
-    if path.exists() and not path.is_file():  # a device or a pipe, such as /dev/stdout, is written to, never replaced
-        try:
-            with open(path, "w", encoding="utf-8") as file:
-                _dump(evaluation, file)
-        except OSError as error:
-            raise InputError(f"cannot be written: {error.strerror}.", where=str(path)) from error
-        return
-    beside = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with open(beside, "x", encoding="utf-8") as file:
-            _dump(evaluation, file)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(beside, path)
-    except OSError as error:
-        raise InputError(f"cannot be written: {error.strerror}.", where=str(path)) from error
-    finally:
-        beside.unlink(missing_ok=True)
-
-
-def _dump(evaluation: Evaluation, file: TextIO) -> None:
-    json.dump(evaluation.to_dict(), file, indent=2, allow_nan=False, ensure_ascii=False)
-    file.write("\n")
+    text = json.dumps(evaluation.to_dict(), indent=2, allow_nan=False, ensure_ascii=False)
+    with written_whole(path) as file:
+        file.write(f"{text}\n".encode())

@@ -23,6 +23,7 @@ import click
 from palate import __version__
 from palate.cli.exits import run
 from palate.errors import ConflictError, InputError, ParameterError
+from palate.files import written_whole
 from palate.spark.failures import explain
 from palate.spark.session import spark_session
 
@@ -61,7 +62,7 @@ class Report:
         self.facts.update(facts)
 
     def write(self, path: Path) -> None:
-        """The report as JSON, written beside and renamed."""
+        """The report as JSON."""
         told = {
             "job": self.job,
             "palate": __version__,
@@ -70,9 +71,8 @@ class Report:
             "seconds": {**self.seconds, "total": round(time.time() - self.started, 3)},
             **self.facts,
         }
-        beside = path.with_name(f".{path.name}.{os.getpid()}")
-        beside.write_text(json.dumps(told, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-        beside.replace(path)
+        with written_whole(path) as file:
+            file.write((json.dumps(told, indent=2, ensure_ascii=False) + "\n").encode())
 
 
 def _plain(value: Any) -> Any:

@@ -14,6 +14,7 @@ from palate.dataset.ids import IdMap
 from palate.dataset.readers import read_items
 from palate.dataset.schema import ITEM_SCHEMA, Items
 from palate.errors import InputError, PalateError, SchemaError
+from palate.files import written_whole
 from services.recommender.bodies import checked_id
 from services.recommender.catalogue import ItemRow
 from services.recommender.store import Store
@@ -97,9 +98,10 @@ def export_events(store: Store, file: Path) -> int:
         table = table.set_column(table.column_names.index(name), name, _as_integers(table[name]))
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        pq.write_table(table, file)
     except OSError as error:
-        raise InputError(f"the file cannot be written: {error.strerror}.", where=str(file)) from error
+        raise InputError(f"the folder cannot be made: {error.strerror}.", where=str(file.parent)) from error
+    with written_whole(file) as target:
+        pq.write_table(table, target)
     return int(table.num_rows)
 
 

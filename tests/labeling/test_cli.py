@@ -149,6 +149,10 @@ def test_export_writes_json_and_csv(palate, catalogue, tmp_path):
     assert palate("label", "export", 1, "--format", "csv", "--all", "--out", tmp_path / "out.csv")[0] == 0
     assert "'=1+1" in (tmp_path / "out.csv").read_text()
     assert palate("label", "export", 1, "--out", tmp_path / "no" / "out.json")[0] == 2
+    (tmp_path / "link.json").symlink_to(tmp_path / "out.json")
+    assert palate("label", "export", 1, "--all", "--out", tmp_path / "link.json")[0] == 0
+    assert (tmp_path / "link.json").is_symlink()
+    assert len(json.loads((tmp_path / "out.json").read_text())) == 3
 
 
 def test_people_are_let_in_and_out(palate, tmp_path, monkeypatch):

@@ -12,7 +12,7 @@ import numpy as np
 import pyarrow as pa
 from pyarrow.dataset import dataset, field
 
-from palate.bundle import load_bundle
+from palate.bundle import load_recommender
 from palate.dataset.ids import IdMap
 from palate.errors import ParameterError
 from palate.models.protocol import Recommender
@@ -53,14 +53,6 @@ def recommendations(spark: SparkSession, bundle: Path, users: IdMap, n: int, *, 
     ranker = _ranker(str(bundle), users, n, exclude_seen)
     schema = f"user {user_type}, rank int, item {item_type}, score float, personal boolean"
     return spark.range(0, blocks, 1, tasks).mapInArrow(ranker, schema)
-
-
-def load_recommender(bundle: Path) -> Recommender:
-    """The model of a bundle, which must be one that ranks items."""
-    model = load_bundle(bundle)
-    if not isinstance(model, Recommender):
-        raise ParameterError(f"the bundle holds a {model.kind}, which ranks no items.", where=str(bundle))
-    return model
 
 
 def _ranker(
