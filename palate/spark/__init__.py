@@ -1,0 +1,30 @@
+"""Spark: stages for pyspark.ml pipelines, and the jobs that `spark-submit` runs.
+
+    from palate.spark import PCA, KMeans, ALS
+
+Stages have the names, Params and output columns of pyspark.ml's own classes; docs/stages.md lists what differs. They
+are imported when asked for, so that a job that needs none of them starts without them.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from palate.spark.stages.pca import PCA as PCA
+    from palate.spark.stages.pca import PCAModel as PCAModel
+
+STAGES = {
+    "PCA": "pca",
+    "PCAModel": "pca",
+}
+"""Public class to its module in palate.spark.stages."""
+
+__all__ = ["PCA", "PCAModel"]
+
+
+def __getattr__(name: str) -> Any:
+    if name in STAGES:
+        return getattr(importlib.import_module(f"palate.spark.stages.{STAGES[name]}"), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

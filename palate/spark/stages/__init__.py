@@ -1,0 +1,9 @@
+"""pyspark.ml Estimators and Models whose arithmetic is native. Import them from `palate.spark`.
+
+    base.py       what all stages share: Params, setters, checks, save and load
+    tasks.py      work on each partition's Arrow batches; errors come back as themselves
+    group.py      tasks of one barrier stage that sum arrays with each other (gloo)
+    features.py   a column of vectors or arrays as numpy, and back
+
+A stage is a module: its Estimator turns a DataFrame into an artifact of `palate.models`, its Model holds one.
+"""

@@ -1,0 +1,191 @@
+"""What every stage shares: Params and their setters, checks at construction, `save` and `load`.
+
+A stage takes its Params from pyspark.ml's own mixins, so that names, documentation, getters and defaults are the
+same; what Palate adds is declared beside them. A subclass says
+
+    class PCA(NativeEstimator, _PCAParams):        # NativeEstimator first
+        checks = {"k": at_least(1)}                # what a value has to be, told at construction
+        def _fit(self, dataset): ...               # -> a NativeModel
+
+and gets the keyword-only constructor, `setParams`, a setter per Param, `copy`, `write` and `read`. A saved stage is
+Spark ML's `metadata/`, naming the class by its public path, and for a model `bundle/` beside it.
+"""
+
+from __future__ import annotations
+
+import inspect
+import zlib
+from collections.abc import Callable, Mapping
+from typing import Any, ClassVar, Self, TypeVar
+
+from pyspark.ml.base import Estimator, Model, Transformer
+from pyspark.ml.param import Param, Params
+from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWritable, MLWriter
+from pyspark.sql import DataFrame
+
+from palate.errors import BundleFormatError, ParameterError
+from palate.models.protocol import Artifact
+from palate.spark.stages.files import fetch_bundle, require_free, store_bundle
+
+PUBLIC = "palate.spark"
+"""Where users import stages from, and the path by which saved ones name their class, for ever."""
+
+Check = Callable[[Any], str | None]
+"""What is wrong with a value, or None."""
+M = TypeVar("M", bound="NativeModel")
+
+
+def at_least(low: float) -> Check:
+    return lambda value: None if value >= low else f"must be at least {low:g}, not {value!r}."
+
+
+def above(low: float) -> Check:
+    return lambda value: None if value > low else f"must be above {low:g}, not {value!r}."
+
+
+def between(low: float, high: float) -> Check:
+    return lambda value: None if low <= value <= high else f"must lie in [{low:g}, {high:g}], not {value!r}."
+
+
+def one_of(*choices: str) -> Check:
+    return lambda value: None if value in choices else f"must be one of {', '.join(choices)}, not {value!r}."
+
+
+def _declared(cls: type) -> list[str]:
+    return sorted({name for name in dir(cls) if isinstance(inspect.getattr_static(cls, name), Param)})
+
+
+def _setter(cls: type, param: str, name: str) -> Callable[[Any, Any], Any]:
+    def setter(self: Any, value: Any) -> Any:
+        return self._set(**{param: value})
+
+    setter.__name__ = name
+    setter.__qualname__ = f"{cls.__name__}.{name}"
+    setter.__doc__ = f"Sets the value of :py:attr:`{param}`."
+    return setter
+
+
+class Stage(Params, MLWritable, MLReadable[Any]):
+    """Params by keyword, checked; saved without pickle.
+
+    checks: Param name to what its value has to be.
+    """
+
+    checks: ClassVar[Mapping[str, Check]] = {}
+
+    def __init_subclass__(cls, **values: Any) -> None:
+        """Names the class by its public path and gives it a setter per Param and a readable signature."""
+        super().__init_subclass__(**values)
+        if cls.__module__.startswith("palate.spark.stages.") and not cls.__name__.startswith(("_", "Native")):
+            cls.__module__ = PUBLIC
+        for name in _declared(cls):
+            setter = "set" + name[0].upper() + name[1:]
+            if not hasattr(cls, setter):
+                setattr(cls, setter, _setter(cls, name, setter))
+
+    def __init__(self, **values: Any) -> None:
+        super().__init__()
+        if self.hasParam("seed"):  # pyspark's own default is another one in every process
+            self._setDefault(seed=zlib.crc32(type(self).__name__.encode()))
+        self.setParams(**values)
+
+    def setParams(self, **values: Any) -> Self:
+        """Sets Params by keyword; None leaves one as it is. Raises ParameterError for an unknown name."""
+        for name in values:
+            if not self.hasParam(name):
+                known = ", ".join(param.name for param in self.params)
+                what = f"{type(self).__name__} has no Param {name!r}."
+                raise ParameterError(what, where=name, hint=f"It has: {known}.")
+        return self._set(**values)
+
+    def _set(self, **values: Any) -> Self:
+        try:
+            super()._set(**values)
+        except TypeError as error:
+            raise ParameterError(str(error), where=type(self).__name__) from None
+        self._check(values)
+        return self
+
+    def _check(self, names: Mapping[str, Any] | None = None) -> None:
+        """Raises ParameterError for a value (of `names`, else of all Params) that its check refuses."""
+        for name, check in self.checks.items():
+            if (names is None or name in names) and self.isDefined(name):
+                wrong = check(self.getOrDefault(name))
+                if wrong is not None:
+                    raise ParameterError(wrong, where=f"{type(self).__name__}.{name}")
+
+    def write(self) -> MLWriter:
+        return _Writer(self)
+
+    @classmethod
+    def read(cls) -> MLReader[Any]:
+        return _Reader(cls)
+
+
+class NativeEstimator(Stage, Estimator["NativeModel"]):
+    """Fits a NativeModel. `fit` checks all Params first, those of a param map included."""
+
+    def fit(self, dataset: DataFrame, params: Any = None) -> Any:
+        if not params:
+            self._check()
+        return super().fit(dataset, params)
+
+    def copy(self, extra: Any = None) -> Self:
+        made = super().copy(extra)
+        made._check()
+        return made
+
+
+class NativeModel(Stage, Model):
+    """Holds the fitted artifact, which is what `save` writes and a service can load (`palate.bundle`).
+
+    artifact: kind names the class of `palate.models` that is meant.
+    """
+
+    artifact: Artifact
+
+    def __init__(self, artifact: Artifact | None = None, **values: Any) -> None:
+        super().__init__(**values)
+        if artifact is not None:
+            self.artifact = artifact
+
+    def _of(self, estimator: Stage) -> Self:
+        """The model as `estimator` fitted it: its uid and the Params both have."""
+        self._resetUid(estimator.uid)
+        estimator._copyValues(self)
+        return self
+
+
+class NativeTransformer(Stage, Transformer):
+    """A stage that is not fitted."""
+
+
+class _Writer(MLWriter):
+    def __init__(self, stage: Stage) -> None:
+        super().__init__()
+        self.stage = stage
+
+    def saveImpl(self, path: str) -> None:
+        """The metadata come last: what was cut off before is nothing that `load` would take."""
+        require_free(self.sparkSession, path)
+        if isinstance(self.stage, NativeModel):
+            store_bundle(self.sparkSession, self.stage.artifact, f"{path}/bundle")
+        DefaultParamsWriter.saveMetadata(self.stage, path, self.sparkSession)
+
+
+class _Reader(MLReader[Any]):
+    def __init__(self, cls: type[Stage]) -> None:
+        super().__init__()
+        self.cls = cls
+
+    def load(self, path: str) -> Any:
+        metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession)
+        expected = f"{PUBLIC}.{self.cls.__name__}"
+        if metadata["class"] != expected:
+            raise BundleFormatError(f"this is a {metadata['class']}, not a {expected}.", where=path)
+        stage: Any = self.cls()
+        if isinstance(stage, NativeModel):
+            stage.artifact = fetch_bundle(self.sparkSession, f"{path}/bundle")
+        stage._resetUid(metadata["uid"])
+        DefaultParamsReader.getAndSetParams(stage, metadata)
+        return stage

@@ -1,0 +1,156 @@
+"""A column of features as numpy blocks, and numpy as columns.
+
+A column is VectorUDT (dense, sparse or both), array<float> or array<double>. A block is what one Arrow batch holds of
+it: a view `(rows, width)` of Arrow's own memory where all rows are dense, a CSR matrix otherwise.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.ml.linalg import VectorUDT
+from pyspark.sql import Column, DataFrame
+from pyspark.sql.pandas.functions import arrow_udf
+from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType
+from scipy import sparse
+
+from palate.errors import SchemaError
+
+Dense: TypeAlias = npt.NDArray[np.floating[Any]]
+Block: TypeAlias = "Dense | sparse.csr_matrix"
+
+_TYPES = "Give it VectorUDT, array<float> or array<double>."
+
+
+def require_features(frame: DataFrame, column: str) -> DataType:
+    """The type of the column. Raises SchemaError unless it is one that holds features."""
+    if column not in frame.columns:
+        raise SchemaError(
+            f"there is no column {column!r}.", where=column, hint=f"There is: {', '.join(frame.columns)}."
+        )
+    kind = frame.schema[column].dataType
+    if isinstance(kind, VectorUDT):
+        return kind
+    if isinstance(kind, ArrayType) and isinstance(kind.elementType, FloatType | DoubleType):
+        return kind
+    raise SchemaError(f"the column holds {kind.simpleString()}, no features.", where=column, hint=_TYPES)
+
+
+def blocks(arrays: Iterator[pa.Array], column: str, task: int = 0, width: int | None = None) -> Iterator[Block]:
+    """The blocks of a column's Arrow arrays, empty ones left out, each checked: no nulls, one width, finite numbers.
+
+    width: what each row has to have; that of the first row unless told. Raises SchemaError naming the row, counted
+    within the partition `task` from 0.
+    """
+    start = 0
+    for array in arrays:
+        if len(array):
+            block = to_block(array, column, task, start, width)
+            width = int(block.shape[1])
+            yield block
+        start += len(array)
+
+
+def to_block(array: pa.Array, column: str, task: int = 0, start: int = 0, width: int | None = None) -> Block:
+    """One Arrow array, whose first row is row `start` of its partition, as a block; see `blocks`."""
+
+    def refuse(rows: npt.NDArray[Any], what: str) -> None:
+        if rows.any():
+            row = start + int(np.argmax(rows))
+            raise SchemaError(what, where=f"{column}: partition {task}, row {row}", hint="Mend or drop such rows.")
+
+    refuse(_mask(array), "there is no vector (null).")
+    if pa.types.is_struct(array.type):
+        return _vectors(array, refuse, width)
+    lengths, values = _lists(array, refuse)
+    return _dense(lengths, values, refuse, width)
+
+
+def _mask(array: pa.Array) -> npt.NDArray[np.bool_]:
+    if array.null_count == 0:
+        return np.zeros(1, dtype=bool)
+    return np.asarray(array.is_null())
+
+
+def _lists(array: pa.Array, refuse: Callable[[Any, str], None]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The lengths of an array of lists, and all their values one after the other."""
+    values = array.flatten()
+    offsets = np.asarray(array.offsets)
+    if values.null_count:
+        inside = offsets - offsets[0]
+        counts = np.concatenate([[0], np.cumsum(np.asarray(values.is_null()))])
+        refuse(counts[inside[1:]] > counts[inside[:-1]], "an element of the array is null.")
+    return np.diff(offsets), np.asarray(values)
+
+
+def _dense(
+    lengths: npt.NDArray[Any], values: npt.NDArray[Any], refuse: Callable[[Any, str], None], width: int | None
+) -> Dense:
+    expected = int(lengths[0]) if width is None else width
+    refuse(lengths == 0, "the vector is empty.")
+    refuse(lengths != expected, f"the vector is not {expected} wide as those before it.")
+    block = values.reshape(len(lengths), expected)
+    if not np.isfinite(block.sum(dtype=np.float64)):  # any NaN or infinity reaches the sum; so may an overflow
+        refuse(~np.isfinite(block).all(axis=1), "the vector holds NaN or infinity.")
+    return block
+
+
+def _vectors(array: pa.StructArray, refuse: Callable[[Any, str], None], width: int | None) -> Block:
+    """Vectors as VectorUDT stores them: type 1 (dense: values) or 0 (sparse: size, indices, values)."""
+    is_dense = np.asarray(array.field("type")) == 1
+    lengths, values = _lists(array.field("values"), refuse)
+    if is_dense.all():
+        return _dense(lengths, values, refuse, width)
+    sizes = np.where(is_dense, lengths, np.asarray(array.field("size").fill_null(0)))
+    expected = int(sizes[0]) if width is None else width
+    refuse(sizes == 0, "the vector is empty.")
+    refuse(sizes != expected, f"the vector is not {expected} wide as those before it.")
+    rows = np.concatenate([[0], np.cumsum(lengths)])
+    if is_dense.any():
+        indices = np.empty(len(values), dtype=np.int32)
+        from_dense = np.repeat(is_dense, lengths)
+        indices[from_dense] = np.tile(np.arange(expected, dtype=np.int32), int(is_dense.sum()))
+        indices[~from_dense] = np.asarray(array.field("indices").filter(pa.array(~is_dense)).flatten())
+    else:
+        indices = np.asarray(array.field("indices").flatten())
+    finite = np.isfinite(values)
+    if not finite.all():
+        refuse(
+            np.add.reduceat(~np.append(finite, True), rows[:-1]) * (lengths > 0) > 0,
+            "the vector holds NaN or infinity.",
+        )
+    return sparse.csr_matrix((values, indices, rows.astype(np.int32)), shape=(len(lengths), expected))
+
+
+def vector_array(block: Dense) -> pa.StructArray:
+    """A dense block as VectorUDT stores it."""
+    rows, width = block.shape
+    offsets = np.arange(0, rows * width + 1, width, dtype=np.int32) if width else np.zeros(rows + 1, np.int32)
+    values = pa.ListArray.from_arrays(offsets, np.ascontiguousarray(block, dtype=np.float64).reshape(-1))
+    nothing = [pa.nulls(rows, pa.int32()), pa.nulls(rows, pa.list_(pa.int32()))]
+    kinds = pa.array(np.ones(rows, dtype=np.int8))
+    return pa.StructArray.from_arrays([kinds, *nothing, values], names=["type", "size", "indices", "values"])
+
+
+def map_features(column: str, compute: Callable[[Block], pa.Array], to: DataType | str, width: int) -> Column:
+    """A new column computed from blocks of the column of features, in Python, the other columns staying where they are.
+
+    compute: block -> Arrow array with a value per row, of Spark's type `to`.
+    """
+
+    def run(arrays: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        task, start = (context.partitionId() if context is not None else 0), 0
+        for array in arrays:
+            yield compute(to_block(array, column, task, start, width) if len(array) else np.zeros((0, width)))
+            start += len(array)
+
+    run.__annotations__ = {"arrays": Iterator[pa.Array], "return": Iterator[pa.Array]}
+    made: Column = cast("Any", arrow_udf)(run, returnType=to)(column)
+    return made

@@ -1,0 +1,185 @@
+"""PCA: pyspark.ml's class, with one pass that sums float32 products on the executors.
+
+Up to GRAM_COLUMNS columns the covariance is summed as a matrix. Beyond that it is never formed: block Lanczos asks
+for its product with some 20 vectors, a pass over the data each, which takes 100,000 sparse columns in its stride.
+
+Signs: pyspark.ml leaves them to LAPACK; here the entry of largest size of each component is positive.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from typing import Any, ClassVar, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.ml.feature import _PCAParams
+from pyspark.ml.linalg import DenseMatrix, DenseVector, VectorUDT
+from pyspark.sql import DataFrame
+from pyspark.sql.types import StructType
+from scipy.linalg import eigh
+
+from palate.errors import ParameterError, SchemaError
+from palate.kernels.gram import Moments
+from palate.kernels.lanczos import leading_eigen
+from palate.models.pca import PCA as Artifact
+from palate.spark.stages.base import NativeEstimator, NativeModel, at_least
+from palate.spark.stages.features import Block, blocks, map_features, require_features, vector_array
+from palate.spark.stages.tasks import Batches, Results, merged, run_tasks
+
+GRAM_COLUMNS = 4096
+"""Beyond this many columns a task's matrix of sums (128 MB of float64 here) costs more than passes over the data."""
+
+_log = logging.getLogger("palate.spark")
+
+
+class PCA(NativeEstimator, _PCAParams):
+    """Projects vectors onto the `k` directions in which they vary most.
+
+    Params: `k`, `inputCol`, `outputCol`. Source: Jolliffe, Principal Component Analysis, 2002. `fit` raises
+    SchemaError for null, ragged, empty or non-finite vectors and for no rows at all, ParameterError if k is above
+    their width. With fewer rows than k, or constant columns, the components that explain nothing are any that
+    complete an orthonormal set.
+    """
+
+    checks: ClassVar = {"k": at_least(1)}
+
+    def _fit(self, dataset: DataFrame) -> PCAModel:
+        column = self.getInputCol()
+        require_features(dataset, column)
+        frame = merged(dataset.select(column))
+        k = self.getK()
+        parts = run_tasks(frame, _moments(column))
+        widths = {int(part["width"]) for part in parts}
+        if not widths:
+            raise SchemaError("there are no rows to learn from.", where=column)
+        if len(widths) > 1:
+            several = " and ".join(map(str, sorted(widths)))
+            raise SchemaError(f"vectors of different partitions are {several} wide.", where=column)
+        width = widths.pop()
+        if k > width:
+            raise ParameterError(f"must be at most the width of the vectors, {width}, not {k}.", where="PCA.k")
+        if width <= GRAM_COLUMNS:
+            values, vectors, total = _from_gram(parts, k)
+        else:
+            values, vectors, total = _from_passes(frame, column, parts, k, width)
+        largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
+        components = (vectors * np.where(largest < 0, -1.0, 1.0)).T
+        explained = values / total if total > 0 else np.zeros(k)
+        return PCAModel(Artifact(components, explained_variance=explained))._of(self)
+
+
+class PCAModel(NativeModel, _PCAParams):
+    """`transform` adds `outputCol`, the projection without centring, as pyspark.ml does it."""
+
+    artifact: Artifact
+
+    @property
+    def pc(self) -> DenseMatrix:
+        """The components, one per column: `(width, k)`."""
+        components = self.artifact.components
+        return DenseMatrix(components.shape[1], components.shape[0], components.astype(np.float64).ravel().tolist())
+
+    @property
+    def explainedVariance(self) -> DenseVector:
+        """The share of the total variance along each component; zeros where there is none to share."""
+        return DenseVector(cast("Any", self.artifact.explained_variance))
+
+    def transformSchema(self, schema: StructType) -> StructType:
+        return schema.add(self.getOutputCol(), VectorUDT())
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        column = self.getInputCol()
+        require_features(dataset, column)
+        projected = map_features(column, _project(self.artifact.components), VectorUDT(), self.artifact.n_features)
+        return dataset.withColumn(self.getOutputCol(), projected)
+
+
+def _project(components: npt.NDArray[np.float32]) -> Any:
+    def project(block: Block) -> pa.Array:
+        return vector_array(np.asarray(block @ components.T.astype(block.dtype)))
+
+    return project
+
+
+def _moments(column: str) -> Any:
+    """Per partition: its moments where the matrix is affordable, otherwise count, sum and sum of squares."""
+
+    def work(task: int, batches: Batches) -> Results | None:
+        found: Moments | None = None
+        count = 0
+        total: npt.NDArray[np.float64] = np.zeros(1)
+        squares: npt.NDArray[np.float64] = np.zeros(1)
+        for block in blocks(_columns(batches, column), column, task):
+            if block.shape[1] > GRAM_COLUMNS:
+                count += block.shape[0]
+                total = total + np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
+                squares = squares + _squares(block)
+                continue
+            if found is None:
+                found = Moments.about(np.asarray(block.mean(axis=0, dtype=np.float64)).ravel())
+            found.add_rows(block)
+        if found is not None:
+            return {
+                "width": np.asarray(len(found.shift)),
+                "count": np.asarray(found.count),
+                "shift": found.shift,
+                "total": found.total,
+                "gram": found.gram,
+            }
+        if count:
+            return {"width": np.asarray(len(total)), "count": np.asarray(count), "total": total, "squares": squares}
+        return None
+
+    return work
+
+
+def _columns(batches: Batches, column: str) -> Iterator[pa.Array]:
+    return (batch.column(column) for batch in batches)
+
+
+def _squares(block: Block) -> npt.NDArray[np.float64]:
+    """The sum of squares of each column."""
+    wide = block.astype(np.float64)
+    return np.asarray(wide.multiply(wide).sum(axis=0) if hasattr(wide, "multiply") else (wide**2).sum(axis=0)).ravel()
+
+
+def _from_gram(parts: list[Any], k: int) -> tuple[Any, Any, float]:
+    """Eigenvalues, eigenvectors and the total variance from the sum of the partitions' moments."""
+    whole = Moments(int(parts[0]["count"]), parts[0]["shift"], parts[0]["total"], parts[0]["gram"])
+    for part in parts[1:]:
+        whole.add(Moments(int(part["count"]), part["shift"], part["total"], part["gram"]))
+    covariance = whole.covariance()
+    width = len(covariance)
+    values, vectors = eigh(covariance, subset_by_index=[width - k, width - 1], check_finite=False)
+    return np.maximum(values[::-1], 0.0), vectors[:, ::-1], float(np.trace(covariance))
+
+
+def _from_passes(frame: DataFrame, column: str, parts: list[Any], k: int, width: int) -> tuple[Any, Any, float]:
+    """The same without the matrix: a pass over the data for each application of the covariance."""
+    count = sum(int(part["count"]) for part in parts)
+    mean = sum(part["total"] for part in parts) / count
+    total = float((sum(part["squares"] for part in parts) - count * mean**2).sum()) / max(1, count - 1)
+    context = frame.sparkSession.sparkContext
+
+    def covariance(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        sent = context.broadcast(vectors)
+
+        def work(task: int, batches: Batches) -> Results:
+            product = np.zeros_like(sent.value)
+            for block in blocks(_columns(batches, column), column, task, width):
+                product += np.asarray(block.T @ (block @ sent.value))
+            return {"product": product}
+
+        try:
+            summed = sum(part["product"] for part in run_tasks(frame, work))
+        finally:
+            sent.destroy()
+        product: npt.NDArray[np.float64] = (summed - count * np.outer(mean, mean @ vectors)) / max(1, count - 1)
+        return product
+
+    found = leading_eigen(covariance, width, k, seed=0)
+    _log.info("PCA of %d columns: %d passes, residual %.1e", width, found.applications, found.residual)
+    return found.values, found.vectors, total

@@ -1,0 +1,108 @@
+"""Work on the Arrow batches of each partition, in Python, and its results on the driver as numpy arrays.
+
+An error of ours raised on an executor reaches the caller as itself, at the stage where it happened, and is not tried
+again four times as Spark would do with a task that died: what is wrong with the data stays wrong.
+"""
+
+from __future__ import annotations
+
+import io
+import json
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.sql import DataFrame
+
+from palate import errors
+from palate.errors import PalateError
+
+Batches = Iterator[pa.RecordBatch]
+Results = Mapping[str, npt.NDArray[Any]]
+Work = Callable[[int, Batches], "Results | None"]
+"""(number of the task, its batches) -> named arrays."""
+
+_SCHEMA = "task int, name string, array binary, error string"
+
+
+def run_tasks(frame: DataFrame, work: Work, *, barrier: bool = False) -> list[dict[str, npt.NDArray[Any]]]:
+    """What `work` gave for each partition of `frame`, in the order of the partitions; those that gave None left out.
+
+    barrier: all tasks run at the same time, or none does. Raises the PalateError of the first task that raised one.
+    """
+    table = frame.mapInArrow(_runner(work), _SCHEMA, barrier=barrier).toArrow()
+    found: dict[int, dict[str, npt.NDArray[Any]]] = {}
+    failed: dict[int, str] = {}
+    for task, name, array, error in zip(*(table.column(name) for name in table.column_names), strict=True):
+        if error.is_valid:
+            failed[task.as_py()] = error.as_py()
+        else:
+            arrays = found.setdefault(task.as_py(), {})
+            arrays[name.as_py()] = np.load(pa.BufferReader(array.as_buffer()), allow_pickle=False)
+    if failed:
+        raise decode_error(failed[min(failed)])
+    return [found[task] for task in sorted(found)]
+
+
+def _runner(work: Work) -> Callable[[Batches], Batches]:
+    def run(batches: Batches) -> Batches:
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        task = context.partitionId() if context is not None else 0
+        try:
+            results = work(task, batches)
+        except PalateError as error:
+            for _ in batches:  # Spark waits until all of a task's input was taken
+                pass
+            yield _row(task, None, None, encode_error(error))
+            return
+        for name, array in (results or {}).items():
+            yield _row(task, name, _packed(np.asarray(array)), None)
+
+    return run
+
+
+def _row(task: int, name: str | None, array: bytes | None, error: str | None) -> pa.RecordBatch:
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array([task], pa.int32()),
+            pa.array([name], pa.string()),
+            pa.array([array], pa.binary()),
+            pa.array([error], pa.string()),
+        ],
+        names=["task", "name", "array", "error"],
+    )
+
+
+def _packed(array: npt.NDArray[Any]) -> bytes:
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
+def encode_error(error: PalateError) -> str:
+    """An error as text that `decode_error` turns back."""
+    return json.dumps([type(error).__name__, error.message, error.where, error.hint])
+
+
+def decode_error(text: str) -> PalateError:
+    """The error that `encode_error` was given."""
+    name, message, where, hint = json.loads(text)
+    kind = getattr(errors, name, PalateError)
+    made: PalateError = kind(message, where=where, hint=hint)
+    return made
+
+
+def slots(frame: DataFrame) -> int:
+    """How many tasks the cluster can run at the same time."""
+    context = frame.sparkSession.sparkContext
+    per_task = int(context.getConf().get("spark.task.cpus", "1") or 1)
+    return max(1, context.defaultParallelism // per_task)
+
+
+def merged(frame: DataFrame) -> DataFrame:
+    """The frame in no more partitions than can run at once; neighbours are read one after the other, none is moved."""
+    return frame.coalesce(slots(frame))
