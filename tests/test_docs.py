@@ -28,6 +28,7 @@ from palate.settings import Settings
 from palate.spark.splits import METHODS
 from palate.web.problems import catalogue
 from palate.web.settings import WebSettings
+from services.endpoints.settings import EndpointSettings
 from services.recommender.app import create as create_recommender
 from services.recommender.routes import KEY
 from services.recommender.settings import RecommenderSettings
@@ -39,6 +40,7 @@ SETTINGS = {
     "Every process": Settings,
     "Every service": WebSettings,
     "The recommendation API": RecommenderSettings,
+    "Model endpoints": EndpointSettings,
     "The labeling service": LabelingSettings,
 }
 """Heading of docs/settings.md to the class that it is about."""

@@ -28,7 +28,10 @@ WEB = "palate.web palate.web.serve"
 
 # extra: (what must import, what must not be there)
 EXTRAS = {
-    "serve": (f"{WEB} services.recommender.app services.recommender.cli", "pyspark torch mxnet label_studio_sdk"),
+    "serve": (
+        f"{WEB} services.recommender.app services.recommender.cli services.endpoints.cli",
+        "pyspark torch mxnet label_studio_sdk",
+    ),
     "labeling": (f"{WEB} labeling.app labeling.cli label_studio_sdk", "pyspark torch mxnet"),
     "spark": (
         "palate.spark.session spark_jobs.prepare spark_jobs.segment spark_jobs.train_mf spark_jobs.recommend",

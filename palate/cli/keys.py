@@ -12,7 +12,7 @@ from palate.errors import ParameterError
 from palate.settings import Settings
 from palate.store import Accounts, migrate, open_engine
 
-HOUSES = ("recommender", "labeling")
+HOUSES = ("recommender", "labeling", "endpoints")
 house_option = click.option(
     "--house", type=click.Choice(HOUSES), default="recommender", show_default=True, help="Whose accounts."
 )

@@ -1,0 +1,107 @@
+"""A model's answer to a batch, and its body: SageMaker's shape for the kinds that SageMaker has, else its columns.
+
+    k-means   {"predictions": [{"closest_cluster": 1.0, "distance_to_cluster": 3.0}]}
+    PCA       {"projections": [{"projection": [0.1, 0.2]}]}
+    others    {"predictions": [{a field per output column}]}
+
+In JSON Lines each row is a line of its own; in CSV a row's numbers follow each other, without a header.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.csv
+from werkzeug.exceptions import NotAcceptable
+
+from palate import arrowjson
+from palate.arrowjson import Written
+from palate.models.dense import dense_column
+from palate.models.kmeans import KMeans
+from palate.models.pca import PCA
+from palate.models.protocol import Artifact
+from services.endpoints.payloads import CSV, JSON, LINES
+
+ANSWERS = (JSON, LINES, CSV)
+"""What an answer can be; the first is given to who asks for nothing in particular."""
+
+Columns = Mapping[str, Any]
+"""Field to Arrow array, or `Written`."""
+
+
+@dataclass(frozen=True)
+class Shape:
+    """How a kind answers. `key`: the field of the JSON document that holds the rows."""
+
+    key: str
+    predict: Callable[[Any, Mapping[str, Any]], Columns]
+
+
+def predict(artifact: Artifact, batch: Mapping[str, Any]) -> Columns:
+    """The fields of the answer, by name. Raises as the model's `predict`."""
+    return shape_of(artifact).predict(artifact, batch)
+
+
+def shape_of(artifact: Artifact) -> Shape:
+    return SHAPES.get(artifact.kind, _PLAIN)
+
+
+def write(columns: Columns, content_type: str, key: str) -> bytes:
+    """The body. Raises NotAcceptable for columns that a CSV line cannot hold."""
+    if content_type == CSV:
+        return _csv(columns)
+    rows = arrowjson.objects(columns)
+    if content_type == LINES:
+        return arrowjson.joined(rows, "\n") + (b"\n" if len(rows) else b"")
+    return b'{"' + key.encode() + b'": [' + arrowjson.joined(rows, ", ") + b"]}"
+
+
+def _csv(columns: Columns) -> bytes:
+    flat: list[Any] = []
+    for name, values in columns.items():
+        if isinstance(values, Written):
+            flat.append(values.text)
+        elif pa.types.is_list(values.type):
+            matrix = arrowjson.matrix(values) if len(values) else np.empty((0, 0))
+            if matrix is None or pa.types.is_string(values.type.value_type):
+                raise NotAcceptable(f"{name} is a list, which CSV cannot hold; accept {JSON}.")
+            flat.extend(pa.array(matrix[:, number]) for number in range(matrix.shape[1]))
+        else:
+            flat.append(values)
+    out = pa.BufferOutputStream()
+    table = pa.table(flat, names=[str(number) for number in range(len(flat))])
+    options = pyarrow.csv.WriteOptions(include_header=False, quoting_style="needed")
+    pyarrow.csv.write_csv(table, out, options)
+    body: bytes = out.getvalue().to_pybytes()
+    return body
+
+
+def _pca(model: PCA, batch: Mapping[str, Any]) -> Columns:
+    return {"projection": arrowjson.vectors(model.transform(dense_column(batch, "features", model.n_features)))}
+
+
+def _kmeans(model: KMeans, batch: Mapping[str, Any]) -> Columns:
+    clusters, distances = model.assign(dense_column(batch, "features", model.n_features))
+    numbers = pc.binary_join_element_wise(pa.array(clusters).cast(pa.string()), ".0", "")  # SageMaker's are floats
+    return {"closest_cluster": Written(numbers), "distance_to_cluster": pa.array(distances)}
+
+
+def _plain(model: Artifact, batch: Mapping[str, Any]) -> Columns:
+    answer = model.predict(batch)
+    return {name: _arrow(answer[name]) for name in model.signature().outputs}
+
+
+def _arrow(values: Any) -> pa.Array:
+    if isinstance(values, np.ndarray) and values.ndim == 2:
+        return arrowjson.vectors(values)
+    return pa.array(values)
+
+
+SHAPES = {"kmeans": Shape("predictions", _kmeans), "pca": Shape("projections", _pca)}
+"""Kind to shape."""
+_PLAIN = Shape("predictions", _plain)

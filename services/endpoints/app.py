@@ -1,0 +1,80 @@
+"""The factory of the server of model endpoints."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import weakref
+from pathlib import Path
+
+from flask import Flask, Response
+
+from palate import __version__
+from palate.store import migrate, open_engine
+from palate.web import create_app
+from services.endpoints.hosting import Hosting
+from services.endpoints.routes import KEY, management, runtime
+from services.endpoints.settings import EndpointSettings
+from services.endpoints.source import Resolve
+from services.endpoints.store import Store
+
+MIGRATIONS = "services.endpoints:migrations"
+DESCRIPTION = (
+    "Models behind names, asked at `POST /endpoints/{name}/invocations` in SageMaker's formats. Keys need the scopes "
+    "invoke (ask models) and endpoints (deploy and delete)."
+)
+
+
+def create(settings: EndpointSettings | None = None) -> Flask:
+    """The app of one worker: tables made, models loaded, followed in the background.
+
+    A bundle that cannot be loaded keeps neither the app from starting nor the other endpoints from answering. Raises
+    ParameterError for wrong settings and StoreError when the database cannot be used.
+    """
+    settings = settings or EndpointSettings.read()
+    store = open_store(settings)
+    here = Hosting(store, resolver(settings), poll=settings.endpoint_seconds, retry=settings.retry_seconds)
+    app = create_app(
+        "endpoints",
+        settings,
+        store.engine,
+        title="Palate model endpoints",
+        version=__version__,
+        blueprints=[runtime(), management()],
+        description=DESCRIPTION,
+    )
+    app.extensions[KEY] = here
+    app.after_request(_signed)
+    here.start()
+    atexit.register(_stop, weakref.ref(here))
+    return app
+
+
+def open_store(settings: EndpointSettings) -> Store:
+    """The database of the endpoints, its tables brought to their newest form."""
+    engine = open_engine(settings.database("endpoints"))
+    migrate(engine, "endpoints", MIGRATIONS)
+    return Store(engine)
+
+
+def resolver(settings: EndpointSettings) -> Resolve:
+    """Finds registered models; MLflow is imported when one is asked for."""
+
+    def resolve(name: str, version: str) -> tuple[str, Path]:
+        from palate.tracking import Tracker
+
+        return Tracker(settings).resolve(name, version)
+
+    return resolve
+
+
+def _signed(response: Response) -> Response:
+    """Which worker answered: so that one can see all of them follow."""
+    response.headers["Server-Worker"] = str(os.getpid())
+    return response
+
+
+def _stop(here: weakref.ref[Hosting]) -> None:
+    held = here()
+    if held is not None:
+        held.stop()

@@ -1,0 +1,67 @@
+"""`palate endpoints`: serve models over HTTP, deploy them and take them down on this machine."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import click
+
+from services.endpoints.app import open_store, resolver
+from services.endpoints.hosting import Hosting
+from services.endpoints.routes import checked_name
+from services.endpoints.settings import EndpointSettings
+from services.endpoints.source import Source
+
+FACTORY = "services.endpoints.app:create"
+
+
+@click.group()
+def endpoints() -> None:
+    """Serve bundles as model endpoints, in SageMaker's formats."""
+
+
+@endpoints.command()
+@click.option("--host", help="Address to listen on; 127.0.0.1 unless told.")
+@click.option("--port", type=int, default=8082, show_default=True)
+@click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Processes that answer.")
+def serve(host: str | None, port: int, workers: int) -> None:
+    """Answer requests until stopped. Needs a key: `palate keys create --house endpoints --scope invoke NAME`."""
+    from palate.web.serve import serve as run
+
+    # Workers fill the cores already; more threads inside them only get in each other's way.
+    for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
+        os.environ.setdefault(name, "1")
+    settings = EndpointSettings.read()
+    # What is wrong with the database is told here, once, instead of by each worker as it dies.
+    open_store(settings).engine.dispose()
+    run(FACTORY, host or settings.host, port, workers=workers)
+
+
+@endpoints.command()
+@click.option("--part", default="", help="Serve only this stage of a pipeline.")
+@click.argument("name")
+@click.argument("bundle", type=click.Path(path_type=Path))
+def deploy(name: str, bundle: Path, part: str) -> None:
+    """Put the bundle at BUNDLE behind NAME; running servers follow within a second."""
+    settings = EndpointSettings.read()
+    here = Hosting(open_store(settings), resolver(settings))
+    made, fresh = here.deploy(checked_name(name), Source(bundle=str(bundle.absolute()), part=part))
+    click.echo(f"{name} serves {'a' if fresh else 'another'} {made.kind}.")
+
+
+@endpoints.command("list")
+def list_command() -> None:
+    """Show what is deployed."""
+    for each in open_store(EndpointSettings.read()).all():
+        place = f"{each.source.model}/{each.source.version}" if each.source.model else each.source.bundle
+        part = f" ({each.source.part})" if each.source.part else ""
+        click.echo(f"{each.name}  {each.kind}  {each.deployed:%Y-%m-%d %H:%M}  {place}{part}")
+
+
+@endpoints.command()
+@click.argument("name")
+def delete(name: str) -> None:
+    """Take NAME down; running servers follow within a second."""
+    open_store(EndpointSettings.read()).delete(name)
+    click.echo(f"{name} is taken down.")

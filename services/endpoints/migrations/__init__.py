@@ -1,0 +1,1 @@
+"""The steps by which the recommender's tables came to be; see palate.store.migrate."""
