@@ -18,7 +18,7 @@ from palate.dataset.schema import Interactions, Items, Users
 from palate.errors import ParameterError, SchemaError
 from palate.evaluation.background import background_of
 from palate.evaluation.metrics import check_cutoffs
-from palate.evaluation.ranking import Progress, Queries, measure, rank, rows_of
+from palate.evaluation.ranking import Progress, Queries, Ranker, measure, rank, rows_of
 from palate.evaluation.result import DataFacts, Evaluation, Seconds, peak_memory_mb
 from palate.models.protocol import Recommender
 
@@ -32,6 +32,7 @@ def evaluate(
     users: Users | None = None,
     seed: int = 0,
     progress: Progress | None = None,
+    ranker: Ranker | None = None,
 ) -> Evaluation:
     """Rank all items for every test user, and compare with the test items.
 
@@ -44,6 +45,7 @@ def evaluate(
     items: the catalogue; its content is what `diversity` compares (else co-occurrence in `train`).
     seed: of the bootstrap intervals. A model's own seed is among its parameters.
     progress: called as the ranking goes on.
+    ranker: ranks instead of this process, on a cluster say.
 
     Raises ParameterError for a cut-off below 1; SchemaError if `test` holds nothing relevant, or if none of its users
     is in `train`.
@@ -63,7 +65,7 @@ def evaluate(
     relevant = rows_of(test, test_users, model.items.extended(test.items.ids), positive=True)
     seen = relevant[:, : len(model.items)].multiply(masked).nnz
     queries = Queries(lambda part: test_users.ids[part], masked, relevant)
-    ranking = rank(model, queries, max(ks), progress=progress)
+    ranking = rank(model, queries, max(ks), progress=progress) if ranker is None else ranker(model, queries, max(ks))
     background = background_of(train, model.items, items)
     measures = measure(ranking, relevant, background, ks, seed, len(model.items))
     data = DataFacts(

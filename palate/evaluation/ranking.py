@@ -50,6 +50,17 @@ class Ranking:
     personal: npt.NDArray[np.bool_]
 
 
+Ranker: TypeAlias = Callable[[Recommender, Queries, int], Ranking]
+"""Ranks as `rank` does, perhaps elsewhere."""
+
+
+def blocks(model: Recommender, n: int) -> list[slice]:
+    """`n` rows in the parts that are ranked in one call each. Wherever they are ranked they are cut in this way: a
+    matrix product may differ in its last bit with the number of its rows."""
+    step = max(1, _SCORES_AT_ONCE // max(1, len(model.items)))
+    return [slice(start, min(start + step, n)) for start in range(0, n, step)]
+
+
 def rank(
     model: Recommender, queries: Queries, k: int, candidates: Ids | None = None, progress: Progress | None = None
 ) -> Ranking:
@@ -57,9 +68,7 @@ def rank(
     n = len(queries)
     width = min(k, len(model.items))
     ranking = Ranking(np.full((n, width), -1, np.int32), np.zeros(n, dtype=bool))
-    step = max(1, _SCORES_AT_ONCE // max(1, len(model.items)))
-    for start in range(0, n, step):
-        part = slice(start, min(start + step, n))
+    for part in blocks(model, n):
         found = model.recommend(queries.ask(part), width, exclude=queries.masked[part], candidates=candidates)
         ranking.codes[part], ranking.personal[part] = found.codes, found.personal
         if progress is not None:

@@ -9,10 +9,13 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import shutil
+import socket
 import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field, fields, is_dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -33,6 +36,8 @@ if TYPE_CHECKING:
 REPORT = "job.json"
 CONTEXT = {"help_option_names": ["-h", "--help"], "max_content_width": 110}
 """click's settings for every job."""
+SPEAKER: ContextVar[str | None] = ContextVar("speaker", default=None)
+"""Under whose name a job speaks: a pipeline, which runs jobs side by side, sets the step's."""
 
 
 @dataclass
@@ -56,7 +61,7 @@ class Report:
         self.say(f"{name}: {took:.1f} s")
 
     def say(self, text: str) -> None:
-        click.echo(f"{self.job}: {text}", err=True)
+        click.echo(f"{SPEAKER.get() or self.job}: {text}", err=True)
 
     def note(self, **facts: Any) -> None:
         self.facts.update(facts)
@@ -87,10 +92,9 @@ def _plain(value: Any) -> Any:
 
 @contextmanager
 def running(report: Report) -> Iterator[SparkSession]:
-    """A Spark session for the job, stopped at the end. A session that runs already (a notebook's) is used and left."""
-    from pyspark.sql import SparkSession
-
-    borrowed = SparkSession.getActiveSession() is not None
+    """A Spark session for the job, stopped at the end. A session that runs already (a notebook's, a pipeline's) is used
+    and left, whichever thread started it."""
+    borrowed = session_runs()
     with report.phase("start Spark"):
         spark = spark_session(f"palate {report.job}")
     try:
@@ -98,6 +102,13 @@ def running(report: Report) -> Iterator[SparkSession]:
     finally:
         if not borrowed:
             spark.stop()
+
+
+def session_runs() -> bool:
+    """Whether this process has a Spark session, active in this thread or not."""
+    from pyspark import SparkContext
+
+    return SparkContext._active_spark_context is not None
 
 
 def local_path(value: str | Path, what: str) -> Path:
@@ -142,12 +153,14 @@ def check_output(path: Path, *, overwrite: bool) -> None:
 def output_directory(path: Path, report: Report, *, overwrite: bool) -> Iterator[Path]:
     """A directory beside `path` to write into; it gets the report and takes its place when all went well.
 
-    After an error nothing is left of it, and what was at `path` stays. Raises ConflictError as `check_output`.
+    After an error nothing is left of it, and what was at `path` stays; what a killed job left is cleared away by the
+    next one. Raises ConflictError as `check_output`.
     """
+    clear_leftovers(path)
     check_output(path, overwrite=overwrite)
+    beside = _beside(path, "partial")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        beside = path.with_name(f".{path.name}.partial-{os.getpid()}")
         shutil.rmtree(beside, ignore_errors=True)
         beside.mkdir()
     except OSError as error:
@@ -155,22 +168,82 @@ def output_directory(path: Path, report: Report, *, overwrite: bool) -> Iterator
     try:
         yield beside
         report.write(beside / REPORT)
-        _replace(beside, path)
+        with moved_aside(path):
+            try:
+                beside.rename(path)
+            except OSError as error:
+                raise InputError(f"cannot be written: {error.strerror}.", where=str(path)) from None
     finally:
         shutil.rmtree(beside, ignore_errors=True)
 
 
-def _replace(beside: Path, path: Path) -> None:
-    aside = path.with_name(f".{path.name}.replaced-{os.getpid()}")
+@contextmanager
+def moved_aside(path: Path) -> Iterator[None]:
+    """Makes room at `path` for what the block writes there. After an error what was there before is put back."""
+    aside = _beside(path, "replaced")
     if path.exists():
         path.rename(aside)
     try:
-        beside.rename(path)
-    except OSError as error:
+        yield
+    except BaseException:
         if aside.exists():
+            _discard(path, path)
             aside.rename(path)
-        raise InputError(f"cannot be written: {error.strerror}.", where=str(path)) from None
-    shutil.rmtree(aside, ignore_errors=True)
+        raise
+    _discard(aside, path)
+
+
+def clear_leftovers(path: Path) -> None:
+    """Removes the directories that killed jobs left beside `path`; what one had only moved aside is put back.
+
+    Theirs are those whose process, by its id in the name, runs no more on this machine. Another machine's are left.
+    """
+    name = re.escape(path.name)
+    pattern = re.compile(rf"\.{name}\.(partial|replaced)-(?:{re.escape(_machine())}-)?(\d+)")
+    try:
+        found = [(entry, match) for entry in path.parent.iterdir() if (match := pattern.fullmatch(entry.name))]
+    except OSError:
+        return  # no such folder yet, or one that may not be read: whoever writes there will say so
+    for entry, match in sorted(found):
+        pid = int(match[2])
+        if pid != os.getpid() and _lives(pid):
+            continue
+        if match[1] == "replaced" and not path.exists():
+            entry.rename(path)
+        else:
+            _discard(entry, path)
+
+
+def _beside(path: Path, what: str) -> Path:
+    return path.with_name(f".{path.name}.{what}-{_machine()}-{os.getpid()}")
+
+
+def _machine() -> str:
+    return re.sub(r"[^A-Za-z0-9_]", "_", socket.gethostname())[:40]
+
+
+def _discard(directory: Path, path: Path) -> None:
+    """Removes a directory at or beside `path`; killed in the middle, it leaves nothing that looks whole."""
+    doomed = _beside(path, "partial")
+    shutil.rmtree(doomed, ignore_errors=True)
+    if directory.exists():
+        directory.rename(doomed)
+        shutil.rmtree(doomed, ignore_errors=True)
+
+
+def _lives(pid: int) -> bool:
+    """Whether a process of this machine runs; one that has ended and was not yet waited for does not."""
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):  # another user's
+        return True
+    try:
+        state = Path(f"/proc/{pid}/stat").read_text(encoding="utf-8", errors="replace").rpartition(")")[2].split()[0]
+    except (OSError, IndexError):  # no /proc here
+        return True
+    return state not in ("Z", "X")
 
 
 def main(command: click.Command, arguments: list[str] | None = None) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +19,7 @@ from palate.models.protocol import Artifact
 from palate.settings import Settings
 from palate.tracking.connection import Connection, shown
 from palate.tracking.model import BUNDLE, describe
+from palate.tracking.runs import PARENT_TAG, Run, current_run, flat, log_numbers, open_run
 
 if TYPE_CHECKING:
     from mlflow import MlflowClient
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
 
 ALIASES = ("champion", "challenger")
 """What an alias may be: `champion` is served, `challenger` is the one to compare it with."""
-_MAX_PARAM = 6000
 _MAX_TAG = 5000
 
 
@@ -95,7 +95,7 @@ class Tracker:
             with self._connection.transfer() as client:
                 run_id = self._start_run(client, run_name, manifest, lineage)
                 try:
-                    _log_numbers(client, run_id, {**_flat(manifest.params), **_flat(params or {})}, metrics)
+                    log_numbers(client, run_id, {**flat(manifest.params), **flat(params or {})}, metrics)
                     _log_data(client, run_id, lineage)
                     model_id = self._log_bundle(client, bundle, manifest, run_id, register_as)
                     version = self._register(client, register_as, run_id, model_id, manifest)
@@ -106,6 +106,20 @@ class Tracker:
         return ModelVersionInfo(
             register_as, version, run_id, model_id, kind=manifest.kind, fingerprint=lineage.get("fingerprint")
         )
+
+    @contextmanager
+    def run(
+        self, name: str, *, params: Mapping[str, Any] | None = None, tags: Mapping[str, str] | None = None
+    ) -> Iterator[Run]:
+        """A run of its own, FINISHED when the block ends, FAILED when it raises.
+
+        Runs that the same thread starts inside the block, those of `log_model` too, are nested under it.
+        """
+        with self._connection.client() as client:
+            run_id = self._create_run(client, name, dict(tags or {}))
+        with open_run(Run(run_id, self.uri, self._connection)) as run:
+            run.log(params=params)
+            yield run
 
     def promote(self, name: str, version: str | int, alias: str = "champion") -> str | None:
         """Points the alias to a version; the version it pointed to before, or None.
@@ -173,7 +187,13 @@ class Tracker:
 
     def _start_run(self, client: MlflowClient, name: str, manifest: Manifest, lineage: Mapping[str, Any]) -> str:
         tags = {"palate.kind": manifest.kind, "palate.version": manifest.palate}
-        tags |= {f"lineage.{key}": value[:_MAX_TAG] for key, value in _flat(lineage).items()}
+        tags |= {f"lineage.{key}": value[:_MAX_TAG] for key, value in flat(lineage).items()}
+        return self._create_run(client, name, tags)
+
+    def _create_run(self, client: MlflowClient, name: str, tags: dict[str, str]) -> str:
+        parent = current_run()
+        if parent is not None and parent.uri == self.uri:
+            tags[PARENT_TAG] = parent.id
         found = client.get_experiment_by_name(self.experiment)
         experiment = (
             found.experiment_id if found else client.create_experiment(self.experiment, self._artifact_location())
@@ -245,17 +265,6 @@ def _registered(client: MlflowClient, name: str) -> RegisteredModel:
     )
 
 
-def _log_numbers(client: MlflowClient, run_id: str, params: Mapping[str, str], metrics: Mapping[str, float]) -> None:
-    from mlflow.entities import Metric, Param
-
-    now = time.time_ns() // 1_000_000
-    # MLflow's names have no "@", so recall@20 is shown as recall_at_20
-    numbers = [Metric(_safe(name.replace("@", "_at_")), float(value), now, 0) for name, value in metrics.items()]
-    words = [Param(name, value[:_MAX_PARAM]) for name, value in params.items()]
-    for start in range(0, max(len(numbers), len(words)), 100):  # what one call may hold
-        client.log_batch(run_id, numbers[start : start + 100], words[start : start + 100])
-
-
 def _log_data(client: MlflowClient, run_id: str, lineage: Mapping[str, Any]) -> None:
     """The training data as an MLflow dataset: its name, its fingerprint, where it came from."""
     if "fingerprint" not in lineage:
@@ -265,20 +274,3 @@ def _log_data(client: MlflowClient, run_id: str, lineage: Mapping[str, Any]) -> 
     name = str(lineage.get("name", lineage.get("source", "data")))
     data = Dataset(name[:500], str(lineage["fingerprint"])[:36], "palate", json.dumps({"source": name}))
     client.log_inputs(run_id, [DatasetInput(data, [InputTag("mlflow.data.context", "training")])])
-
-
-def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, str]:
-    """Nested mappings as `outer.inner`; the constructor parameters that a manifest keeps under `params` lose that."""
-    flat: dict[str, str] = {}
-    for key, value in values.items():
-        name = prefix + _safe(str(key))
-        if isinstance(value, Mapping):
-            flat |= _flat(value, "" if not prefix and key == "params" else f"{name}.")
-        else:
-            flat[name[:250]] = value if isinstance(value, str) else json.dumps(value, default=str)
-    return flat
-
-
-def _safe(name: str) -> str:
-    """`name` with only the characters that MLflow takes in the name of a parameter or tag."""
-    return "".join(c if c.isalnum() or c in "_-. /" else "_" for c in name)
