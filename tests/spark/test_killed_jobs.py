@@ -1,7 +1,7 @@
 """A job killed in the middle of writing: its output is the old one or none, and the next run is not in its way.
 
 Each job runs as a process that kills itself with SIGKILL in the very moment when its output, all of it written beside
-its place, is about to be renamed (an audit hook sees the call); where there was an old output, that has been moved aside by then.
+its place, is about to be renamed (an audit hook sees the call). An old output has been moved aside by then.
 """
 
 from __future__ import annotations
