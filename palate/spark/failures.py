@@ -5,6 +5,7 @@ from __future__ import annotations
 import errno
 import re
 
+from palate import errors
 from palate.errors import InputError, PalateError
 
 _INPUT_CLASSES = (
@@ -35,6 +36,10 @@ def explain(error: BaseException) -> PalateError | None:
         return InputError("the name is too long for a file.", where=f"{str(error.filename)[:80]}...")
     if not type(error).__module__.startswith(("pyspark", "py4j")):
         return None
+    raised = re.search(r"^palate\.errors\.(\w+): (.*)$", str(error), re.MULTILINE)
+    if raised:  # by ourselves, in a Python worker
+        kind: type[PalateError] = getattr(errors, raised[1], PalateError)
+        return kind(raised[2])
     chain = list(_chain(error))
     text = "\n".join(f"{name}: {message}" for name, message in chain)
     name, message = next((link for link in reversed(chain) if link[1]), chain[-1])

@@ -1,0 +1,94 @@
+"""A sample of every stage, which the conformance suite runs. A new stage fails until it has one here.
+
+To add yours: a `Sample` in SAMPLES. `frame` gives the rows it is tried on, small and with one right answer; `same`
+says how far two answers of `transform` may be apart.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from pyspark.ml.functions import array_to_vector
+from pyspark.ml.linalg import Vector
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as f
+
+
+@dataclass(frozen=True)
+class Sample:
+    """A stage and what it is compared with.
+
+    peer: the class of pyspark.ml, as "module.Class"; empty if there is none. make: Params -> the stage.
+    frame: rows to fit and transform, at least 20, with a column `row` that numbers them. outputs: the columns that
+    `transform` adds. features: the column of vectors, where the stage takes one. tuned: a Param and two values of it,
+    for param maps. same: (answers, other answers) -> whether they agree; answers are one array per output column, by
+    `row`. default: Param to why its default is not the peer's.
+    """
+
+    name: str
+    peer: str
+    make: Callable[..., Any]
+    frame: Callable[[SparkSession], DataFrame]
+    outputs: tuple[str, ...]
+    same: Callable[[Any, Any], bool]
+    features: str = ""
+    tuned: tuple[str, Any, Any] = ("", None, None)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+
+    def __str__(self) -> str:
+        return self.name
+
+
+def close(tolerance: float) -> Callable[[Any, Any], bool]:
+    """All numbers of all output columns agree within `tolerance`."""
+    return lambda ours, theirs: all(np.allclose(a, b, atol=tolerance) for a, b in zip(ours, theirs, strict=True))
+
+
+def answers(frame: DataFrame, columns: tuple[str, ...]) -> list[Any]:
+    """One array per column, in the order of `row`."""
+    rows = frame.select("row", *columns).orderBy("row").collect()
+    return [np.array([_plain(row[column]) for row in rows]) for column in columns]
+
+
+def _plain(value: Any) -> Any:
+    return value.toArray() if isinstance(value, Vector) else value
+
+
+def vectors(spark: SparkSession, rows: np.ndarray, **columns: Any) -> DataFrame:
+    """`row`, `features` (VectorUDT) and more columns, in two partitions."""
+    names = list(columns)
+    data = [(n, row.tolist(), *(columns[name][n].item() for name in names)) for n, row in enumerate(rows)]
+    kinds = ", ".join(["row int", "values array<double>", *(f"{name} double" for name in names)])
+    frame = spark.createDataFrame(data, kinds).repartition(2)
+    return frame.select("row", array_to_vector(f.col("values")).alias("features"), *names)
+
+
+def stretched(spark: SparkSession) -> DataFrame:
+    """60 vectors of width 5 whose columns vary by 5, 4, 3, 2, 1: every direction is its own."""
+    rng = np.random.default_rng(3)
+    centred = rng.standard_normal((60, 5))
+    centred -= centred.mean(axis=0)
+    return vectors(spark, np.linalg.qr(centred)[0] * [5, 4, 3, 2, 1] * 10 + [100, 0, -20, 3, 0])
+
+
+def _pca(**params: Any) -> Any:
+    from palate.spark import PCA
+
+    return PCA(**{"k": 2, "inputCol": "features", "outputCol": "out", **params})
+
+
+SAMPLES = [
+    Sample(
+        "PCA",
+        peer="pyspark.ml.feature.PCA",
+        make=_pca,
+        frame=stretched,
+        outputs=("out",),
+        same=lambda ours, theirs: np.allclose(np.abs(ours[0]), np.abs(theirs[0]), atol=1e-3),
+        features="features",
+        tuned=("k", 1, 3),
+    ),
+]

@@ -1,0 +1,299 @@
+"""What every stage owes to someone who comes from pyspark.ml, whatever it computes."""
+
+from __future__ import annotations
+
+import importlib
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("pyspark", reason="needs pyspark: pip install 'palate[spark]'")
+
+from pyspark.ml import Estimator, Pipeline, PipelineModel
+from pyspark.ml.functions import vector_to_array
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as f
+
+import palate.spark
+from palate.errors import BundleFormatError, ConflictError, ParameterError, SchemaError
+from tests.spark.stages.samples import SAMPLES, Sample, answers
+
+pytestmark = pytest.mark.spark
+FITTED: dict[str, tuple[DataFrame, Any]] = {}
+
+
+@pytest.fixture(params=SAMPLES, ids=str)
+def sample(request: pytest.FixtureRequest, spark: SparkSession) -> Sample:
+    return request.param
+
+
+@pytest.fixture
+def frame(sample: Sample, spark: SparkSession) -> DataFrame:
+    return _fitted(sample, spark)[0]
+
+
+@pytest.fixture
+def model(sample: Sample, spark: SparkSession) -> Any:
+    return _fitted(sample, spark)[1]
+
+
+def _fitted(sample: Sample, spark: SparkSession) -> tuple[DataFrame, Any]:
+    """The rows, cached, and the stage fitted on them: once for all tests."""
+    if sample.name not in FITTED:
+        rows = sample.frame(spark).cache()
+        FITTED[sample.name] = rows, sample.make().fit(rows)
+    return FITTED[sample.name]
+
+
+def _peer(sample: Sample) -> Any:
+    if not sample.peer:
+        pytest.skip(f"pyspark.ml has no {sample.name}")
+    module, name = sample.peer.rsplit(".", 1)
+    return getattr(importlib.import_module(module), name)
+
+
+def test_every_estimator_has_a_sample() -> None:
+    estimators = {name for name in palate.spark.__all__ if issubclass(getattr(palate.spark, name), Estimator)}
+    assert estimators == {sample.name for sample in SAMPLES}
+
+
+def test_all_that_is_listed_is_exported() -> None:
+    assert sorted(palate.spark.__all__) == sorted(palate.spark.STAGES)
+
+
+def test_params_are_those_of_the_peer(sample: Sample) -> None:
+    theirs, ours = _peer(sample)(), type(sample.make())()
+    for param in theirs.params:
+        assert ours.hasParam(param.name), param.name
+        if param.name in sample.defaults or param.name == "seed":
+            continue
+        assert ours.hasDefault(param.name) == theirs.hasDefault(param.name), param.name
+        if theirs.hasDefault(param.name) and param.name not in ("predictionCol", "outputCol"):
+            assert ours.getOrDefault(param.name) == theirs.getOrDefault(param.name), param.name
+
+
+def test_every_param_has_a_getter_and_a_setter(sample: Sample, model: Any) -> None:
+    stage = sample.make()
+    for param in stage.params:
+        name = param.name[0].upper() + param.name[1:]
+        assert callable(getattr(stage, "set" + name))
+        if stage.isDefined(param):
+            value = stage.getOrDefault(param)
+            assert getattr(stage, "set" + name)(value) is stage
+            assert getattr(stage, "get" + name)() == value
+    for param in model.params:
+        assert callable(getattr(model, "set" + param.name[0].upper() + param.name[1:]))
+
+
+def test_the_constructor_takes_keywords_only_and_knows_its_params(sample: Sample) -> None:
+    kind = type(sample.make())
+    with pytest.raises(TypeError):
+        kind(3)
+    with pytest.raises(ParameterError, match="has no Param 'kk'"):
+        kind(kk=3)
+    name, value, _ = sample.tuned
+    assert kind(**{name: value}).getOrDefault(name) == value
+    assert kind(**{name: None}).getOrDefault(name) == kind().getOrDefault(name) if kind().isDefined(name) else True
+
+
+def test_a_value_of_the_wrong_type_is_refused_at_construction(sample: Sample) -> None:
+    with pytest.raises(ParameterError, match=sample.tuned[0]):
+        sample.make(**{sample.tuned[0]: "three"})
+
+
+def test_a_value_out_of_range_is_refused_at_construction_and_in_a_param_map(sample: Sample, frame: DataFrame) -> None:
+    stage = sample.make()
+    assert stage.checks, "a stage says what its Params have to be"
+    name = sample.tuned[0]
+    with pytest.raises(ParameterError, match=f"{sample.name}.{name}"):
+        sample.make(**{name: -1})
+    with pytest.raises(ParameterError, match=f"{sample.name}.{name}"):
+        stage.fit(frame, {stage.getParam(name): -1})
+
+
+def test_params_are_explained(sample: Sample) -> None:
+    stage = sample.make()
+    told = stage.explainParams()
+    assert all(f"{param.name}:" in told for param in stage.params)
+
+
+def test_a_copy_has_its_own_params(sample: Sample) -> None:
+    name, one, other = sample.tuned
+    stage = sample.make(**{name: one})
+    copied = stage.copy({stage.getParam(name): other})
+    assert (stage.getOrDefault(name), copied.getOrDefault(name)) == (one, other)
+    assert copied.uid == stage.uid
+
+
+def test_param_maps_fit_as_many_models(sample: Sample, frame: DataFrame) -> None:
+    name, one, other = sample.tuned
+    stage = sample.make()
+    models = stage.fit(frame, [{stage.getParam(name): one}, {stage.getParam(name): other}])
+    assert [model.getOrDefault(name) for model in models] == [one, other]
+    assert all(model.uid == stage.uid for model in models)
+
+
+def test_the_seed_is_the_same_in_every_process(sample: Sample) -> None:
+    stage = sample.make()
+    if stage.hasParam("seed"):
+        import zlib
+
+        assert type(stage)().getOrDefault("seed") == zlib.crc32(type(stage).__name__.encode())
+
+
+def test_transform_adds_its_columns_and_leaves_the_others(sample: Sample, frame: DataFrame, model: Any) -> None:
+    answer = model.transform(frame)
+    assert answer.columns == [*frame.columns, *sample.outputs]
+    assert answer.count() == frame.count()
+
+
+def test_fitted_twice_answers_alike(sample: Sample, frame: DataFrame, model: Any) -> None:
+    again = sample.make().fit(frame)
+    for a, b in zip(
+        answers(model.transform(frame), sample.outputs), answers(again.transform(frame), sample.outputs), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize("partitions", [1, 20])
+def test_the_answer_does_not_hang_on_the_partitioning(
+    sample: Sample, frame: DataFrame, model: Any, partitions: int
+) -> None:
+    """20 partitions of a handful of rows: some are empty."""
+    moved = frame.repartition(partitions, "row")
+    again = sample.make().fit(moved)
+    assert sample.same(answers(again.transform(moved), sample.outputs), answers(model.transform(frame), sample.outputs))
+
+
+def test_the_answer_is_that_of_the_peer(sample: Sample, frame: DataFrame, model: Any) -> None:
+    stage = sample.make()
+    peer = _peer(sample)()
+    values = {param.name: value for param, value in stage.extractParamMap().items() if peer.hasParam(param.name)}
+    theirs = peer.setParams(**{name: value for name, value in values.items() if stage.isSet(name)}).fit(frame)
+    assert sample.same(
+        answers(model.transform(frame), sample.outputs), answers(theirs.transform(frame), sample.outputs)
+    )
+
+
+def test_an_estimator_comes_back_from_disk(sample: Sample, tmp_path: Path) -> None:
+    name, value, _ = sample.tuned
+    stage = sample.make(**{name: value})
+    stage.save(str(tmp_path / "stage"))
+    back = type(stage).load(str(tmp_path / "stage"))
+    assert type(back) is type(stage)
+    assert back.uid == stage.uid
+    assert {p.name: v for p, v in back.extractParamMap().items()} == {
+        p.name: v for p, v in stage.extractParamMap().items()
+    }
+
+
+def test_a_model_comes_back_from_disk(sample: Sample, frame: DataFrame, model: Any, tmp_path: Path) -> None:
+    path = tmp_path / "model with spaces"
+    model.save(str(path))
+    metadata = json.loads(next((path / "metadata").glob("part-*")).read_text())
+    assert metadata["class"] == f"palate.spark.{type(model).__name__}"
+    assert not [file for file in path.rglob("*") if file.suffix in (".pkl", ".pickle", ".pt")]
+    back = type(model).load(str(path))
+    assert back.uid == model.uid
+    for a, b in zip(
+        answers(back.transform(frame), sample.outputs), answers(model.transform(frame), sample.outputs), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+    with pytest.raises(ConflictError, match="overwrite"):
+        model.save(str(path))
+    model.write().overwrite().save(str(path))
+    assert type(model).load(str(path)).uid == model.uid
+    with pytest.raises(BundleFormatError, match="not a palate"):
+        type(sample.make()).load(str(path))
+
+
+def test_saving_goes_through_hadoop(
+    sample: Sample, frame: DataFrame, model: Any, spark: SparkSession, tmp_path: Path
+) -> None:
+    """viewfs is a file system of Hadoop's own that no Python path leads to."""
+    spark.conf.set("fs.viewfs.mounttable.palate.link./disk", tmp_path.as_uri())
+    uri = "viewfs://palate/disk/saved"
+    model.save(uri)
+    back = type(model).load(uri)
+    for a, b in zip(
+        answers(back.transform(frame), sample.outputs), answers(model.transform(frame), sample.outputs), strict=True
+    ):
+        np.testing.assert_array_equal(a, b)
+
+
+def test_it_works_in_a_pipeline_that_is_saved(sample: Sample, frame: DataFrame, model: Any, tmp_path: Path) -> None:
+    pipeline = Pipeline(stages=[sample.make()])
+    pipeline.save(str(tmp_path / "pipeline"))
+    fitted = Pipeline.load(str(tmp_path / "pipeline")).fit(frame)
+    fitted.save(str(tmp_path / "fitted"))
+    back = PipelineModel.load(str(tmp_path / "fitted"))
+    assert sample.same(answers(back.transform(frame), sample.outputs), answers(model.transform(frame), sample.outputs))
+
+
+@pytest.mark.parametrize("kind", ["array<double>", "array<float>", "sparse"])
+def test_features_come_in_every_form(sample: Sample, frame: DataFrame, model: Any, kind: str) -> None:
+    if not sample.features:
+        pytest.skip(f"{sample.name} takes no column of features")
+    column = f.col(sample.features)
+    if kind == "sparse":
+        at = frame.columns.index(sample.features)
+        rows = [(*row[:at], _sparse(row[at]), *row[at + 1 :]) for row in frame.collect()]
+        shaped = frame.sparkSession.createDataFrame(rows, frame.schema)
+    else:
+        shaped = frame.withColumn(sample.features, vector_to_array(column).cast(kind))
+    again = sample.make().fit(shaped)
+    assert sample.same(
+        answers(again.transform(shaped), sample.outputs), answers(model.transform(frame), sample.outputs)
+    )
+    assert sample.same(
+        answers(model.transform(shaped), sample.outputs), answers(model.transform(frame), sample.outputs)
+    )
+
+
+def _sparse(vector: Any) -> Any:
+    """Every other row as a SparseVector."""
+    from pyspark.ml.linalg import SparseVector
+
+    values = vector.toArray()
+    if int(abs(values[0]) * 1000) % 2:
+        return vector
+    held = np.flatnonzero(values)
+    return SparseVector(len(values), held.tolist(), values[held].tolist())
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda column: f.lit(None).cast("array<double>"), "null"),
+        (lambda column: f.concat(f.slice(column, 2, 100), f.array(f.lit(float("nan")))), "NaN"),
+        (lambda column: f.concat(f.slice(column, 2, 100), f.array(f.lit(float("inf")))), "infinity"),
+        (lambda column: f.concat(f.slice(column, 2, 100), f.array(f.lit(None).cast("double"))), "element .* null"),
+        (lambda column: f.slice(column, 2, 100), "wide"),
+        (lambda column: f.slice(column, 1, 0), "empty"),
+    ],
+)
+def test_bad_features_are_refused_by_name(sample: Sample, frame: DataFrame, spoil: Any, message: str) -> None:
+    if not sample.features:
+        pytest.skip(f"{sample.name} takes no column of features")
+    column = vector_to_array(f.col(sample.features))
+    spoilt = frame.withColumn(sample.features, f.when(f.col("row") == 7, spoil(column)).otherwise(column))
+    with pytest.raises(SchemaError, match=message) as raised:
+        sample.make().fit(spoilt)
+    assert sample.features in str(raised.value)
+
+
+def test_no_rows_are_refused(sample: Sample, frame: DataFrame) -> None:
+    with pytest.raises(SchemaError, match="no rows"):
+        sample.make().fit(frame.where("row < 0"))
+
+
+def test_a_missing_column_is_named(sample: Sample, frame: DataFrame) -> None:
+    if not sample.features:
+        pytest.skip(f"{sample.name} takes no column of features")
+    with pytest.raises(SchemaError, match=f"no column '{sample.features}'"):
+        sample.make().fit(frame.drop(sample.features))
+    with pytest.raises(SchemaError, match="features"):
+        sample.make().fit(frame.withColumn(sample.features, f.lit("text")))
