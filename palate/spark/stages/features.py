@@ -94,7 +94,9 @@ def _dense(
     refuse(lengths == 0, "the vector is empty.")
     refuse(lengths != expected, f"the vector is not {expected} wide as those before it.")
     block = values.reshape(len(lengths), expected)
-    if not np.isfinite(block.sum(dtype=np.float64)):  # any NaN or infinity reaches the sum; so may an overflow
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = block.sum(dtype=np.float64)
+    if not np.isfinite(total):  # any NaN or infinity reaches the sum; so may an overflow
         refuse(~np.isfinite(block).all(axis=1), "the vector holds NaN or infinity.")
     return block
 

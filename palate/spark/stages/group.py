@@ -2,13 +2,13 @@
 
 The tasks are one barrier stage and a gloo group; they meet at a TCPStore on the driver. One sum of a small array
 takes less than a millisecond, where a Spark job per round takes 200. If a task dies, so does the stage: the others
-see their connection closed, and Spark starts all of them again from the data.
+see their connection closed, and all of them start again from the data.
 """
 
 from __future__ import annotations
 
+import logging
 import os
-import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -21,10 +21,17 @@ from pyspark.sql import functions as f
 
 from palate.engines import import_torch
 from palate.errors import PalateError
+from palate.spark.failures import explain
 from palate.spark.stages.tasks import Batches, Results, decode_error, encode_error, run_tasks, slots
 
 MEETING_SECONDS = 60
 """How long tasks wait for each other, at the start and in every sum, before the stage fails."""
+
+ATTEMPTS = 3
+"""How often a stage that lost a task is run before it is given up; Spark's own spark.task.maxFailures is 4."""
+
+_WAIT = timedelta(seconds=MEETING_SECONDS)
+_log = logging.getLogger("palate.spark")
 
 Together = Callable[["Group", Batches], "Results | None"]
 
@@ -81,21 +88,25 @@ def run_together(frame: DataFrame, work: Together, *, tasks: int | None = None) 
     """`work` in every partition at the same time; the named arrays that each gave, by rank.
 
     The frame is moved into `tasks` partitions (as many as can run at once, unless told) where it has another number.
-    Raises the PalateError that a task raised; a peer that died or never came is Spark's to try again, and then an
-    error.
+    Raises the PalateError that a task raised. When a task dies the stage does, as Spark has it for barrier stages
+    whose results are collected; it is run again from the data, ATTEMPTS times in all.
     """
     tasks = min(tasks or slots(frame), slots(frame))
     frame = into(frame, tasks)
     if tasks == 1:
         return run_tasks(frame, lambda rank, batches: work(Group(0, 1), batches))
-    torch = import_torch()
+    store = import_torch().distributed.TCPStore
     host = frame.sparkSession.sparkContext.getConf().get("spark.driver.host", "127.0.0.1") or "127.0.0.1"
-    wait = timedelta(seconds=MEETING_SECONDS)
-    store = torch.distributed.TCPStore(host, 0, is_master=True, wait_for_workers=False, timeout=wait)
-    try:
-        return run_tasks(frame, _joined(work, host, store.port), barrier=True)
-    finally:
-        del store
+    attempt = 1
+    while True:
+        meeting = store(host, 0, is_master=True, wait_for_workers=False, timeout=_WAIT)
+        try:
+            return run_tasks(frame, _joined(work, host, meeting.port), barrier=True)
+        except Exception as error:
+            if attempt == ATTEMPTS or "barrier ResultStage" not in str(error):
+                raise
+            attempt += 1
+            _log.warning("a task was lost; the stage starts again (%d of %d): %s", attempt, ATTEMPTS, explain(error))
 
 
 def into(frame: DataFrame, tasks: int) -> DataFrame:
@@ -119,45 +130,14 @@ def _joined(work: Together, host: str, port: int) -> Callable[[int, Batches], Re
         from pyspark import BarrierTaskContext
 
         dist = import_torch().distributed
-        context = BarrierTaskContext.get()
-        peers = [info.address.rsplit(":", 1)[0] for info in context.getTaskInfos()]
+        peers = [info.address.rsplit(":", 1)[0] for info in BarrierTaskContext.get().getTaskInfos()]
         if len(set(peers)) == 1:  # one machine: its own name may not resolve
             os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
-        wait = timedelta(seconds=MEETING_SECONDS)
-        store = dist.TCPStore(host, port, is_master=False, timeout=wait)
-        name = _meet(store, rank, len(peers), str(context.taskAttemptId()))
-        dist.init_process_group(
-            "gloo", store=dist.PrefixStore(name, store), rank=rank, world_size=len(peers), timeout=wait
-        )
+        store = dist.TCPStore(host, port, is_master=False, timeout=_WAIT)
+        dist.init_process_group("gloo", store=store, rank=rank, world_size=len(peers), timeout=_WAIT)
         try:
             return work(Group(rank, len(peers)), batches)
         finally:
             dist.destroy_process_group()
 
     return run
-
-
-def _meet(store: Any, rank: int, size: int, me: str) -> str:
-    """A name that exactly the tasks of this attempt at the stage agree on.
-
-    Spark tells a task neither which attempt at the stage it belongs to nor when a peer of an earlier one has died. So
-    task 0 calls the others under its own id, each answers with its id, and task 0 says who is in: whoever answered an
-    earlier call, or finds another in its place, looks again.
-    """
-    deadline = time.monotonic() + MEETING_SECONDS
-    if rank == 0:
-        store.set("call", me)
-        members = [me] + [store.get(f"{me}/{other}").decode() for other in range(1, size)]
-        store.set(f"{me}/members", ",".join(members))
-        return me
-    while time.monotonic() < deadline:
-        call = store.get("call").decode()
-        store.set(f"{call}/{rank}", me)
-        while store.get("call").decode() == call and time.monotonic() < deadline:
-            if store.check([f"{call}/members"]):
-                if store.get(f"{call}/members").decode().split(",")[rank] == me:
-                    return str(call)
-                break
-            time.sleep(0.002)
-        time.sleep(0.01)
-    raise PalateError(f"task {rank} waited {MEETING_SECONDS} s for its peers.", where="barrier stage")

@@ -1,0 +1,102 @@
+"""Columns of features as numpy blocks and back."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+pytest.importorskip("pyspark", reason="needs pyspark: pip install 'palate[spark]'")
+
+from scipy import sparse
+
+from palate.errors import SchemaError
+from palate.spark.stages.features import blocks, to_block, vector_array
+
+VECTOR = pa.struct(
+    [
+        pa.field("type", pa.int8(), nullable=False),
+        ("size", pa.int32()),
+        ("indices", pa.list_(pa.int32())),
+        ("values", pa.list_(pa.float64())),
+    ]
+)
+
+
+def dense(*values: float) -> dict[str, Any]:
+    return {"type": 1, "size": None, "indices": None, "values": list(values)}
+
+
+def thin(size: int, **entries: float) -> dict[str, Any]:
+    """thin(4, _2=5.0): a sparse vector of width 4 with 5 at index 2."""
+    return {"type": 0, "size": size, "indices": [int(n[1:]) for n in entries], "values": list(entries.values())}
+
+
+def test_dense_vectors_are_a_view_of_arrows_memory() -> None:
+    array = pa.array([dense(1, 2), dense(3, 4)], VECTOR)
+    block = to_block(array, "x")
+    assert block.tolist() == [[1, 2], [3, 4]]
+    assert not block.flags.owndata
+
+
+def test_dense_and_sparse_rows_mix() -> None:
+    array = pa.array([thin(3), dense(1, 0, 2), thin(3, _1=5.0), thin(3, _0=1.0, _2=4.0)], VECTOR)
+    block = to_block(array, "x")
+    assert sparse.issparse(block)
+    assert block.toarray().tolist() == [[0, 0, 0], [1, 0, 2], [0, 5, 0], [1, 0, 4]]
+
+
+@pytest.mark.parametrize("kind", [pa.list_(pa.float32()), pa.list_(pa.float64()), pa.large_list(pa.float32())])
+def test_arrays_keep_their_precision(kind: pa.DataType) -> None:
+    block = to_block(pa.array([[1.5, 2.5]], kind), "x")
+    assert block.tolist() == [[1.5, 2.5]]
+    assert block.dtype == kind.value_type.to_pandas_dtype()
+
+
+def test_a_slice_is_only_its_own_rows() -> None:
+    array = pa.array([dense(1, 2), thin(2, _0=9.0), dense(3, 4), dense(5, 6)], VECTOR)
+    assert to_block(array[2:], "x").tolist() == [[3, 4], [5, 6]]
+    assert to_block(array[1:3], "x").toarray().tolist() == [[9, 0], [3, 4]]
+    lists = pa.array([[1.0, 2.0], [3.0, 4.0]], pa.list_(pa.float32()))
+    assert to_block(lists[1:], "x").tolist() == [[3, 4]]
+
+
+@pytest.mark.parametrize(
+    ("rows", "kind", "message", "row"),
+    [
+        ([dense(1, 2), None], VECTOR, "null", 1),
+        ([dense(1, 2), dense(1, 2), dense(1)], VECTOR, "not 2 wide", 2),
+        ([thin(2), thin(3)], VECTOR, "not 2 wide", 1),
+        ([thin(2), thin(2, _1=float("nan"))], VECTOR, "NaN", 1),
+        ([thin(2, _0=1.0), thin(2), thin(2, _1=float("inf"))], VECTOR, "infinity", 2),
+        ([dense(1, 2), dense(float("inf"), -float("inf"))], VECTOR, "NaN or infinity", 1),
+        ([dense()], VECTOR, "empty", 0),
+        ([[1.0, 2.0], [1.0, None]], pa.list_(pa.float32()), "element of the array is null", 1),
+        ([[1.0], [float("nan")]], pa.list_(pa.float64()), "NaN", 1),
+        ([[1.0], []], pa.list_(pa.float64()), "empty", 1),
+    ],
+)
+def test_bad_rows_are_named(rows: list[Any], kind: pa.DataType, message: str, row: int) -> None:
+    with pytest.raises(SchemaError, match=message) as raised:
+        to_block(pa.array(rows, kind), "x", task=3, start=100)
+    assert raised.value.where == f"x: partition 3, row {100 + row}"
+
+
+def test_large_finite_numbers_are_no_infinity() -> None:
+    assert to_block(pa.array([[3e38, 3e38]], pa.list_(pa.float32())), "x").shape == (1, 2)
+    assert to_block(pa.array([[1e308, 1e308]], pa.list_(pa.float64())), "x").shape == (1, 2)
+
+
+def test_the_width_holds_from_batch_to_batch() -> None:
+    batches = [pa.array([], pa.list_(pa.float32())), pa.array([[1.0, 2.0]], pa.list_(pa.float32()))]
+    assert [block.shape for block in blocks(iter(batches), "x")] == [(1, 2)]
+    with pytest.raises(SchemaError, match="not 2 wide"):
+        list(blocks(iter([*batches, pa.array([[1.0]], pa.list_(pa.float32()))]), "x"))
+
+
+def test_a_block_becomes_vectors() -> None:
+    block = np.array([[1.0, 2.0], [3.0, 4.0]])
+    assert to_block(vector_array(block), "x").tolist() == block.tolist()
+    assert len(vector_array(np.zeros((0, 4)))) == 0
