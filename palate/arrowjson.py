@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
@@ -49,10 +49,14 @@ def texts(values: pa.Array) -> pa.Array:
 
 
 def _lists(values: pa.Array) -> pa.Array:
+    return pc.if_else(values.is_valid(), pc.binary_join_element_wise("[", commas(values), "]", ""), None)
+
+
+def commas(values: pa.Array) -> pa.Array:
+    """The values of each list as JSON text with commas between them: a line of CSV, if they are numbers."""
     lengths = pc.fill_null(pc.list_value_length(values), 0)
     offsets = np.concatenate([[0], np.cumsum(lengths.to_numpy(zero_copy_only=False))]).astype(np.int32)
-    inner = pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), texts(values.flatten())), ",")
-    return pc.if_else(values.is_valid(), pc.binary_join_element_wise("[", inner, "]", ""), None)
+    return pc.binary_join(pa.ListArray.from_arrays(pa.array(offsets), texts(values.flatten())), ",")
 
 
 def objects(columns: Mapping[str, pa.Array]) -> pa.Array:
@@ -81,10 +85,11 @@ def joined(rows: pa.Array, separator: str) -> bytes:
     return b"" if found is None else found.to_pybytes()
 
 
-def read(body: bytes, schema: pa.Schema) -> pa.Table:
+def read(body: bytes, schema: pa.Schema, *, foreign: Literal["error", "ignore"] = "error") -> pa.Table:
     """JSON Lines as a table of exactly these columns; what a line lacks is null. One document is one line.
 
-    Raises pyarrow's ArrowInvalid for what is no JSON, has another field, or a value of another type. Laxer than
+    foreign: what to do about other fields. Raises pyarrow's ArrowInvalid for what is no JSON, has another field, or a
+    value of another type. Laxer than
     JSON in that NaN is a number.
     """
     if not body.strip():
@@ -93,7 +98,7 @@ def read(body: bytes, schema: pa.Schema) -> pa.Table:
         pa.BufferReader(body),
         read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(body) + 1),
         parse_options=pyarrow.json.ParseOptions(
-            explicit_schema=schema, unexpected_field_behavior="error", newlines_in_values=True
+            explicit_schema=schema, unexpected_field_behavior=foreign, newlines_in_values=True
         ),
     )
 

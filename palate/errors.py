@@ -11,6 +11,7 @@
     ├── BundleError                a bundle can't be read or written
     │   ├── BundleDamagedError     a file is missing, truncated or its checksum differs
     │   └── BundleFormatError      written by a newer Palate, or of an unknown kind
+    ├── RemoteError                another service is away, or refused what it was asked
     ├── RegistryError              the model registry is away or lacks the name
     ├── StoreError                 a database is away, full or locked
     │   └── ConflictError          the write lost against another one, or a key is taken
@@ -86,6 +87,18 @@ class BundleDamagedError(BundleError):
 
 class BundleFormatError(BundleError):
     slug, title = "bundle-format", "The model bundle is of a format this version does not read"
+
+
+class RemoteError(PalateError):
+    """`code` is the HTTP status of a refusal; None when there was no answer, or none that could be read."""
+
+    exit_code, status, slug, title = 2, 502, "remote", "Another service cannot answer"
+
+    def __init__(
+        self, message: str, *, where: str | None = None, hint: str | None = None, code: int | None = None
+    ) -> None:
+        super().__init__(message, where=where, hint=hint)
+        self.code = code
 
 
 class RegistryError(PalateError):

@@ -1,0 +1,5 @@
+"""Calling Palate's services over HTTP, from Spark's executors and from the command line.
+
+calls       one request: sent again where that helps, waited for where asked, its failure told in words
+endpoints   model endpoints: asking them in batches, deploying behind them
+"""
