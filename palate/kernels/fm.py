@@ -15,13 +15,14 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
 from palate.engines import import_torch
+from palate.kernels.peers import Alone, Peers
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]
@@ -72,8 +73,9 @@ class FMFit:
 
     intercept; linear `(width,) float32`; factors `(width, factors) float32`; a feature that no training row has is
     all zeros. history: the mean training loss before training, then of each epoch. validation: likewise of the rows
-    held out, empty where none were. best: the number of the epoch whose state this is, 0 for the best constant. diverged: whether training
-    ended because the loss was no longer a number; the state is the best one before. rows: that were learned from.
+    held out, empty where none were. best: the number of the epoch whose state this is, 0 for the best constant.
+    diverged: whether training ended because the loss was no longer a number; the state is the best one before.
+    rows: that were learned from.
     """
 
     intercept: float
@@ -84,34 +86,6 @@ class FMFit:
     best: int
     diverged: bool
     rows: int
-
-
-class Peers(Protocol):
-    """Processes that train together, each on rows of its own; every method is called by all, in the same order."""
-
-    @property
-    def rank(self) -> int: ...
-    @property
-    def size(self) -> int: ...
-    def sum(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        """Elementwise over all peers."""
-        ...
-
-    def gather(self, value: Any) -> list[Any]:
-        """What each peer gave, by rank."""
-        ...
-
-
-@dataclass(frozen=True)
-class _Alone:
-    rank: int = 0
-    size: int = 1
-
-    def sum(self, array: npt.NDArray[Any]) -> npt.NDArray[Any]:
-        return array
-
-    def gather(self, value: Any) -> list[Any]:
-        return [value]
 
 
 def fit_fm(
@@ -128,7 +102,7 @@ def fit_fm(
     that many processes learn what one would, up to the order of rows. Every peer gets the same answer, and the same
     seed, rows and number of peers the same bits. Without any row all weights are zero.
     """
-    return _Training(rows, np.asarray(labels, dtype=np.float64), options or FMOptions(), peers or _Alone()).run()
+    return _Training(rows, np.asarray(labels, dtype=np.float64), options or FMOptions(), peers or Alone()).run()
 
 
 @dataclass

@@ -22,7 +22,9 @@ KINDS: dict[str, str] = {
     "content": "palate.models.content:ContentSimilarity",
     "blend": "palate.models.blend:Blend",
     "content-encoder": "palate.features.encoder:ContentEncoder",
+    "fm": "palate.models.factorization_machine:FactorizationMachine",
     "pca": "palate.models.pca:PCA",
+    "factors": "palate.models.factors:Factors",
     "kmeans": "palate.models.kmeans:KMeans",
     "pipeline": "palate.models.pipeline:ArtifactPipeline",
 }

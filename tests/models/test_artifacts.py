@@ -8,11 +8,16 @@ from typing import Any
 
 import numpy as np
 import pytest
+from scipy import sparse
 
 from palate.bundle import load_bundle, read_manifest, write_bundle
+from palate.dataset.ids import IdMap
 from palate.errors import BundleFormatError, NotFittedError, PalateError
 from palate.features import ContentEncoder
+from palate.features.columns import ColumnEncoder
 from palate.models import KINDS, artifact_class
+from palate.models.factorization_machine import FactorizationMachine
+from palate.models.factors import Factors
 from palate.models.kmeans import KMeans
 from palate.models.pca import PCA
 from palate.models.pipeline import ArtifactPipeline, Stage
@@ -21,16 +26,26 @@ from tests.models.checkerboard import NAMES, RECOMMENDERS, catalogue, fitted
 
 NAME = NAMES["string"]
 VECTORS = np.random.default_rng(0).normal(size=(5, 3)).astype(np.float32)
+SEEN = sparse.csr_matrix(np.array([[1, 0, 0], [0, 1, 1]], np.int8))
 PARTS = PCA([[1, 0, 0], [0, 1, 1]], [0.5, 0, 0], [0.7, 0.3]), KMeans([[0, 0], [1, 1]])
+COLUMNS = ColumnEncoder({"age": (40, 10)}, {"city": IdMap(["Oslo", "Rome"])})
 
 Sample = tuple[Callable[[], Artifact], dict[str, Any]]
 SAMPLES: dict[str, Sample] = {
     **{kind: (lambda kind=kind: fitted(kind), {"user": [NAME(1), "nobody"]}) for kind in RECOMMENDERS},  # type: ignore[misc]
     "pca": (lambda: PARTS[0], {"features": VECTORS}),
     "kmeans": (lambda: PARTS[1], {"features": VECTORS[:, :2]}),
+    "factors": (
+        lambda: Factors(IdMap([7, 5]), IdMap(["a", "b", "c"]), [[1, 2], [3, 4]], [[1, 0], [0, 1], [2, 2]], SEEN),
+        {"user": [5, 5, 7], "item": ["c", "a", "b"]},
+    ),
     "pipeline": (
         lambda: ArtifactPipeline([Stage("pca", PARTS[0]), Stage("kmeans", PARTS[1], {"features": "projection"})]),
         {"features": VECTORS},
+    ),
+    "fm": (
+        lambda: FactorizationMachine(0.5, np.arange(4), VECTORS[:4], "classification", COLUMNS),
+        {"features": [[0.5], [1], [-1]], "age": [30, 50.5, 40], "city": ["Rome", None, "Atlantis"]},
     ),
     "content-encoder": (
         lambda: ContentEncoder(min_count=1).fit(catalogue(NAME)),
