@@ -7,8 +7,8 @@ same; what Palate adds is declared beside them. A subclass says
         checks = {"k": at_least(1)}                # what a value has to be, told at construction
         def _fit(self, dataset): ...               # -> a NativeModel
 
-and gets the keyword-only constructor, `setParams`, a setter per Param, `copy`, `write` and `read`. A saved stage is
-Spark ML's `metadata/`, naming the class by its public path, and for a model `bundle/` beside it.
+and gets the keyword-only constructor, `setParams`, a getter and a setter per Param, `copy`, `write` and `read`. A saved
+stage is Spark ML's `metadata/`, naming the class by its public path, and for a model `bundle/` beside it.
 """
 
 from __future__ import annotations
@@ -65,6 +65,16 @@ def _setter(cls: type, param: str, name: str) -> Callable[[Any, Any], Any]:
     return setter
 
 
+def _getter(cls: type, param: str, name: str) -> Callable[[Any], Any]:
+    def getter(self: Any) -> Any:
+        return self.getOrDefault(param)
+
+    getter.__name__ = name
+    getter.__qualname__ = f"{cls.__name__}.{name}"
+    getter.__doc__ = f"Gets the value of {param} or its default value."
+    return getter
+
+
 class Stage(Params, MLWritable, MLReadable[Any]):
     """Params by keyword, checked; saved without pickle.
 
@@ -74,14 +84,15 @@ class Stage(Params, MLWritable, MLReadable[Any]):
     checks: ClassVar[Mapping[str, Check]] = {}
 
     def __init_subclass__(cls, **values: Any) -> None:
-        """Names the class by its public path and gives it a setter per Param and a readable signature."""
+        """Names the class by its public path and gives it a getter and a setter per Param."""
         super().__init_subclass__(**values)
         if cls.__module__.startswith("palate.spark.stages.") and not cls.__name__.startswith(("_", "Native")):
             cls.__module__ = PUBLIC
         for name in _declared(cls):
-            setter = "set" + name[0].upper() + name[1:]
-            if not hasattr(cls, setter):
-                setattr(cls, setter, _setter(cls, name, setter))
+            for verb, make in (("get", _getter), ("set", _setter)):
+                method = verb + name[0].upper() + name[1:]
+                if not hasattr(cls, method):
+                    setattr(cls, method, make(cls, name, method))
 
     def __init__(self, **values: Any) -> None:
         super().__init__()
@@ -96,7 +107,7 @@ class Stage(Params, MLWritable, MLReadable[Any]):
                 known = ", ".join(param.name for param in self.params)
                 what = f"{type(self).__name__} has no Param {name!r}."
                 raise ParameterError(what, where=name, hint=f"It has: {known}.")
-        return self._set(**values)
+        return self._set(**{name: value for name, value in values.items() if value is not None})
 
     def _set(self, **values: Any) -> Self:
         try:
