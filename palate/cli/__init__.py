@@ -22,6 +22,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "job": ("palate.cli.job:job", "Run a Spark job: prepare, segment, train_mf, recommend."),
     "evaluate": ("palate.cli.evaluate:evaluate", "Measure a model by full ranking on held-out data."),
     "bundle": ("palate.cli.bundle:bundle", "Verify or show a model bundle."),
+    "deploy-pipeline": (
+        "palate.cli.deploy:deploy_pipeline",
+        "Put each stage of a fitted pipeline behind a model endpoint.",
+    ),
     "promote": ("palate.cli.promote:promote", "Move the alias champion or challenger to a model version."),
     "keys": ("palate.cli.keys:keys", "Make, list and revoke API keys."),
     "people": ("palate.cli.keys:people", "Add, list and disable people who sign in."),

@@ -2,4 +2,5 @@
 
 calls       one request: sent again where that helps, waited for where asked, its failure told in words
 endpoints   model endpoints: asking them in batches, deploying behind them
+pipelines   what a saved pipeline is made of, for deploying each of its stages
 """

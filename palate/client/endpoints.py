@@ -41,6 +41,7 @@ class Field:
 FIELDS: Mapping[str, tuple[Field, ...]] = {
     "pca": (Field("projection", pa.list_(pa.float32())),),
     "kmeans": (Field("closest_cluster", pa.float32()), Field("distance_to_cluster", pa.float32())),
+    "fm": (Field("score", pa.float32()), Field("predicted_label", pa.float32())),
 }
 """What the kinds of model that SageMaker has too answer with."""
 

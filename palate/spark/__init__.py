@@ -12,16 +12,18 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from palate.spark.stages.endpoint import EndpointModel as EndpointModel
     from palate.spark.stages.pca import PCA as PCA
     from palate.spark.stages.pca import PCAModel as PCAModel
 
 STAGES = {
+    "EndpointModel": "endpoint",
     "PCA": "pca",
     "PCAModel": "pca",
 }
 """Public class to its module in palate.spark.stages."""
 
-__all__ = ["PCA", "PCAModel"]
+__all__ = ["PCA", "EndpointModel", "PCAModel"]
 
 
 def __getattr__(name: str) -> Any:

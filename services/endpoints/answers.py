@@ -2,6 +2,7 @@
 
     k-means   {"predictions": [{"closest_cluster": 1.0, "distance_to_cluster": 3.0}]}
     PCA       {"projections": [{"projection": [0.1, 0.2]}]}
+    FM        {"predictions": [{"score": 0.4, "predicted_label": 0}]}, the label for classification only
     others    {"predictions": [{a field per output column}]}
 
 In JSON Lines each row is a line of its own; in CSV a row's numbers follow each other, without a header.
@@ -17,11 +18,14 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.csv
+from scipy import sparse
 from werkzeug.exceptions import NotAcceptable
 
 from palate import arrowjson
 from palate.arrowjson import Written
+from palate.errors import SchemaError
 from palate.models.dense import dense_column
+from palate.models.factorization_machine import FactorizationMachine
 from palate.models.kmeans import KMeans
 from palate.models.pca import PCA
 from palate.models.protocol import Artifact
@@ -36,15 +40,35 @@ Columns = Mapping[str, Any]
 
 @dataclass(frozen=True)
 class Shape:
-    """How a kind answers. `key`: the field of the JSON document that holds the rows."""
+    """How a kind answers. key: the field of the JSON document that holds the rows. takes_sparse: `predict` takes a CSR
+    matrix as it is; for others it is made dense, some rows at a time."""
 
     key: str
     predict: Callable[[Any, Mapping[str, Any]], Columns]
+    takes_sparse: bool = False
 
 
 def predict(artifact: Artifact, batch: Mapping[str, Any]) -> Columns:
     """The fields of the answer, by name. Raises as the model's `predict`."""
-    return shape_of(artifact).predict(artifact, batch)
+    shape = shape_of(artifact)
+    given = next(((name, values) for name, values in batch.items() if sparse.issparse(values)), None)
+    if given is None or shape.takes_sparse:
+        return shape.predict(artifact, batch)
+    name, rows = given
+    width = getattr(artifact, "n_features", rows.shape[1])
+    if rows.shape[1] != width:
+        raise SchemaError(f"the vectors have {rows.shape[1]} numbers, the model takes {width}.", where=name)
+    step = max(1, DENSE_AT_ONCE // rows.shape[1])
+    parts = [
+        shape.predict(artifact, {name: rows[start : start + step].toarray()}) for start in range(0, rows.shape[0], step)
+    ]
+    return {field: _concatenated([part[field] for part in parts]) for field in parts[0]}
+
+
+def _concatenated(parts: list[Any]) -> Any:
+    if isinstance(parts[0], Written):
+        return Written(pa.concat_arrays([part.text for part in parts]))
+    return pa.concat_arrays(parts)
 
 
 def shape_of(artifact: Artifact) -> Shape:
@@ -91,6 +115,15 @@ def _kmeans(model: KMeans, batch: Mapping[str, Any]) -> Columns:
     return {"closest_cluster": Written(numbers), "distance_to_cluster": pa.array(distances)}
 
 
+def _fm(model: FactorizationMachine, batch: Mapping[str, Any]) -> Columns:
+    given = batch.get("features")
+    scores = model.score(given if sparse.issparse(given) and model.encoder is None else model.rows(batch))
+    columns = {"score": pa.array(scores.astype(np.float32))}
+    if model.task == "classification":
+        columns["predicted_label"] = pa.array((scores > 0.5).astype(np.int32))
+    return columns
+
+
 def _plain(model: Artifact, batch: Mapping[str, Any]) -> Columns:
     answer = model.predict(batch)
     return {name: _arrow(answer[name]) for name in model.signature().outputs}
@@ -102,6 +135,12 @@ def _arrow(values: Any) -> pa.Array:
     return pa.array(values)
 
 
-SHAPES = {"kmeans": Shape("predictions", _kmeans), "pca": Shape("projections", _pca)}
+SHAPES = {
+    "kmeans": Shape("predictions", _kmeans),
+    "pca": Shape("projections", _pca),
+    "fm": Shape("predictions", _fm, takes_sparse=True),
+}
 """Kind to shape."""
 _PLAIN = Shape("predictions", _plain)
+DENSE_AT_ONCE = 1 << 22
+"""Numbers of sparse vectors whose zeros are written out at a time: 32 MB."""

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from palate.bundle import write_bundle
+from palate.models.factorization_machine import FactorizationMachine
 from palate.models.kmeans import KMeans
 from palate.models.pca import PCA
 from palate.models.pipeline import ArtifactPipeline, Stage
@@ -35,11 +36,16 @@ def kmeans():
 
 
 @pytest.fixture(scope="session")
-def bundles(tmp_path_factory, pca, kmeans, als):
+def fm():
+    return FactorizationMachine(0.1, [1.0, -0.5, 0.0], [[0.1, 0.2], [0.0, 0.3], [-0.4, 0.1]], "classification")
+
+
+@pytest.fixture(scope="session")
+def bundles(tmp_path_factory, pca, kmeans, fm, als):
     """A folder of bundles by the kinds that they hold."""
     root = tmp_path_factory.mktemp("bundles")
     pipeline = ArtifactPipeline([Stage("pca", pca), Stage("kmeans", kmeans, {"features": "projection"})])
-    for name, artifact in {"pca": pca, "kmeans": kmeans, "pipeline": pipeline, "als": als}.items():
+    for name, artifact in {"pca": pca, "kmeans": kmeans, "fm": fm, "pipeline": pipeline, "als": als}.items():
         write_bundle(artifact, root / name)
     return root
 

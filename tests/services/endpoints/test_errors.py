@@ -53,7 +53,7 @@ REFUSED = {
         json.dumps({"instances": [{"data": {"features": {"keys": [1], "values": [1], "shape": [10**12]}}}]}),
         "application/json",
         400,
-        "cannot have",
+        "cannot have 1000000000000 numbers",
     ),
     "sparse, no shape": (
         "pca",

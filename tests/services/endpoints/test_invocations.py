@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from scipy.sparse import issparse
 
 from palate.models.protocol import Signature
-from services.endpoints import payloads
+from services.endpoints import answers, payloads
 
 ROWS = np.array([[1, 2, 3], [0.5, -1, 0], [1e-7, 0, 1e7]])
 VECTORS = Signature({"features": "list<float>"}, {})
@@ -103,6 +104,25 @@ def test_a_pipeline_gives_the_columns_of_its_stages(api, pca, kmeans):
     assert answer[0]["distance"] == pytest.approx(distances[0])
 
 
+@pytest.mark.parametrize("kind", ["kmeans", "fm", "pipeline"])
+def test_wide_sparse_rows_are_answered_as_dense_ones_some_at_a_time(api, monkeypatch, kind):
+    monkeypatch.setattr(answers, "DENSE_AT_ONCE", 7)
+    rows = np.tile(ROWS if kind != "kmeans" else ROWS[:, :2], (200, 1))
+    told = api.invoke(kind, document(sparse(rows)))
+    assert told.status_code == 200, told.text
+    assert told.json == api.invoke(kind, document(plain(rows))).json
+    assert len(told.json["predictions"]) == 600
+    wrong = api.invoke(kind, document(sparse(np.ones((2, 9)))))
+    assert (wrong.status_code, wrong.headers["x-amzn-ErrorType"]) == (424, "ModelError")
+
+
+def test_a_factorization_machine_gives_scores_and_labels(api, fm):
+    told = api.invoke("fm", csv(ROWS[:2]), "text/csv").json["predictions"]
+    scores = fm.score(ROWS[:2])
+    assert [row["score"] for row in told] == pytest.approx(scores.tolist())
+    assert [row["predicted_label"] for row in told] == [int(score > 0.5) for score in scores]
+
+
 def test_a_part_of_a_pipeline_is_served_alone(api, bundles):
     assert api.deploy("the-part", bundles / "pipeline", part="kmeans").status_code == 201
     assert api.invoke("the-part", "3,4", "text/csv").json["predictions"][0]["closest_cluster"] == 1.0
@@ -136,5 +156,5 @@ def test_both_readers_understand_the_same(rows):
             fast = payloads.read(body, kind, VECTORS)["features"]
             patch.setattr(payloads, "ARROW_FROM", 1 << 40)
             strict = payloads.read(body, kind, VECTORS)["features"]
-        np.testing.assert_array_equal(np.asarray(fast), np.asarray(strict))
-        np.testing.assert_array_equal(np.asarray(fast), matrix)
+        for found in (fast, strict):
+            np.testing.assert_array_equal(found.toarray() if issparse(found) else np.asarray(found), matrix)
