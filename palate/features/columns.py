@@ -57,7 +57,7 @@ class ColumnEncoder:
         Raises SchemaError for a number that is null or not finite, or a category that is neither text nor integer.
         """
         peers = peers or Alone()
-        values = [_numbers(columns[name], name) for name in numbers]
+        values = [checked_number(columns[name], name) for name in numbers]
         sums = peers.sum(np.array([[len(column), column.sum()] for column in values]).reshape(-1, 2))
         means = sums[:, 1] / np.maximum(sums[:, 0], 1)
         centred = [column - mean for column, mean in zip(values, means, strict=True)]
@@ -77,7 +77,7 @@ class ColumnEncoder:
         data = np.ones(codes.shape, dtype=np.float32)
         for place, (name, (mean, spread)) in enumerate(self.numbers.items()):
             codes[:, place] = place
-            data[:, place] = (_numbers(columns[name], name) - mean) / spread
+            data[:, place] = (checked_number(columns[name], name) - mean) / spread
         start = len(self.numbers)
         for place, (name, ids) in enumerate(self.categories.items(), len(self.numbers)):
             found = _codes(columns[name], name, ids)
@@ -116,22 +116,19 @@ def as_column(values: Any, name: str, *, number: bool) -> pa.Array:
     return array
 
 
-def _numbers(array: pa.Array, name: str) -> Doubles:
+def checked_number(array: pa.Array, name: str, place: str = "row", start: int = 0) -> Doubles:
+    """A column of numbers as `(n,) float64`, all finite. Raises SchemaError saying `name: place N`, N from `start`."""
     kind = array.type
-    if not (
-        pa.types.is_integer(kind)
-        or pa.types.is_floating(kind)
-        or pa.types.is_boolean(kind)
-        or pa.types.is_decimal(kind)
-    ):
+    are = (pa.types.is_integer, pa.types.is_floating, pa.types.is_boolean, pa.types.is_decimal)
+    if not any(is_one(kind) for is_one in are):
         raise SchemaError(f"holds {kind}, no numbers.", where=name)
     if array.null_count:
-        row = int(np.argmax(np.asarray(array.is_null())))
-        raise SchemaError("there is no number (null).", where=f"{name}, row {row}", hint=_MEND)
-    values = np.asarray(array.cast(pa.float64(), safe=False))
+        row = start + int(np.argmax(np.asarray(array.is_null())))
+        raise SchemaError("there is no number (null).", where=f"{name}: {place} {row}", hint=_MEND)
+    values: Doubles = np.asarray(array.cast(pa.float64(), safe=False))
     if not np.isfinite(values.sum()) and not np.isfinite(values).all():
         row = int(np.argmax(~np.isfinite(values)))
-        raise SchemaError(f"{values[row]} is not a finite number.", where=f"{name}, row {row}", hint=_MEND)
+        raise SchemaError(f"{values[row]} is not finite.", where=f"{name}: {place} {start + row}", hint=_MEND)
     return values
 
 

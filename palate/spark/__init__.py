@@ -13,17 +13,33 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from palate.spark.stages.endpoint import EndpointModel as EndpointModel
+    from palate.spark.stages.fm import FMClassificationModel as FMClassificationModel
+    from palate.spark.stages.fm import FMClassifier as FMClassifier
+    from palate.spark.stages.fm import FMRegressionModel as FMRegressionModel
+    from palate.spark.stages.fm import FMRegressor as FMRegressor
     from palate.spark.stages.pca import PCA as PCA
     from palate.spark.stages.pca import PCAModel as PCAModel
 
 STAGES = {
     "EndpointModel": "endpoint",
+    "FMClassificationModel": "fm",
+    "FMClassifier": "fm",
+    "FMRegressionModel": "fm",
+    "FMRegressor": "fm",
     "PCA": "pca",
     "PCAModel": "pca",
 }
 """Public class to its module in palate.spark.stages."""
 
-__all__ = ["PCA", "EndpointModel", "PCAModel"]
+__all__ = [
+    "PCA",
+    "EndpointModel",
+    "FMClassificationModel",
+    "FMClassifier",
+    "FMRegressionModel",
+    "FMRegressor",
+    "PCAModel",
+]
 
 
 def __getattr__(name: str) -> Any:

@@ -80,7 +80,83 @@ def _pca(**params: Any) -> Any:
     return PCA(**{"k": 2, "inputCol": "features", "outputCol": "out", **params})
 
 
+def interacting(spark: SparkSession) -> DataFrame:
+    """200 vectors of width 4 and labels 0 and 1: the sign of x0 + 2 x1 x2, none close to it."""
+    rows = np.random.default_rng(4).uniform(-1, 1, (400, 4))
+    values = rows[:, 0] + 2 * rows[:, 1] * rows[:, 2]
+    chosen = np.flatnonzero(np.abs(values) > 0.4)[:200]
+    return vectors(spark, rows[chosen], label=(values[chosen] > 0).astype(float))
+
+
+def products(spark: SparkSession) -> DataFrame:
+    """200 vectors of width 4 and as labels 3 + x0 + 2 x1 x2."""
+    rows = np.random.default_rng(4).uniform(-1, 1, (200, 4))
+    return vectors(spark, rows, label=3 + rows[:, 0] + 2 * rows[:, 1] * rows[:, 2])
+
+
+def corners(spark: SparkSession) -> DataFrame:
+    """60 vectors of width 3 near four points that lie far apart."""
+    rng = np.random.default_rng(6)
+    return vectors(
+        spark, np.array([[9, 0, 0], [0, 9, 0], [0, 0, 9], [9, 9, 9]])[rng.integers(0, 4, 60)] + rng.normal(size=(60, 3))
+    )
+
+
+def same_clusters(ours: Any, theirs: Any) -> bool:
+    """The same rows are together, whatever the clusters are called."""
+    pairs = set(zip(ours[0], theirs[0], strict=True))
+    return len(pairs) == len(set(ours[0])) == len(set(theirs[0]))
+
+
+def _kmeans(**params: Any) -> Any:
+    from palate.spark import KMeans
+
+    return KMeans(**{"k": 4, "seed": 2, **params})
+
+
+def same_labels(ours: Any, theirs: Any) -> bool:
+    """The last column agrees in 97 rows of 100."""
+    return bool(np.mean(ours[-1] == theirs[-1]) > 0.97)
+
+
+def _fm_classifier(**params: Any) -> Any:
+    from palate.spark import FMClassifier
+
+    return FMClassifier(**{**_FM, **params})
+
+
+def _fm_regressor(**params: Any) -> Any:
+    from palate.spark import FMRegressor
+
+    return FMRegressor(**{**_FM, **params})
+
+
+_FM = {"factorSize": 4, "stepSize": 0.05, "maxIter": 200, "validationFraction": 0.0, "initStd": 0.1}
+_FM_DEFAULTS = {"stepSize": "a step here is one of a small batch, and pyspark.ml's 1.0 one of all rows"}
+
 SAMPLES = [
+    Sample(
+        "FMClassifier",
+        peer="pyspark.ml.classification.FMClassifier",
+        make=_fm_classifier,
+        frame=interacting,
+        outputs=("rawPrediction", "probability", "prediction"),
+        same=same_labels,
+        features="features",
+        tuned=("factorSize", 2, 3),
+        defaults=_FM_DEFAULTS,
+    ),
+    Sample(
+        "FMRegressor",
+        peer="pyspark.ml.regression.FMRegressor",
+        make=_fm_regressor,
+        frame=products,
+        outputs=("prediction",),
+        same=close(0.15),
+        features="features",
+        tuned=("factorSize", 2, 3),
+        defaults=_FM_DEFAULTS,
+    ),
     Sample(
         "PCA",
         peer="pyspark.ml.feature.PCA",
