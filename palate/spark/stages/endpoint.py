@@ -6,30 +6,35 @@ back in the order of the rows. A filter on the answer is not pushed below the ca
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
 from typing import Any, ClassVar, TypeAlias, cast
 
-import numpy as np
 import pyarrow as pa
-from pyspark.ml.linalg import VectorUDT
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.param.shared import HasInputCol, HasOutputCol, HasOutputCols
 from pyspark.ml.util import MLWriter
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as f
 from pyspark.sql.pandas.functions import arrow_udf
-from pyspark.sql.types import DataType, DoubleType, IntegerType, StructField, StructType
+from pyspark.sql.types import StructField, StructType
 
-from palate import arrowjson
 from palate.client.calls import Caller, Limiter, Policy, service_url
-from palate.client.endpoints import CONTENT_TYPES, FIELDS, Endpoint, Field, key_of_environment
+from palate.client.endpoints import CONTENT_TYPES, FIELDS, Endpoint, key_of_environment
 from palate.errors import ParameterError, RemoteError
 from palate.spark.stages.base import NativeTransformer, Stage, above, at_least, one_of
-from palate.spark.stages.features import Block, require_features, to_block, vector_array
+from palate.spark.stages.endpoint_rows import (
+    Output,
+    Request,
+    declared_outputs,
+    in_order,
+    outputs_of_kind,
+    requests_of,
+    spark_type,
+)
+from palate.spark.stages.features import require_features
 from palate.spark.stages.tasks import slots
+
+Ask: TypeAlias = Callable[[Iterator[pa.Array]], Iterator[pa.Array]]
 
 
 class Secret:
@@ -185,7 +190,7 @@ class EndpointModel(NativeTransformer, _EndpointParams):
     def _policy(self) -> Policy:
         return Policy(*(self.getOrDefault(name) for name in ("maxRetries", "backoff", "maxBackoff", "timeout")))
 
-    def _outputs(self) -> dict[str, _Output]:
+    def _outputs(self) -> dict[str, Output]:
         """What each new column is made of."""
         fields = self._fields()
         names = self.getOrDefault("outputCols") if self.isSet("outputCols") else [self.getOrDefault("outputCol")]
@@ -199,30 +204,30 @@ class EndpointModel(NativeTransformer, _EndpointParams):
             )
         return dict(zip(names, fields, strict=False))
 
-    def _fields(self) -> list[_Output]:
+    def _fields(self) -> list[Output]:
         """The fields of the answer. Raises RemoteError if the server has to be asked and cannot be."""
         if self.isDefined("outputSchema"):
-            return _declared(self.getOrDefault("outputSchema"), self._named("outputSchema"))
+            return declared_outputs(self.getOrDefault("outputSchema"), self._named("outputSchema"))
         if self.isDefined("kind"):
-            return _of_kind(self.getOrDefault("kind"))
+            return outputs_of_kind(self.getOrDefault("kind"))
         caller = Caller(self._required("endpointUrl"), self._key(), self._policy())
         try:
             told = Endpoint(caller, self._required("endpointName")).describe()
         finally:
             caller.close()
         if told.get("kind") in FIELDS:
-            return _of_kind(told["kind"])
+            return outputs_of_kind(told["kind"])
         try:
-            ddl = ", ".join(f"`{name}` {_spark_type(kind)}" for name, kind in told["outputs"].items())
+            ddl = ", ".join(f"`{name}` {spark_type(kind)}" for name, kind in told["outputs"].items())
         except (KeyError, AttributeError, TypeError):
             raise RemoteError(
                 f"the endpoint says no outputs that Spark knows: {told.get('outputs')}.",
                 where=self.getOrDefault("endpointName"),
                 hint="Set outputSchema.",
             ) from None
-        return _declared(ddl, self._named("outputSchema"))
+        return declared_outputs(ddl, self._named("outputSchema"))
 
-    def _asking(self, tasks: int, outputs: list[_Output], column: str) -> Ask:
+    def _asking(self, tasks: int, outputs: list[Output], column: str) -> Ask:
         """What the tasks run. It holds plain values only, the key among them, which Spark ships to the executors."""
         url, name = self._required("endpointUrl"), self._required("endpointName")
         key, policy = self._key(), self._policy()
@@ -234,7 +239,7 @@ class EndpointModel(NativeTransformer, _EndpointParams):
             caller = Caller(url, key or key_of_environment(), policy, limiter=limiter, connections=at_once)
             endpoint = Endpoint(caller, name)
 
-            def one(request: _Request) -> pa.Array:
+            def one(request: Request) -> pa.Array:
                 try:
                     found = endpoint.ask(request.block, content_type, tuple(each.field for each in outputs))
                 except RemoteError as error:
@@ -244,109 +249,9 @@ class EndpointModel(NativeTransformer, _EndpointParams):
                 return pa.StructArray.from_arrays(made, names=[f"f{number}" for number in range(len(made))])
 
             try:
-                yield from _in_order(one, _requests(arrays, column, size), at_once)
+                yield from in_order(one, requests_of(arrays, column, size), at_once)
             finally:
                 caller.close()
 
         ask.__annotations__ = {"arrays": Iterator[pa.Array], "return": Iterator[pa.Array]}
         return ask
-
-
-Ask: TypeAlias = Callable[[Iterator[pa.Array]], Iterator[pa.Array]]
-
-
-@dataclass(frozen=True)
-class _Output:
-    """A field of the answer as a column of Spark's type `spark`; convert: what was read -> as Spark takes it."""
-
-    field: Field
-    spark: DataType
-    convert: Callable[[pa.Array], pa.Array]
-
-
-def _vectors(values: pa.Array) -> pa.Array:
-    found = arrowjson.matrix(values) if len(values) else np.zeros((0, 0))
-    if found is None:
-        raise RemoteError("the projections of one answer differ in length.")
-    return vector_array(found)
-
-
-def _of_kind(kind: str) -> list[_Output]:
-    types: dict[str, tuple[DataType, Callable[[pa.Array], pa.Array]]] = {
-        "projection": (VectorUDT(), _vectors),
-        "closest_cluster": (IntegerType(), lambda values: values.cast(pa.int32())),
-    }
-    number = (DoubleType(), lambda values: values.cast(pa.float64()))
-    return [_Output(field, *types.get(field.name, number)) for field in FIELDS[kind]]
-
-
-def _declared(ddl: str, where: str) -> list[_Output]:
-    from pyspark.errors import PySparkException
-    from pyspark.sql.pandas.types import to_arrow_type
-
-    try:
-        schema = cast("StructType", StructType.fromDDL(ddl))
-    except PySparkException as error:
-        raise ParameterError(f"{ddl!r} is no schema: {str(error).splitlines()[0][:200]}", where=where) from None
-    made = []
-    for each in schema.fields:
-        kind = to_arrow_type(each.dataType)
-        made.append(_Output(Field(each.name, kind, optional=True), each.dataType, lambda values: values))
-    return made
-
-
-def _spark_type(kind: str) -> str:
-    """Spark's name of a type as signatures have it. Raises KeyError for one that Spark's JSON reader lacks."""
-    if kind.startswith("list<"):
-        return f"array<{_spark_type(kind.removeprefix('list<').removesuffix('>').removeprefix('item: '))}>"
-    return {
-        "bool": "boolean",
-        "int32": "int",
-        "int64": "bigint",
-        "float": "float",
-        "double": "double",
-        "string": "string",
-        "large_string": "string",
-    }[kind]
-
-
-@dataclass(frozen=True)
-class _Request:
-    """Rows `start` to `end`, counted within the partition `task` from 0, both included."""
-
-    block: Block
-    task: int
-    start: int
-    end: int
-
-
-def _requests(arrays: Iterator[pa.Array], column: str, size: int) -> Iterator[_Request]:
-    from pyspark import TaskContext
-
-    context = TaskContext.get()
-    task, start = (context.partitionId() if context is not None else 0), 0
-    width = None
-    for array in arrays:
-        if len(array):
-            block = to_block(array, column, task, start, width)
-            width = int(block.shape[1])
-            for first in range(0, len(array), size):
-                part = block[first : first + size]
-                yield _Request(part, task, start + first, start + first + part.shape[0] - 1)
-        start += len(array)
-
-
-def _in_order(one: Callable[[_Request], pa.Array], requests: Iterator[_Request], at_once: int) -> Iterator[pa.Array]:
-    """The answers in the order of the requests, `at_once` of them on the way. The first error ends it."""
-    waiting: deque[Future[pa.Array]] = deque()
-    with ThreadPoolExecutor(at_once, thread_name_prefix="palate-endpoint") as pool:
-        try:
-            for request in requests:
-                waiting.append(pool.submit(one, request))
-                if len(waiting) >= at_once:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for left in waiting:
-                left.cancel()

@@ -287,6 +287,7 @@ def test_what_is_wrong_with_the_stage_is_told_before_any_row_is_sent(stage: Any,
         ({"outputCols": ["a"], "outputCol": "b", "kind": "pca"}, "beside outputCol"),
         ({"outputCol": "row", "kind": "pca"}, "a column 'row' already"),
         ({"outputSchema": "what is this"}, "is no schema"),
+        ({"outputSchema": "day date"}, "'day' cannot be date"),
     ):
         with pytest.raises(ParameterError, match=words):
             stage("pca", **values).transform(frame)
