@@ -29,7 +29,7 @@ _random = SystemRandom()
 @dataclass(frozen=True)
 class Policy:
     """retries: how often a call is sent again. backoff: seconds before the first of them, doubled for each further
-    one up to `longest`. timeout: seconds an answer may take."""
+    one up to `longest`. timeout: seconds the service may stay silent."""
 
     retries: int = 5
     backoff: float = 0.2
@@ -75,7 +75,7 @@ class Caller:
     url: where the service is, `http://host:port`. key: sent as a bearer token; None sends none.
     limiter: every attempt, also a repeated one, waits for its turn. connections: kept open at most.
 
-    Raises ParameterError for a URL that is none.
+    Raises ParameterError for a URL that is none, or a key that no header can hold.
     """
 
     def __init__(
@@ -88,6 +88,8 @@ class Caller:
         connections: int = 1,
     ) -> None:
         self.url = service_url(url)
+        if key is not None and not (key.isascii() and key.isprintable()):
+            raise ParameterError("it has characters that no key has.", where="key")
         self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         self._policy = policy or Policy()
         self._limiter = limiter or Limiter(0)

@@ -47,7 +47,7 @@ FIELDS: Mapping[str, tuple[Field, ...]] = {
 
 
 def key_of_environment() -> str | None:
-    return os.environ.get(KEY) or None
+    return os.environ.get(KEY, "").strip() or None
 
 
 def encode(block: Block, content_type: str) -> bytes:

@@ -169,6 +169,12 @@ def test_an_address_that_is_none_is_refused(url):
         Caller(url)
 
 
+def test_a_key_that_no_header_can_hold_is_refused():
+    for key in ("two\nlines", "schlüssel"):
+        with pytest.raises(ParameterError, match="no key has"):
+            Caller("http://host", key)
+
+
 def test_an_answer_that_is_no_json(script):
     script.replies = [reply(200, b"hello")]
     with pytest.raises(RemoteError, match="no JSON"):

@@ -98,7 +98,9 @@ class _EndpointParams(HasInputCol, HasOutputCol, HasOutputCols):
         Params._dummy(), "requestsPerSecond", "requests per second of all tasks together, at most; 0 is no limit",
         TypeConverters.toFloat,
     )  # fmt: skip
-    timeout: Param[float] = Param(Params._dummy(), "timeout", "seconds that an answer may take", TypeConverters.toFloat)
+    timeout: Param[float] = Param(
+        Params._dummy(), "timeout", "seconds that the server may stay silent", TypeConverters.toFloat
+    )
     maxRetries: Param[int] = Param(
         Params._dummy(), "maxRetries", "how often a request is sent again after 429, 5xx or no answer",
         TypeConverters.toInt,

@@ -320,6 +320,22 @@ def test_a_pipeline_that_cannot_be_deployed_is_told(
     assert "no bundle here" in str(deploying(tmp_path / "q", "--to", server.url))
 
 
+def test_every_param_has_its_getter_its_setter_and_its_row_in_the_docs(spark: SparkSession) -> None:
+    made = EndpointModel()
+    page = (Path(__file__).parents[3] / "docs" / "stages.md").read_text()
+    table = page.split("## EndpointModel")[1].split("\n## ")[0]
+    for param in made.params:
+        name = param.name[0].upper() + param.name[1:]
+        row = next(line for line in table.splitlines() if line.startswith(f"| `{param.name}` |"))
+        if made.isDefined(param) and param.name != "outputCol":
+            value = made.getOrDefault(param)
+            assert getattr(made, "get" + name)() == value
+            assert getattr(made, "set" + name)(value) is made
+            assert f"| `{value}` |" in row
+    copied = made.copy({made.batchSize: 7})
+    assert (copied.getBatchSize(), made.getBatchSize(), copied.uid) == (7, 500, made.uid)
+
+
 # -- the key -----------------------------------------------------------------------------------------------------------
 
 
