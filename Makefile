@@ -8,7 +8,7 @@ READY  := $(VENV)/.ready
 DATA   ?=
 CPU_TORCH := https://download.pytorch.org/whl/cpu
 
-.PHONY: demo test lint unit bench env doctor clean
+.PHONY: demo test lint unit bench env doctor spark-package clean
 
 demo: $(READY)            ## train on real data, register the model, leave the services up (DATA=folder, ARGS=--check)
 	@$(BIN)/palate demo $(if $(DATA),--data "$(DATA)") $(ARGS)
@@ -26,6 +26,9 @@ unit: $(READY)
 
 bench: $(READY)           ## each peer beside ours: benchmarks/results.json and .md
 	@$(BIN)/python -m benchmarks $(ARGS)
+
+spark-package: $(READY)   ## what the executors of a bare cluster need, in dist/
+	@$(BIN)/palate spark-package --output dist $(ARGS)
 
 doctor: $(READY)          ## what is missing on this machine, and how to get it
 	@$(BIN)/palate doctor

@@ -20,6 +20,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "demo": ("palate.cli.demo:demo", "Train on real data and leave the services up."),
     "doctor": ("palate.cli.doctor:doctor", "Say what this machine lacks, and how to get it."),
     "job": ("palate.cli.job:job", "Run a Spark job: prepare, segment, train_mf, recommend."),
+    "pipeline": ("palate.spark.pipeline.commands:pipeline", "Run a graph of Spark jobs, told in YAML; draw it."),
     "evaluate": ("palate.cli.evaluate:evaluate", "Measure a model by full ranking on held-out data."),
     "bundle": ("palate.cli.bundle:bundle", "Verify or show a model bundle."),
     "deploy-pipeline": (
@@ -27,6 +28,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
         "Put each stage of a fitted pipeline behind a model endpoint.",
     ),
     "promote": ("palate.cli.promote:promote", "Move the alias champion or challenger to a model version."),
+    "spark-package": ("palate.cli.spark_package:spark_package", "Write what the executors of a bare cluster need."),
     "keys": ("palate.cli.keys:keys", "Make, list and revoke API keys."),
     "people": ("palate.cli.keys:people", "Add, list and disable people who sign in."),
 }

@@ -97,6 +97,7 @@ def running(report: Report) -> Iterator[SparkSession]:
     borrowed = session_runs()
     with report.phase("start Spark"):
         spark = spark_session(f"palate {report.job}")
+    report.note(master=spark.sparkContext.master)
     try:
         yield spark
     finally:

@@ -55,6 +55,7 @@ def spark_session(name: str, *, master: str | None = None, config: Mapping[str, 
     Raises MissingDependencyError without pyspark or a usable Java, ParameterError when Spark refuses to start.
     """
     try:
+        from pyspark import SparkContext
         from pyspark.conf import SparkConf
         from pyspark.errors import PySparkException
         from pyspark.sql import SparkSession
@@ -67,6 +68,8 @@ def spark_session(name: str, *, master: str | None = None, config: Mapping[str, 
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     for variable in ONE_THREAD:
         os.environ.setdefault(variable, "1")
+    if "PYSPARK_GATEWAY_PORT" in os.environ:
+        SparkContext._ensure_initialized()  # only then does SparkConf() hold what spark-submit was told
     conf = SparkConf().setAppName(name)
     if master is not None:
         conf.setMaster(master)

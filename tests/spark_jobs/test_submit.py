@@ -93,14 +93,19 @@ def test_the_jobs_chained(shop: Path, tmp_path: Path) -> None:
 
 
 def test_a_cluster_of_processes_prepares_the_same(shop: Path, tmp_path: Path) -> None:
+    home = tmp_path / "spark"  # a cluster of local-cluster[...] works below SPARK_HOME
+    home.mkdir()
+    for entry in spark_submit().parents[1].iterdir():
+        (home / entry.name).symlink_to(entry)
     cards = []
     for master in ("local-cluster[2,1,1024]", "local[1]"):
         out = tmp_path / master.split("[")[0]
         command, environment = job_command(
             "prepare", ["--input", str(shop), "--output", str(out)], master=master, quick=True
         )
-        done = run(command, **{**environment, "SPARK_WORKER_DIR": str(tmp_path / "work")})
+        done = run(command, **{**environment, "SPARK_HOME": str(home)})
         assert done.returncode == 0, done.stderr
+        assert json.loads((out / "job.json").read_text())["master"] == master
         cards.append(json.loads((out / "data_card.json").read_text()))
     assert cards[0] == cards[1]
 

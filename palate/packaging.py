@@ -1,0 +1,105 @@
+"""What a bare cluster needs to run Palate: the packages of this environment, as files that spark-submit ships.
+
+The archive holds the very files that are installed here, so that driver and executors cannot differ, and nothing is
+downloaded. It is a folder for PYTHONPATH: the cluster's machines bring the interpreter (same minor version), the
+archive everything else. pyspark is left out, since a cluster has its own.
+"""
+
+from __future__ import annotations
+
+import platform
+import re
+import sys
+import tarfile
+import zipfile
+from collections.abc import Iterable, Iterator
+from importlib import metadata
+from pathlib import Path
+
+from palate.errors import MissingDependencyError
+from palate.files import written_whole
+
+ARCHIVE = "palate-environment.tar.gz"
+PACKAGE = "palate.zip"
+LEFT_OUT = frozenset({"palate", "pyspark", "py4j"})
+"""Palate itself is added from its folder, which an editable installation keeps elsewhere."""
+
+
+def required(extras: Iterable[str]) -> list[metadata.Distribution]:
+    """The installed distributions that palate with these extras needs, in alphabetical order, without LEFT_OUT.
+
+    Raises MissingDependencyError for one that is not installed.
+    """
+    found: dict[str, metadata.Distribution] = {}
+    waiting = [("palate", frozenset(extras))]
+    seen: set[tuple[str, frozenset[str]]] = set()
+    while waiting:
+        name, wanted = waiting.pop()
+        if (name, wanted) in seen:
+            continue
+        seen.add((name, wanted))
+        try:
+            distribution = metadata.distribution(name)
+        except metadata.PackageNotFoundError:
+            raise MissingDependencyError(
+                f"{name} is not installed here.", hint=f"Install it: pip install 'palate[{','.join(extras)}]'."
+            ) from None
+        if name == "pyspark":
+            continue
+        found[name] = distribution
+        waiting += _needs(distribution, wanted)
+    return [found[name] for name in sorted(found) if name not in LEFT_OUT]
+
+
+def _needs(distribution: metadata.Distribution, extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:
+    from packaging.requirements import Requirement
+
+    for line in distribution.requires or []:
+        needed = Requirement(line)
+        if needed.marker is None or any(needed.marker.evaluate({"extra": extra}) for extra in (extras or {""})):
+            yield re.sub(r"[-_.]+", "-", needed.name).lower(), frozenset(needed.extras)
+
+
+def files_of(distribution: metadata.Distribution) -> Iterator[tuple[Path, str]]:
+    """(file on disk, its name below a folder on PYTHONPATH) of a distribution, without its commands and caches."""
+    for file in distribution.files or []:
+        if ".." in file.parts or "__pycache__" in file.parts or file.is_absolute():
+            continue
+        path = Path(str(distribution.locate_file(file)))
+        if path.is_file():
+            yield path, file.as_posix()
+
+
+def own_files() -> Iterator[tuple[Path, str]]:
+    """The same of the package palate itself."""
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("*")):
+        if path.is_file() and "__pycache__" not in path.parts:
+            yield path, path.relative_to(root.parent).as_posix()
+
+
+def write_package(folder: Path) -> Path:
+    """`palate.zip` for --py-files: palate alone, for clusters that have its dependencies."""
+    path = folder / PACKAGE
+    with written_whole(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+        for source, name in own_files():
+            archive.write(source, name)
+    return path
+
+
+def write_environment(folder: Path, extras: Iterable[str]) -> Path:
+    """`palate-environment.tar.gz` for --archives: palate and all that it needs with these extras."""
+    path = folder / ARCHIVE
+    distributions = required(tuple(extras))
+    with written_whole(path) as file, tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as archive:
+        for source, name in own_files():
+            archive.add(source, name, recursive=False)
+        for distribution in distributions:
+            for source, name in files_of(distribution):
+                archive.add(source, name, recursive=False)
+    return path
+
+
+def machine() -> str:
+    """What the cluster's machines have to be, since the packages hold compiled code."""
+    return f"Python {sys.version_info.major}.{sys.version_info.minor} on {platform.system()} {platform.machine()}"

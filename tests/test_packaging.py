@@ -1,0 +1,67 @@
+"""What `palate spark-package` writes for a bare cluster; `tests/e2e/test_cluster.py` runs on it."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import zipfile
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from palate.cli.spark_package import spark_package
+from palate.errors import MissingDependencyError
+from palate.packaging import files_of, required, write_package
+
+
+def test_what_the_library_needs_is_found_through_what_it_needs_itself() -> None:
+    names = {distribution.name.lower() for distribution in required(())}
+    assert {"numpy", "scipy", "implicit", "pyarrow", "llvmlite"} <= names  # llvmlite is numba's
+    assert not {"palate", "pyspark", "py4j", "flask", "pytest"} & names
+
+
+def test_extras_bring_their_packages() -> None:
+    pytest.importorskip("flask", reason="needs flask: pip install 'palate[serve]'")
+    assert "Flask" in {distribution.name for distribution in required(("serve",))}
+    assert "pyspark" not in {distribution.name for distribution in required(("spark",))}
+
+
+def test_files_are_named_as_they_are_imported() -> None:
+    numpy = next(distribution for distribution in required(()) if distribution.name == "numpy")
+    names = [name for _, name in files_of(numpy)]
+    assert "numpy/__init__.py" in names
+    assert not [name for name in names if ".." in name or "__pycache__" in name]
+
+
+def test_palate_is_imported_from_its_zip(tmp_path: Path) -> None:
+    path = write_package(tmp_path)
+    with zipfile.ZipFile(path) as archive:
+        assert {"palate/__init__.py", "palate/py.typed"} <= set(archive.namelist())
+    code = "import palate.models, palate; print(palate.__file__)"
+    ran = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, cwd=tmp_path, env={"PYTHONPATH": str(path)}
+    )
+    assert ran.stdout.startswith(str(path)), ran.stderr
+
+
+def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    import palate.packaging as packaging
+
+    real = packaging.metadata.distribution
+
+    def without_numpy(name: str) -> object:
+        if name == "numpy":
+            raise packaging.metadata.PackageNotFoundError(name)
+        return real(name)
+
+    monkeypatch.setattr(packaging.metadata, "distribution", without_numpy)
+    with pytest.raises(MissingDependencyError, match="numpy is not installed"):
+        required(())
+
+
+def test_the_command_says_what_it_wrote(tmp_path: Path) -> None:
+    ran = CliRunner().invoke(spark_package, ["--only-palate", "--output", str(tmp_path / "dist")])
+    assert ran.exit_code == 0
+    assert (tmp_path / "dist" / "palate.zip").is_file()
+    assert "palate.zip" in ran.output
