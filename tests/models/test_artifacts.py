@@ -148,7 +148,7 @@ def test_wrong_input_is_refused(kind: str, artifact: Artifact, wrong: Any) -> No
 
 
 @pytest.mark.parametrize(
-    "kind", sorted(set(KINDS) - {"pca", "kmeans", "pipeline"})
+    "kind", sorted(set(KINDS) - {"pca", "kmeans", "factors", "pipeline"})
 )  # those are made of what was fitted
 def test_what_is_not_fitted_has_nothing_to_store(kind: str) -> None:
     with pytest.raises(NotFittedError):

@@ -1,0 +1,257 @@
+"""Ratings out of a DataFrame into the memory of one executor: ids become codes as they stream by.
+
+All partitions flow through one task, so that the driver never holds a rating and a lost executor means no more than
+that Spark runs the task again. Ids are coded in the order in which they come and sorted at the end, so that neither the
+order of the rows nor their partitioning changes what is fitted.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import functions as f
+from pyspark.sql.types import DataType, NumericType, StringType
+
+from palate.dataset.ids import IdMap, id_array
+from palate.errors import SchemaError
+from palate.kernels.ratings import Ratings
+from palate.spark.stages.tasks import Batches
+
+BYTES = 20
+"""What a rating takes while the matrix is built and fitted: 16 bytes, and a quarter more for what comes and goes."""
+_AT_ONCE = 1 << 18
+"""Ratings whose ids are coded together."""
+_PART = 1 << 26
+"""Bytes of an array sent to the driver in one piece: Spark's limit for a value is 2 GB."""
+
+
+class TooManyError(Exception):
+    """There are more ratings than the memory that may be used for them holds."""
+
+
+def require_ids(frame: DataFrame, column: str) -> DataType:
+    """The type of a column of ids. Raises SchemaError unless it holds numbers or text."""
+    if column not in frame.columns:
+        raise SchemaError(
+            f"there is no column {column!r}.", where=column, hint=f"There is: {', '.join(frame.columns)}."
+        )
+    kind = frame.schema[column].dataType
+    if not isinstance(kind, NumericType | StringType):
+        raise SchemaError(f"ids must be whole numbers or text, not {kind.simpleString()}.", where=column)
+    return kind
+
+
+def select_ratings(frame: DataFrame, user: str, item: str, rating: str) -> DataFrame:
+    """Columns `user`, `item` and `rating` (float); an empty name of `rating` makes every rating 1, as in pyspark.ml.
+
+    Raises SchemaError for a column that is missing or of a type that can't be meant.
+    """
+    for column in (user, item):
+        require_ids(frame, column)
+    value: Column = f.lit(1.0)
+    if rating:
+        if rating not in frame.columns:
+            raise SchemaError(
+                f"there is no column {rating!r}.", where=rating, hint=f"There is: {', '.join(frame.columns)}."
+            )
+        kind = frame.schema[rating].dataType
+        if not isinstance(kind, NumericType):
+            raise SchemaError(f"ratings must be numbers, not {kind.simpleString()}.", where=rating)
+        value = frame[rating]
+    return frame.select(frame[user].alias("user"), frame[item].alias("item"), value.cast("float").alias("rating"))
+
+
+def in_one_task(frame: DataFrame) -> DataFrame:
+    """The frame in one partition.
+
+    What comes out of a cache is read by the one task; anything else is first computed by many tasks, and then moved.
+    """
+    leaves: Any = frame._jdf.queryExecution().withCachedData().collectLeaves()
+    cached = all(leaves.apply(index).nodeName() == "InMemoryRelation" for index in range(leaves.size()))
+    return frame.coalesce(1) if cached else frame.repartition(1)
+
+
+@dataclass(frozen=True)
+class Read:
+    """Ratings, and the ids of their codes, sorted."""
+
+    ratings: Ratings
+    users: pa.Array
+    items: pa.Array
+
+
+def read_ratings(batches: Batches, names: Mapping[str, str], limit: int | None = None) -> Read:
+    """All batches of the columns `user`, `item` and `rating` of `select_ratings`.
+
+    names: what the caller calls these columns, for errors. limit: bytes of memory that may be used. Raises SchemaError
+    for a null, a rating that is not finite, an id that is not whole, and for no rows; TooManyError beyond the limit.
+    """
+    users, items = _Codes(names["user"]), _Codes(names["item"])
+    values: list[npt.NDArray[np.float32]] = []
+    total, held, waiting = 0, 0, []
+    for batch in batches:
+        waiting.append(batch)
+        held += batch.num_rows
+        total += batch.num_rows
+        if limit is not None and total * BYTES > limit:
+            raise TooManyError
+        if held >= max(_AT_ONCE, len(users), len(items)):
+            _take(waiting, users, items, values, names["rating"])
+            waiting, held = [], 0
+    if held:
+        _take(waiting, users, items, values, names["rating"])
+    if not total:
+        raise SchemaError("there are no rows to learn from.", where=names["rating"] or "ratings")
+    waiting.clear()
+    by_user, by_item = users.sorted(), items.sorted()
+    ratings = Ratings.from_pieces(users.codes, items.codes, values, len(by_user), len(by_item))
+    return Read(ratings, by_user, by_item)
+
+
+def _take(batches: list[Any], users: _Codes, items: _Codes, values: list[Any], rating: str) -> None:
+    """Codes the batches' ids and keeps their ratings."""
+    table = pa.Table.from_batches(batches)
+    column = table.column("rating")
+    if column.null_count:
+        raise SchemaError(f"{column.null_count} ratings are null.", where=rating, hint="Drop such rows.")
+    found = np.array(column, dtype=np.float32)  # a copy: the batches are let go
+    if not np.isfinite(found).all():
+        wrong = found[~np.isfinite(found)][0]
+        raise SchemaError(f"a rating is {wrong}, not a finite number.", where=rating, hint="Drop such rows.")
+    users.add(table.column("user"))
+    items.add(table.column("item"))
+    values.append(found)
+
+
+class _Codes:
+    """Codes of the ids of one column, in the order of their first appearance until they are sorted."""
+
+    def __init__(self, column: str) -> None:
+        self.column = column
+        self.codes: list[npt.NDArray[np.int32]] = []
+        self.known: Any = None
+
+    def __len__(self) -> int:
+        return 0 if self.known is None else len(self.known)
+
+    def add(self, ids: pa.ChunkedArray) -> None:
+        encoded = plain_ids(ids, self.column).combine_chunks().dictionary_encode()
+        dictionary = encoded.dictionary
+        if self.known is None:
+            self.known = dictionary
+            self.codes.append(np.array(encoded.indices, dtype=np.int32))
+            return
+        found = pc.index_in(dictionary, value_set=self.known)
+        fresh = dictionary.filter(found.is_null())
+        at = np.array(found.fill_null(-1), dtype=np.int32)
+        at[at < 0] = np.arange(len(self), len(self) + len(fresh), dtype=np.int32)
+        self.known = pa.concat_arrays([self.known, fresh]) if len(fresh) else self.known
+        self.codes.append(at[np.asarray(encoded.indices)])
+
+    def sorted(self) -> pa.Array:
+        """The ids in ascending order, which is from now on that of the codes."""
+        order = np.asarray(pc.array_sort_indices(self.known))
+        rank = np.empty(len(order), np.int32)
+        rank[order] = np.arange(len(order), dtype=np.int32)
+        for piece in self.codes:
+            for start in range(0, len(piece), _AT_ONCE):
+                part = piece[start : start + _AT_ONCE]
+                part[:] = rank[part]
+        return id_array(self.known.take(pa.array(order)))
+
+
+def plain_ids(ids: Any, column: str) -> Any:
+    """Ids as integers or text. Raises SchemaError for a null, and for a number that is not whole or too large."""
+    if ids.null_count:
+        raise SchemaError(f"{ids.null_count} ids are null.", where=column, hint="Drop such rows.")
+    if pa.types.is_floating(ids.type) or pa.types.is_decimal(ids.type):
+        try:
+            return ids.cast(pa.int64())
+        except pa.ArrowInvalid as error:
+            raise SchemaError(f"an id is not a whole number of 64 bits ({error}).", where=column) from None
+    return ids
+
+
+def pack_ids(name: str, ids: pa.Array) -> dict[str, npt.NDArray[Any]]:
+    """Ids as arrays that a task can give back, under names that begin with `name`."""
+    if pa.types.is_integer(ids.type):
+        return split(f"{name}.ids", np.asarray(ids))
+    offsets, data = np.frombuffer(ids.buffers()[1], np.int64), ids.buffers()[2]
+    offsets = offsets[ids.offset : ids.offset + len(ids) + 1]
+    text = np.frombuffer(data, np.uint8)[offsets[0] : offsets[-1]] if data is not None else np.zeros(0, np.uint8)
+    return split(f"{name}.offsets", offsets - offsets[0]) | split(f"{name}.text", text)
+
+
+def unpack_ids(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> IdMap:
+    """The sorted ids that `pack_ids` took apart."""
+    if f"{name}.ids.0" in arrays:
+        ids: pa.Array = pa.array(join(f"{name}.ids", arrays))
+    else:
+        buffers = [None, *(pa.py_buffer(join(f"{name}.{part}", arrays)) for part in ("offsets", "text"))]
+        ids = pa.Array.from_buffers(pa.large_string(), len(join(f"{name}.offsets", arrays)) - 1, buffers)
+    return IdMap(ids, np.arange(len(ids), dtype=np.int32))
+
+
+def split(name: str, array: npt.NDArray[Any]) -> dict[str, npt.NDArray[Any]]:
+    """An array in pieces small enough to be sent, by rows: `name.0`, `name.1` and so on."""
+    rows = max(1, _PART // max(1, array[:1].nbytes))
+    starts = range(0, max(1, len(array)), rows)
+    return {f"{name}.{index}": array[start : start + rows] for index, start in enumerate(starts)}
+
+
+def join(name: str, arrays: Mapping[str, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    """What `split` split."""
+    pieces: list[npt.NDArray[Any]] = []
+    while f"{name}.{len(pieces)}" in arrays:
+        pieces.append(arrays[f"{name}.{len(pieces)}"])
+    return pieces[0] if len(pieces) == 1 else np.concatenate(pieces)
+
+
+def task_cores(spark: SparkSession) -> int | None:
+    """How many cores the one task may use: those of its executor, None for all of its machine."""
+    context = spark.sparkContext
+    if str(context.master).startswith("local["):
+        return context.defaultParallelism
+    told = context.getConf().get("spark.executor.cores")
+    return int(told) if told else None
+
+
+def memory_limit(spark: SparkSession) -> int | None:
+    """Bytes that Spark was told an executor's Python may have beside the JVM; None if it was told nothing."""
+    conf, jvm = spark.sparkContext.getConf(), spark.sparkContext._jvm
+    for name in ("spark.executor.pyspark.memory", "spark.executor.memoryOverhead"):
+        told = conf.get(name)
+        if told:
+            return int(jvm.org.apache.spark.network.util.JavaUtils.byteStringAsMb(told)) << 20  # type: ignore[union-attr]
+    return None
+
+
+def free_memory() -> int:
+    """Bytes of memory that this process may still take: what the machine has left, or its control group."""
+    found = []
+    for line in _lines("/proc/meminfo"):
+        if line.startswith("MemAvailable:"):
+            found.append(int(line.split()[1]) << 10)
+    limit, used = _lines("/sys/fs/cgroup/memory.max"), _lines("/sys/fs/cgroup/memory.current")
+    if limit and used and limit[0].isdigit() and used[0].isdigit():
+        reclaimable = sum(int(line.split()[1]) for line in _lines("/sys/fs/cgroup/memory.stat") if "_file " in line)
+        found.append(int(limit[0]) - int(used[0]) + reclaimable)
+    if not found:
+        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
+    return max(0, min(found))
+
+
+def _lines(path: str) -> list[str]:
+    try:
+        return Path(path).read_text().splitlines()
+    except OSError:
+        return []

@@ -1,0 +1,45 @@
+"""The best of a product beside sorting all of it."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy import sparse
+
+from palate.kernels.top_n import top_n
+from palate.retrieval.topk import top_k
+
+
+@pytest.mark.parametrize("excluding", [False, True])
+@pytest.mark.parametrize(
+    ("queries", "targets", "factors", "n"), [(300, 5000, 8, 20), (10, 3, 4, 5), (130, 2049, 5, 1), (7, 100, 3, 100)]
+)
+def test_it_finds_what_sorting_finds_ties_included(
+    queries: int, targets: int, factors: int, n: int, excluding: bool
+) -> None:
+    rng = np.random.default_rng(0)
+    left = rng.integers(-2, 3, (queries, factors)).astype(np.float32)  # few values, many ties
+    right = rng.integers(-2, 3, (targets, factors)).astype(np.float32)
+    seen = sparse.random(queries, targets, 0.1 if excluding else 0.0, "csr", rng=rng)
+    seen.sort_indices()
+    codes, scores = top_n(left, right, n, (seen.indptr, seen.indices) if excluding else None)
+    expected_codes, expected_scores = top_k(left @ right.T, n, seen)
+    np.testing.assert_array_equal(codes, expected_codes)
+    np.testing.assert_array_equal(scores, expected_scores)
+
+
+def test_who_has_seen_everything_gets_nothing() -> None:
+    everything = np.array([0, 3, 4]), np.array([0, 1, 2, 1])
+    codes, scores = top_n(np.ones((2, 1), np.float32), np.arange(3, dtype=np.float32)[:, None], 2, everything)
+    np.testing.assert_array_equal(codes, [[-1, -1], [2, 0]])
+    np.testing.assert_array_equal(scores, [[-np.inf, -np.inf], [2, 0]])
+
+
+def test_what_is_not_a_number_is_never_the_best() -> None:
+    codes, _ = top_n(np.ones((1, 1), np.float32), np.array([[1], [np.nan], [3]], np.float32), 3)
+    np.testing.assert_array_equal(codes, [[2, 0, -1]])
+
+
+def test_no_queries_and_no_targets() -> None:
+    assert top_n(np.zeros((0, 2), np.float32), np.zeros((3, 2), np.float32), 4)[0].shape == (0, 4)
+    assert top_n(np.zeros((2, 2), np.float32), np.zeros((0, 2), np.float32), 1)[0].tolist() == [[-1], [-1]]
