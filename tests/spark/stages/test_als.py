@@ -1,0 +1,286 @@
+"""ALS beyond what every stage does: engines, ids of all kinds, recommendations, bad ratings."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+import pytest
+
+pytest.importorskip("pyspark", reason="needs pyspark: pip install 'palate[spark]'")
+
+from pyspark.errors import PySparkException
+from pyspark.ml.evaluation import RegressionEvaluator
+from pyspark.ml.recommendation import ALS as MLlibALS
+from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import functions as f
+from scipy import sparse
+from threadpoolctl import threadpool_limits
+
+from palate.errors import ParameterError, SchemaError
+from palate.kernels.als import Objective, loss
+from palate.kernels.ratings import Ratings
+from palate.spark import ALS, ALSModel, ImplicitALS, ImplicitBPR
+from palate.spark.stages import gathered
+
+pytestmark = pytest.mark.spark
+FAR = 2**40
+"""Where item ids of `frame` begin: beyond Spark's int."""
+
+
+@pytest.fixture(scope="module")
+def table() -> pa.Table:
+    """900 ratings of 40 users (text ids) for 30 items (ids beyond 2^31), some below 0, some pairs twice."""
+    rng = np.random.default_rng(0)
+    users, items = rng.integers(0, 40, 900), rng.integers(0, 30, 900)
+    tastes = np.einsum("ij,ij->i", rng.normal(size=(40, 3))[users], rng.normal(size=(30, 3))[items])
+    ratings = np.round(tastes + 0.3 * rng.normal(size=900), 1)
+    names = pa.array([f"u{user:02}" for user in users])
+    return pa.table({"user": names, "item": items + FAR, "rating": ratings, "number": users.astype(np.int32)})
+
+
+@pytest.fixture(scope="module")
+def frame(spark: SparkSession, table: pa.Table) -> DataFrame:
+    return spark.createDataFrame(table).repartition(3).cache()
+
+
+@pytest.fixture(scope="module")
+def model(frame: DataFrame) -> ALSModel:
+    return ALS(rank=4, maxIter=5, regParam=0.05, filterSeen=True).fit(frame)
+
+
+def matrix(table: pa.Table) -> Ratings:
+    users, items = np.asarray(table["number"]), (np.asarray(table["item"]) - FAR).astype(np.int32)
+    return Ratings.from_pieces([users], [items], [np.asarray(table["rating"]).astype(np.float32)], 40, 30)
+
+
+@pytest.mark.parametrize("implicit", [False, True])
+def test_both_engines_reach_the_same_loss_and_hold_the_same_pairs(
+    frame: DataFrame, table: pa.Table, implicit: bool
+) -> None:
+    ratings, objective = matrix(table), Objective(implicit, 0.05, 3.0)
+    values = {"rank": 4, "maxIter": 8, "regParam": 0.05, "alpha": 3.0, "implicitPrefs": implicit}
+    native = ALS(**values, filterSeen=True).fit(frame)
+    theirs = ALS(**values, filterSeen=True, engine="spark", numUserBlocks=2, numItemBlocks=2).fit(frame)
+    assert (native.engine, theirs.engine) == ("native", "spark")
+    ours, mllib = native.artifact, theirs.artifact
+    assert (ours.users, ours.items) == (mllib.users, mllib.items)
+    assert (ours.seen != mllib.seen).nnz == 0
+    assert ours.seen.nnz == len(set(zip(table["user"].to_pylist(), table["item"].to_pylist(), strict=True)))
+    losses = [loss(ratings, objective, model.user_factors, model.item_factors) for model in (ours, mllib)]
+    assert losses[0] == pytest.approx(losses[1], rel=0.02)  # they start from other random vectors
+
+
+def test_auto_leaves_to_mllib_what_does_not_fit(
+    frame: DataFrame, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(gathered, "MEMORY_SHARE", 1e-12)
+    with caplog.at_level(logging.WARNING, "palate.spark"):
+        small = frame.limit(50)
+        assert ALS(rank=2, maxIter=1, numUserBlocks=1, numItemBlocks=1).fit(small).engine == "spark"
+    assert "too many for one executor" in caplog.text
+    assert ALS(rank=2, maxIter=1, engine="native").fit(small).engine == "native"
+
+
+def test_ids_may_be_of_any_numeric_type_if_they_are_whole(frame: DataFrame) -> None:
+    item = f.col("item") - FAR
+    shaped = frame.select(f.col("number").cast("double").alias("user"), item.cast("decimal(9,0)").alias("item"))
+    model = ALS(rank=2, maxIter=1, ratingCol="").fit(shaped)
+    assert dict(model.userFactors.dtypes) == {"id": "int", "features": "array<float>"}
+    assert model.artifact.users.ids.to_pylist() == list(range(40))
+    assert model.transform(shaped).where("isnan(prediction)").isEmpty()
+
+
+def test_recommendations_are_the_largest_products_of_what_was_not_seen(
+    frame: DataFrame, table: pa.Table, model: ALSModel
+) -> None:
+    held = model.artifact
+    for by_user, answer in ((True, model.recommendForAllUsers(5)), (False, model.recommendForAllItems(5))):
+        asked, given = ("user", "item")[:: 1 if by_user else -1]
+        scores = held.user_factors @ held.item_factors.T
+        scores[held.seen.toarray() > 0] = -np.inf
+        scores = scores if by_user else scores.T
+        rows = {row[asked]: row["recommendations"] for row in answer.collect()}
+        ids, answers = (held.users.ids, held.items.ids)[:: 1 if by_user else -1]
+        assert rows.keys() == set(ids.to_pylist())
+        for code, one in enumerate(ids.to_pylist()):
+            best = [at for at in np.argsort(-scores[code], kind="stable")[:5] if scores[code, at] > -np.inf]
+            assert [row[given] for row in rows[one]] == answers.take(pa.array(best)).to_pylist()
+            np.testing.assert_allclose([row["rating"] for row in rows[one]], scores[code, best], rtol=1e-5)
+
+
+def test_a_subset_is_answered_once_each_and_the_unknown_not_at_all(frame: DataFrame, model: ALSModel) -> None:
+    spark = frame.sparkSession
+    asked = spark.createDataFrame([("u03",), ("u03",), ("nobody",), (None,), ("u01",)], "user string")
+    answer = model.copy({model.filterSeen: False}).recommendForUserSubset(asked, 100).collect()
+    assert sorted(row["user"] for row in answer) == ["u01", "u03"]
+    assert all(len(row["recommendations"]) == len(model.artifact.items) for row in answer)
+    items = spark.createDataFrame([(FAR + 2,)], "item long")
+    assert [row["item"] for row in model.recommendForItemSubset(items, 1).collect()] == [FAR + 2]
+    with pytest.raises(SchemaError, match="ids are text"):
+        model.recommendForUserSubset(spark.range(3).withColumnRenamed("id", "user"), 1)
+    with pytest.raises(ParameterError, match="at least 1"):
+        model.recommendForAllUsers(0)
+
+
+def test_the_columns_and_types_are_those_of_mllib(frame: DataFrame) -> None:
+    numbered = frame.select(f.col("number").alias("user"), (f.col("item") - FAR).cast("int").alias("item"), "rating")
+    values = {"rank": 2, "maxIter": 1, "numUserBlocks": 1, "numItemBlocks": 1}
+    ours, theirs = ALS(**values).fit(numbered), MLlibALS(**values).fit(numbered)
+    for make in (
+        lambda model: model.recommendForAllUsers(2),
+        lambda model: model.recommendForAllItems(2),
+        lambda model: model.transform(numbered),
+        lambda model: model.userFactors,
+    ):
+        assert make(ours).dtypes == make(theirs).dtypes
+    assert ours.rank == theirs.rank == 2
+
+
+def test_seen_pairs_are_held_only_if_asked_for(frame: DataFrame) -> None:
+    model = ALS(rank=2, maxIter=1).fit(frame)
+    assert model.artifact.seen is None
+    with pytest.raises(ParameterError, match="Fit with filterSeen=True"):
+        model.setFilterSeen(True).recommendForAllUsers(1)
+
+
+def test_the_unknown_is_predicted_nan_or_dropped(frame: DataFrame, model: ALSModel) -> None:
+    rows = [("u03", FAR + 1), ("nobody", FAR + 1), ("u03", 7)]
+    asked = frame.sparkSession.createDataFrame(rows, "user string, item long")
+    found = [row["prediction"] for row in model.transform(asked).collect()]
+    assert np.isnan(found).tolist() == [False, True, True]
+    dropped = model.copy({model.coldStartStrategy: "drop"}).transform(asked).collect()
+    assert [row["prediction"] for row in dropped] == found[:1]
+
+
+def test_what_cannot_be_an_id_is_refused_at_transform(frame: DataFrame, model: ALSModel) -> None:
+    spark = frame.sparkSession
+    with pytest.raises(PySparkException, match="ids are null"):
+        model.transform(spark.createDataFrame([(None, 5)], "user string, item long")).collect()
+    with pytest.raises(SchemaError, match="item: the model's ids are whole numbers"):
+        model.transform(spark.createDataFrame([("u1", "5")], "user string, item string"))
+    with pytest.raises(SchemaError, match="no column 'item'"):
+        model.transform(spark.createDataFrame([("u1",)], "user string"))
+
+
+BAD = {
+    "a null user": (("user", "cast(null as string)"), "user: .* null"),
+    "a null item": (("item", "cast(null as long)"), "item: .* null"),
+    "a fraction of an item": (("item", "1.5D"), "item: .* whole"),
+    "an infinite item": (("item", "double('inf')"), "item: .* whole"),
+    "a null rating": (("rating", "cast(null as double)"), "rating: .* null"),
+    "NaN": (("rating", "double('nan')"), "rating: .*(nan|NaN)"),
+    "infinity": (("rating", "double('-inf')"), "rating: .*(inf|NaN)"),
+    "more than float32 holds": (("rating", "1e39D"), "rating: .*(inf|NaN)"),
+}
+
+
+@pytest.mark.parametrize("engine", ["auto", "spark"])
+@pytest.mark.parametrize("what", BAD)
+def test_bad_rows_are_refused_by_name(frame: DataFrame, engine: str, what: str) -> None:
+    (column, value), message = BAD[what]
+    rows = frame.limit(20).withColumn("row", f.monotonically_increasing_id())
+    rows = rows.withColumn(column, f.when(f.col("row") == 7, f.expr(value)).otherwise(f.col(column)))
+    with pytest.raises(SchemaError, match=message):
+        ALS(rank=2, maxIter=1, engine=engine).fit(rows)
+
+
+def test_bad_columns_are_refused_before_any_job(frame: DataFrame) -> None:
+    for spoilt, message in (
+        (frame.withColumn("item", f.array("item")), "item: ids must be"),
+        (frame.withColumn("user", f.lit(True)), "user: ids must be"),
+        (frame.withColumn("rating", f.lit("5")), "rating: ratings must be numbers"),
+        (frame.drop("rating"), "no column 'rating'"),
+        (frame.drop("user"), "no column 'user'"),
+    ):
+        with pytest.raises(SchemaError, match=message):
+            ALS().fit(spoilt)
+    for engine in ("auto", "spark"):
+        with pytest.raises(SchemaError, match="no rows"):
+            ALS(engine=engine).fit(frame.limit(0))
+
+
+@pytest.mark.parametrize(
+    "values",
+    [
+        {"rank": 0}, {"regParam": -0.1}, {"alpha": -1.0}, {"maxIter": -1}, {"coldStartStrategy": "guess"},
+        {"engine": "gpu"}, {"intermediateStorageLevel": "NONE"}, {"finalStorageLevel": "SOMEWHERE"},
+        {"checkpointInterval": 0}, {"numItemBlocks": 0}, {"nonnegative": "perhaps"},
+    ],
+)  # fmt: skip
+def test_wrong_params_are_refused_at_construction(values: dict[str, Any]) -> None:
+    with pytest.raises(ParameterError, match=next(iter(values))):
+        ALS(**values)
+
+
+def test_factors_that_outgrow_their_numbers_are_refused(frame: DataFrame) -> None:
+    with pytest.raises(ParameterError, match="not finite"):
+        ALS(rank=2, maxIter=2, regParam=0.0).fit(frame.withColumn("rating", f.lit(1e38)))
+
+
+def test_blocks_are_set_together() -> None:
+    als = ALS().setNumBlocks(3)
+    assert (als.getNumUserBlocks(), als.getNumItemBlocks()) == (3, 3)
+
+
+@pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
+def test_cross_validation_finds_the_better_penalty(frame: DataFrame) -> None:
+    als = ALS(rank=3, maxIter=4, coldStartStrategy="drop")
+    grid = ParamGridBuilder().addGrid(als.regParam, [0.03, 30.0]).build()
+    evaluator = RegressionEvaluator(labelCol="rating", metricName="rmse")
+    found = CrossValidator(estimator=als, estimatorParamMaps=grid, evaluator=evaluator, numFolds=2, seed=1).fit(frame)
+    gc.collect()  # pyspark leaves a pool of threads unclosed, which warns when it is collected: here, not elsewhere
+    assert found.bestModel.getOrDefault("coldStartStrategy") == "drop"
+    assert found.avgMetrics[0] < 0.8 * found.avgMetrics[1]
+
+
+def test_the_implicit_library_gives_the_same_factors_by_itself(frame: DataFrame, table: pa.Table) -> None:
+    from implicit.cpu.als import AlternatingLeastSquares
+    from implicit.cpu.bpr import BayesianPersonalizedRanking
+
+    dense = np.zeros((40, 30), np.float32)
+    np.maximum.at(dense, (np.asarray(table["number"]), np.asarray(table["item"]) - FAR), np.asarray(table["rating"]))
+    clicks = sparse.csr_matrix(dense)
+    frame = frame.where("rating > 0").groupBy("user", "item").agg(f.max("rating").alias("rating"))
+    for stage, library, values in (
+        (ImplicitALS, AlternatingLeastSquares, {"factors": 4, "iterations": 3, "alpha": 2.0}),
+        (ImplicitBPR, BayesianPersonalizedRanking, {"factors": 4, "iterations": 3, "num_threads": 1}),
+    ):
+        model = stage(**values).fit(frame)
+        with threadpool_limits(1, "blas"):
+            engine = library(**values, random_state=0)
+            engine.fit(clicks, show_progress=False)
+        assert model.engine == "implicit"
+        np.testing.assert_allclose(model.artifact.user_factors, engine.user_factors, rtol=1e-4, atol=1e-6)
+        np.testing.assert_allclose(model.artifact.item_factors, engine.item_factors, rtol=1e-4, atol=1e-6)
+
+
+def test_the_implicit_library_is_refused_bad_rows_as_well(frame: DataFrame) -> None:
+    with pytest.raises(SchemaError, match="not a finite"):
+        ImplicitALS().fit(frame.withColumn("rating", f.lit(float("nan"))))
+    with pytest.raises(ParameterError, match=r"ImplicitBPR\.learning_rate"):
+        ImplicitBPR(learning_rate=0.0)
+
+
+def test_the_example_of_pyspark_runs_with_ours(spark: SparkSession) -> None:
+    """pyspark.ml.recommendation.ALS's own doctest."""
+    rows = [(0, 0, 4.0), (0, 1, 2.0), (1, 1, 3.0), (1, 2, 4.0), (2, 1, 1.0), (2, 2, 5.0)]
+    df = spark.createDataFrame(rows, ["user", "item", "rating"])
+    als = ALS(rank=10, seed=0)
+    als.setMaxIter(5)
+    als.setRegParam(0.1)
+    als.clear(als.regParam)
+    model = als.fit(df)
+    assert model.getBlockSize() == 4096
+    assert model.setPredictionCol("newPrediction").rank == 10
+    assert [row["id"] for row in model.userFactors.orderBy("id").collect()] == [0, 1, 2]
+    test = spark.createDataFrame([(0, 2), (1, 0), (2, 0)], ["user", "item"])
+    assert len(model.transform(test).select("newPrediction").dropna().collect()) == 3
+    users = model.recommendForAllUsers(3)
+    assert users.where(users.user == 0).select("recommendations.item").first()["item"][0] == 0
+    subset = model.recommendForUserSubset(df.where(df.user == 2), 3)
+    assert subset.select("recommendations.item").first()["item"][0] == 2
