@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import PurePath
 from typing import Self
 
 from pydantic import Field, model_validator
@@ -23,6 +24,8 @@ class EndpointBody(Model):
             raise ValueError("Give either a bundle or a model.")
         if bool(self.model) != bool(self.version):
             raise ValueError("A model needs a version or an alias, and a version a model.")
+        if self.bundle and not PurePath(self.bundle).is_absolute():
+            raise ValueError("The bundle's path must be absolute: workers have no common working directory.")
         return self
 
 

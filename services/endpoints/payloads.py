@@ -28,8 +28,8 @@ from palate.web import strictjson
 CSV, JSON, LINES = "text/csv", "application/json", "application/jsonlines"
 REQUESTS = (CSV, JSON, LINES)
 ARROW_FROM = 8192
-"""Bodies of fewer bytes are read faster by Python: 1 x 50 numbers in 0.02 ms instead of 0.13, 500 x 50 in 10 instead
-of 3."""
+"""Bodies of fewer bytes are read faster by Python: 1 x 50 numbers in 0.02 ms instead of 0.13 (JSON) or 0.4 (CSV),
+500 x 50 in 8 to 20 instead of 1.5 to 7."""
 MAX_WIDTH = 1 << 24
 """Numbers that a sparse vector may have: some models write its zeros out, 128 MB of them."""
 VECTORS = frozenset({"list<float>", "list<double>"})
@@ -71,12 +71,27 @@ def vector_column(signature: Signature) -> str:
 
 
 def _csv_vectors(body: bytes, column: str) -> dict[str, Any]:
+    if len(body) < ARROW_FROM:
+        found = _few(body)
+        if found is not None:
+            return {column: found}
     names = [f"f{number}" for number in range(_first_line(body).count(b",") + 1)]
     table = _csv(body, dict.fromkeys(names, pa.float64()))
     matrix = np.empty((table.num_rows, len(names)))
     for number, values in enumerate(table.columns):
         matrix[:, number] = values.to_numpy()
     return {column: matrix}
+
+
+def _few(body: bytes) -> npt.NDArray[Any] | None:
+    """A few rows of plain numbers, `(n, width)`; None for anything that Python and Arrow may see differently."""
+    if b"_" in body or b'"' in body:
+        return None
+    try:
+        rows = np.array([[float(text) for text in line.split(b",")] for line in body.splitlines() if line.strip()])
+    except ValueError:
+        return None
+    return rows if rows.ndim == 2 else None
 
 
 def _csv_columns(body: bytes, signature: Signature) -> dict[str, Any]:

@@ -168,10 +168,10 @@ class EndpointModel(NativeTransformer, _EndpointParams):
         asked = self._asking(slots(dataset), list(outputs.values()), column)
         # A struct even for one field; and nondeterministic, so that Spark neither doubles the call nor moves it.
         kind = StructType([StructField(f"f{number}", each.spark) for number, each in enumerate(outputs.values())])
-        answer = cast("Any", arrow_udf)(asked, returnType=kind).asNondeterministic()(column)
+        answer = cast("Any", arrow_udf)(asked, returnType=kind).asNondeterministic()(f.col(f"`{column}`"))
         made = f"__{self.uid}"
-        fields = [f.col(f"`{made}`.f{number}").alias(name) for number, name in enumerate(outputs)]
-        return dataset.withColumn(made, answer).select(*(f.col(f"`{name}`") for name in dataset.columns), *fields)
+        fields = {name: f.col(f"`{made}`.f{number}") for number, name in enumerate(outputs)}
+        return dataset.withColumn(made, answer).withColumns(fields).drop(made)
 
     def write(self) -> MLWriter:
         shown = self.copy()

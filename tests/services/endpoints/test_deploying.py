@@ -116,10 +116,10 @@ def test_a_lost_bundle_is_served_while_it_is_mapped_and_taken_up_when_it_is_back
         ("a", {"bundle": "/x", "model": "m", "version": "1"}, "either a bundle or a model"),
         ("a", {"model": "m"}, "version or an alias"),
         ("a", {"bundle": "/nowhere/at/all"}, "no bundle here"),
-        ("a", {"bundle": "x\0y"}, "no bundle here"),
+        ("a", {"bundle": "/x\0y"}, "no bundle here"),
+        ("a", {"bundle": "models/digits"}, "must be absolute"),
         ("a", {"bundle": "PCA", "part": "x"}, "has no parts"),
         ("a", {"bundle": "PIPELINE", "part": "x"}, "It has: pca, kmeans"),
-        ("a", {"model": "nobody", "version": "1"}, "no registered model"),
         ("a", {"bundle": "/x", "port": 1}, "no such field"),
     ],
 )
@@ -150,6 +150,8 @@ def test_a_registered_version_is_deployed_by_its_alias(open_api, kmeans, tmp_pat
     told = api.call("PUT", "/v1/endpoints/km", json={"model": "segments", "version": "champion"}).json
     assert (told["model"], told["version"], told["status"]) == ("segments", made.version, "InService")
     assert cluster(api)["distance_to_cluster"] == 0
+    refused = api.call("PUT", "/v1/endpoints/km", json={"model": "nobody", "version": "1"})
+    assert (refused.status_code, "no registered model" in refused.json["detail"]) == (422, True)
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])

@@ -20,6 +20,7 @@ REFUSED = {
     "csv, ragged": ("pca", "1,2,3\n4,5", "text/csv", 400, "row 2: Expected 3 columns, got 2"),
     "csv, hole": ("pca", "1,,3", "text/csv", 400, "column 2, row 1"),
     "csv, late": ("pca", BIG + "\n1,2,?", "text/csv", 400, "column 3, row 3001"),
+    "csv, underscore": ("pca", "1_0,2,3", "text/csv", 400, "1_0"),
     "csv, semicolons": ("pca", "1;2;3", "text/csv", 400, "1;2;3"),
     "csv, binary": ("pca", b"\xff\xfe\x00", "text/csv", 400, "row 1"),
     "csv of lists": ("lists", "a,b", "text/csv", 400, "holds lists"),

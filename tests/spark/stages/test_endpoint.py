@@ -30,6 +30,7 @@ from palate.cli import palate as command
 from palate.client.calls import Caller
 from palate.client.endpoints import KEY, Endpoint
 from palate.errors import PalateError, ParameterError, RemoteError, SchemaError
+from palate.models.factorization_machine import FactorizationMachine
 from palate.models.kmeans import KMeans
 from palate.models.pca import PCA
 from palate.models.pipeline import ArtifactPipeline, Stage
@@ -50,6 +51,7 @@ RNG = np.random.default_rng(3)
 ROWS = RNG.normal(size=(203, 5))
 PCA_MODEL = PCA(RNG.normal(size=(2, 5)))
 CLUSTERS = KMeans(RNG.normal(size=(4, 2)))
+FM = FactorizationMachine(0.1, RNG.normal(size=5), RNG.normal(size=(5, 2)), "classification")
 QUICK: dict[str, Any] = {"maxRetries": 1, "backoff": 0.01, "timeout": 20.0}
 
 
@@ -63,6 +65,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
     caller = Caller(held.url, held.token)
     for name in ("pca", "kmeans"):
         Endpoint(caller, name).deploy({"bundle": str(folder / "pipeline"), "part": name})
+    write_bundle(FM, folder / "fm")
+    Endpoint(caller, "fm").deploy({"bundle": str(folder / "fm")})
     Endpoint(caller, "whole").deploy({"bundle": str(folder / "pipeline")})
     yield held
     held.stop()
@@ -169,6 +173,12 @@ def test_a_model_of_another_kind_answers_with_its_own_columns(stage: Any, frame:
     told = collected(asked, "projection", "cluster")
     np.testing.assert_array_equal([row[0] for row in told], projections)
     assert [row[1] for row in told] == clusters.tolist()
+    scored = stage("fm", outputCols=["score", "label"]).transform(frame)
+    assert [field.dataType.simpleString() for field in scored.schema][2:] == ["double", "double"]
+    scores = FM.score(ROWS)
+    told = collected(scored, "score", "label")
+    np.testing.assert_allclose([row[0] for row in told], scores, rtol=1e-5)
+    assert [row[1] for row in told] == (scores > 0.5).tolist()
     declared = stage("whole", outputSchema="cluster bigint", outputCol="c").transform(frame)
     assert declared.schema["c"].dataType.simpleString() == "bigint"
     assert collected(declared, "c") == clusters.tolist()
@@ -346,15 +356,13 @@ def test_the_key_is_neither_shown_nor_saved(
     shown = f"{made.explainParams()} {made.extractParamMap()} {made.getApiKey()}"
     assert server.token not in shown
     assert "********" in shown
-    PipelineModel(stages=[made]).save(str(tmp_path / "model"))
+    made.save(str(tmp_path / "model"))
     assert server.token not in "".join(file.read_text() for file in (tmp_path / "model").rglob("part-*"))
     assert made.getApiKey().reveal() == server.token
-    back = PipelineModel.load(str(tmp_path / "model")).stages[0]
-    assert isinstance(back, EndpointModel)
+    back = EndpointModel.load(str(tmp_path / "model"))
     assert not back.isDefined("apiKey")
     mine = {param.name: value for param, value in made.extractParamMap().items() if param.name != "apiKey"}
     assert {param.name: value for param, value in back.extractParamMap().items()} == mine
-    assert "it answered 403" in failure(back.transform(frame.where("row = 0")))
     monkeypatch.setenv(KEY, server.token)
     assert len(collected(back.transform(frame.where("row = 0")), "p")) == 1
 
@@ -365,11 +373,11 @@ def test_the_rate_is_shared_by_the_tasks(spark: SparkSession) -> None:
         frame = spark.createDataFrame([([float(n)],) for n in range(8)], "v array<double>").repartition(2)
         asked = EndpointModel(
             endpointUrl=fake.url, endpointName="x", kind="kmeans", inputCol="v", outputCol="c",
-            batchSize=1, requestsPerSecond=20.0,
+            batchSize=1, requestsPerSecond=4.0,
         )  # fmt: skip
         asked.transform(frame).collect()
         assert len(fake.at) == 8
-        assert max(fake.at) - min(fake.at) >= 3 * (1 / 10) - 0.05
+        assert max(fake.at) - min(fake.at) > 1.0, "undivided it would have been 0.75"
 
 
 class scripted:
