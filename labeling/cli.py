@@ -8,6 +8,7 @@ from pathlib import Path
 import click
 
 from labeling.catalogue import labels_of, parse_labels, tasks_of
+from labeling.commands.consolidate import consolidate
 from labeling.service import FORMATS, Labeling
 from labeling.settings import LabelingSettings
 from labeling.store.projects import Definition
@@ -27,6 +28,9 @@ def _open(settings: LabelingSettings) -> Labeling:
 @click.group()
 def label() -> None:
     """Label items: projects, people, the page, exports."""
+
+
+label.add_command(consolidate)
 
 
 @label.command()

@@ -201,6 +201,7 @@ def test_every_option_of_a_job_is_told(job):
         ("models.md", ["evaluate"], "Evaluation"),
         ("labeling.md", ["label", "create"], "Projects"),
         ("labeling.md", ["label", "export"], "Export"),
+        ("labeling.md", ["label", "consolidate"], "Consensus"),
     ],
 )
 def test_every_option_of_a_command_is_told(name, path, heading):
