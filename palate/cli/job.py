@@ -11,9 +11,10 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import FrameType
+from typing import Any, TypeVar
 
 import click
 
@@ -93,37 +94,57 @@ class _JobHelp(click.Command):
             formatter.write_dl([(name, line) for name, (_, line) in jobs().items()])
 
 
+Function = TypeVar("Function", bound=Callable[..., Any])
+
+
+def spark_options(command: Function) -> Function:
+    """--master, --conf (as `conf`), --driver-memory, --quick: what spark-submit is told."""
+    for option in (
+        click.option("--quick", is_flag=True, help="For small data: the JVM compiles less, and starts sooner."),
+        click.option("--driver-memory", metavar="SIZE", default="2g", show_default=True, help="The driver's memory."),
+        click.option("--conf", metavar="KEY=VALUE", multiple=True, help="A setting for Spark; repeatable."),
+        click.option(
+            "--master", metavar="URL", help="Spark's master; local[*] unless spark-defaults.conf says otherwise."
+        ),
+    ):
+        command = option(command)
+    return command
+
+
+def spark_settings(conf: Sequence[str], driver_memory: str) -> dict[str, str]:
+    """`KEY=VALUE` texts as a mapping, with the driver's memory. Raises ParameterError for one that is none."""
+    settings = {"spark.driver.memory": driver_memory}
+    for setting in conf:
+        key, separator, value = setting.partition("=")
+        if not separator or not key:
+            raise ParameterError(f"{setting[:80]!r} is not KEY=VALUE.", where="--conf")
+        settings[key] = value
+    return settings
+
+
 @click.command(
     cls=_JobHelp,
     no_args_is_help=True,
     context_settings={"allow_interspersed_args": False, "ignore_unknown_options": False},
 )
-@click.option("--master", metavar="URL", help="Spark's master; local[*] unless spark-defaults.conf says otherwise.")
-@click.option("--conf", "settings", metavar="KEY=VALUE", multiple=True, help="A setting for Spark; repeatable.")
-@click.option("--driver-memory", metavar="SIZE", default="2g", show_default=True, help="The driver's memory.")
-@click.option("--quick", is_flag=True, help="For small data: the JVM compiles less, and starts sooner.")
+@spark_options
 @click.argument("name")
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
 def job(
     master: str | None,
-    settings: tuple[str, ...],
+    conf: tuple[str, ...],
     driver_memory: str,
     quick: bool,
     name: str,
     arguments: tuple[str, ...],
 ) -> None:
     """Run a Spark job; `palate job NAME --help` tells its arguments."""
-    conf = {"spark.driver.memory": driver_memory}
-    for setting in settings:
-        key, separator, value = setting.partition("=")
-        if not separator or not key:
-            raise ParameterError(f"{setting[:80]!r} is not KEY=VALUE.", where="--conf")
-        conf[key] = value
-    command, environment = job_command(name, arguments, master=master, conf=conf, quick=quick)
-    sys.exit(_run(command, environment))
+    settings = spark_settings(conf, driver_memory)
+    command, environment = job_command(name, arguments, master=master, conf=settings, quick=quick)
+    sys.exit(run_job(command, environment))
 
 
-def _run(command: Sequence[str], environment: Mapping[str, str]) -> int:
+def run_job(command: Sequence[str], environment: Mapping[str, str]) -> int:
     """Runs it to its end; a SIGTERM sent here is passed on, and Ctrl-C reaches it through the terminal."""
     # spark-submit merges the job's two streams into its standard output. A job writes nothing but its help there.
     to_stdout = any(argument in ("-h", "--help") for argument in command)
