@@ -15,6 +15,7 @@ from labeling.consensus.dawid_skene import DawidSkene
 from labeling.consensus.mace import Mace
 from labeling.consensus.majority import Majority
 from labeling.consensus.protocol import Consensus, Method, confusion
+from labeling.consensus.regions import Box, Merged, Span, merge_boxes, merge_spans
 from palate.errors import ParameterError
 
 METHODS: dict[str, type[Method]] = {method.name: method for method in (Majority, DawidSkene, Mace, Crowdlab)}
@@ -42,13 +43,18 @@ def make_method(name: str) -> Method:
 __all__ = [
     "METHODS",
     "Answers",
+    "Box",
     "Consensus",
     "Crowdlab",
     "DawidSkene",
     "Mace",
     "Majority",
+    "Merged",
     "Method",
+    "Span",
     "confusion",
     "make_method",
+    "merge_boxes",
+    "merge_spans",
     "method_class",
 ]
