@@ -189,7 +189,7 @@ def command_of(job: str) -> click.Command:
 
 @pytest.mark.parametrize("job", jobs())
 def test_every_option_of_a_job_is_told(job):
-    heading = "train_mf, train_content" if job.startswith("train_") else job
+    heading = "train_mf, train_content" if job in ("train_mf", "train_content") else job
     text = section(page("jobs.md"), heading)
     assert [option for option in options(command_of(job)) if f"`{option}" not in text] == []
 

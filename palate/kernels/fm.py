@@ -30,7 +30,7 @@ Doubles = npt.NDArray[np.float64]
 LOSSES = ("logistic", "squared")
 SOLVERS = ("adamW", "gd")
 
-LEAST_STEPS = 10
+LEAST_STEPS = 30
 """Steps of an epoch that has the rows for it: small data get smaller batches than asked for."""
 LEAST_VALIDATION = 20
 """A validation share of fewer rows would stop by chance; none is held out then."""

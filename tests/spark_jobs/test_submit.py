@@ -15,7 +15,7 @@ from palate.cli.job import job_command, jobs, spark_submit
 from palate.errors import MissingDependencyError, ParameterError
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
-JOBS = ["evaluate", "pipeline", "prepare", "recommend", "segment", "train_content", "train_mf"]
+JOBS = ["evaluate", "pipeline", "prepare", "recommend", "segment", "train_content", "train_fm", "train_mf"]
 
 
 def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:

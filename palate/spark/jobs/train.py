@@ -113,7 +113,8 @@ def train(spark: SparkSession, options: Options, report: Report) -> Recommender:
         write_bundle(model, options.output, metrics=metrics, lineage=lineage)
     if options.register is not None:
         with report.phase("register"):
-            report.note(registered=register(options, model, report.job))
+            run_name = f"{report.job} {model.kind}"
+            report.note(registered=register(options.output, options.register, options.alias, run_name))
     return model
 
 
@@ -132,16 +133,15 @@ def segmented(users: Users | None, segments: Path) -> Users:
     return held.with_attribute("segment", ids, numbers)
 
 
-def register(options: Options, model: Recommender, job: str) -> dict[str, str]:
+def register(bundle: Path, name: str, alias: str | None, run_name: str) -> dict[str, str]:
     """Logs the bundle as a run and a new version in the registry; points the alias to it where one is given."""
     from palate.tracking import Tracker
 
-    name = str(options.register)
     tracker = Tracker(Settings.read())
-    version = tracker.log_model(options.output, run_name=f"{job} {model.kind}", register_as=name)
-    if options.alias is not None:
-        tracker.promote(name, version.version, options.alias)
-    return {"name": name, "version": str(version.version), "alias": options.alias or ""}
+    version = tracker.log_model(bundle, run_name=run_name, register_as=name)
+    if alias is not None:
+        tracker.promote(name, version.version, alias)
+    return {"name": name, "version": str(version.version), "alias": alias or ""}
 
 
 def parse_settings(settings: tuple[str, ...]) -> dict[str, Any]:
