@@ -17,6 +17,8 @@ if TYPE_CHECKING:
     from palate.spark.stages.fm import FMClassifier as FMClassifier
     from palate.spark.stages.fm import FMRegressionModel as FMRegressionModel
     from palate.spark.stages.fm import FMRegressor as FMRegressor
+    from palate.spark.stages.kmeans import KMeans as KMeans
+    from palate.spark.stages.kmeans import KMeansModel as KMeansModel
     from palate.spark.stages.pca import PCA as PCA
     from palate.spark.stages.pca import PCAModel as PCAModel
 
@@ -26,6 +28,8 @@ STAGES = {
     "FMClassifier": "fm",
     "FMRegressionModel": "fm",
     "FMRegressor": "fm",
+    "KMeans": "kmeans",
+    "KMeansModel": "kmeans",
     "PCA": "pca",
     "PCAModel": "pca",
 }
@@ -38,6 +42,8 @@ __all__ = [
     "FMClassifier",
     "FMRegressionModel",
     "FMRegressor",
+    "KMeans",
+    "KMeansModel",
     "PCAModel",
 ]
 

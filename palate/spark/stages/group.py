@@ -96,7 +96,7 @@ def run_together(frame: DataFrame, work: Together, *, tasks: int | None = None) 
     if tasks == 1:
         return run_tasks(frame, lambda rank, batches: work(Group(0, 1), batches))
     store = import_torch().distributed.TCPStore
-    host = frame.sparkSession.sparkContext.getConf().get("spark.driver.host", "127.0.0.1") or "127.0.0.1"
+    host = frame.sparkSession.conf.get("spark.driver.host", "127.0.0.1") or "127.0.0.1"
     attempt = 1
     while True:
         meeting = store(host, 0, is_master=True, wait_for_workers=False, timeout=_WAIT)

@@ -26,7 +26,7 @@ from palate.kernels.gram import Moments
 from palate.kernels.lanczos import leading_eigen
 from palate.models.pca import PCA as Artifact
 from palate.spark.stages.base import NativeEstimator, NativeModel, at_least
-from palate.spark.stages.features import Block, blocks, map_features, require_features, vector_array
+from palate.spark.stages.features import Block, blocks, map_features, sent, vector_array
 from palate.spark.stages.tasks import Batches, Results, merged, run_tasks
 
 GRAM_COLUMNS = 4096
@@ -48,8 +48,7 @@ class PCA(NativeEstimator, _PCAParams):
 
     def _fit(self, dataset: DataFrame) -> PCAModel:
         column = self.getInputCol()
-        require_features(dataset, column)
-        frame = merged(dataset.select(column))
+        frame = merged(dataset.select(sent(dataset, column)))
         k = self.getK()
         parts = run_tasks(frame, _moments(column))
         widths = {int(part["width"]) for part in parts}
@@ -92,8 +91,8 @@ class PCAModel(NativeModel, _PCAParams):
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         column = self.getInputCol()
-        require_features(dataset, column)
-        projected = map_features(column, _project(self.artifact.components), VectorUDT(), self.artifact.n_features)
+        project, width = _project(self.artifact.components), self.artifact.n_features
+        projected = map_features(dataset, column, project, VectorUDT(), width)
         return dataset.withColumn(self.getOutputCol(), projected)
 
 

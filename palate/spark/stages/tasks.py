@@ -98,9 +98,9 @@ def decode_error(text: str) -> PalateError:
 
 def slots(frame: DataFrame) -> int:
     """How many tasks the cluster can run at the same time."""
-    context = frame.sparkSession.sparkContext
-    per_task = int(context.getConf().get("spark.task.cpus", "1") or 1)
-    return max(1, context.defaultParallelism // per_task)
+    session = frame.sparkSession  # its conf answers one question in one call; SparkContext.getConf copies all of it
+    per_task = int(session.conf.get("spark.task.cpus", "1") or 1)
+    return max(1, session.sparkContext.defaultParallelism // per_task)
 
 
 def merged(frame: DataFrame) -> DataFrame:

@@ -10,10 +10,13 @@ import pytest
 
 pytest.importorskip("pyspark", reason="needs pyspark: pip install 'palate[spark]'")
 
+from pyspark.ml.linalg import DenseVector, SparseVector, VectorUDT
+from pyspark.sql import SparkSession
+from pyspark.sql.types import IntegerType, StructField, StructType
 from scipy import sparse
 
 from palate.errors import SchemaError
-from palate.spark.stages.features import blocks, to_block, vector_array
+from palate.spark.stages.features import blocks, sent, to_block, vector_array
 
 VECTOR = pa.struct(
     [
@@ -100,3 +103,16 @@ def test_a_block_becomes_vectors() -> None:
     block = np.array([[1.0, 2.0], [3.0, 4.0]])
     assert to_block(vector_array(block), "x").tolist() == block.tolist()
     assert len(vector_array(np.zeros((0, 4)))) == 0
+
+
+@pytest.mark.spark
+def test_what_is_sent_holds_what_was_given(spark: SparkSession) -> None:
+    rows = [SparseVector(3, {}), DenseVector([1, 0, 2]), SparseVector(3, {1: 5.0}), SparseVector(3, {0: 1.0, 2: 4.0})]
+    schema = StructType([StructField("row", IntegerType()), StructField("x", VectorUDT())])
+    frame = spark.createDataFrame([(n, row) for n, row in enumerate([*rows, None])], schema).coalesce(1)
+    table = frame.orderBy("row").select(sent(frame, "x")).toArrow()
+    array = table.column("x").combine_chunks()
+    assert to_block(array[:4], "x").toarray().tolist() == [[0, 0, 0], [1, 0, 2], [0, 5, 0], [1, 0, 4]]
+    assert to_block(array[1:2], "x").tolist() == [[1, 0, 2]]
+    with pytest.raises(SchemaError, match="null"):
+        to_block(array, "x")
