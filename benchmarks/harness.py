@@ -16,6 +16,10 @@ NAMES = (
     "als_training",
     "top_n_all_users",
     "id_map",
+    "consensus",
+    "spark_als",
+    "spark_als_large",
+    "spark_recommend",
 )
 """Module names in this package, in the order in which they run."""
 

@@ -7,6 +7,7 @@ order of the rows nor their partitioning changes what is fitted.
 
 from __future__ import annotations
 
+import mmap
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -28,7 +29,7 @@ from palate.spark.stages.tasks import Batches
 
 BYTES = 20
 """What a rating takes while the matrix is built and fitted: 16 bytes, and a quarter more for what comes and goes."""
-_AT_ONCE = 1 << 18
+_AT_ONCE = 1 << 16
 """Ratings whose ids are coded together."""
 _PART = 1 << 26
 """Bytes of an array sent to the driver in one piece: Spark's limit for a value is 2 GB."""
@@ -112,6 +113,7 @@ def read_ratings(batches: Batches, names: Mapping[str, str], limit: int | None =
     if not total:
         raise SchemaError("there are no rows to learn from.", where=names["rating"] or "ratings")
     waiting.clear()
+    pa.default_memory_pool().release_unused()
     by_user, by_item = users.sorted(), items.sorted()
     ratings = Ratings.from_pieces(users.codes, items.codes, values, len(by_user), len(by_item))
     return Read(ratings, by_user, by_item)
@@ -123,13 +125,21 @@ def _take(batches: list[Any], users: _Codes, items: _Codes, values: list[Any], r
     column = table.column("rating")
     if column.null_count:
         raise SchemaError(f"{column.null_count} ratings are null.", where=rating, hint="Drop such rows.")
-    found = np.array(column, dtype=np.float32)  # a copy: the batches are let go
+    found = _kept(np.asarray(column, dtype=np.float32))
     if not np.isfinite(found).all():
         wrong = found[~np.isfinite(found)][0]
         raise SchemaError(f"a rating is {wrong}, not a finite number.", where=rating, hint="Drop such rows.")
     users.add(table.column("user"))
     items.add(table.column("item"))
     values.append(found)
+
+
+def _kept(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """A copy in pages of its own, which go back to the system the moment it is let go: from a heap they would not."""
+    pages = mmap.mmap(-1, max(1, array.nbytes), mmap.MAP_PRIVATE | mmap.MAP_ANONYMOUS)
+    copy = np.frombuffer(pages, array.dtype, len(array))
+    copy[:] = array
+    return copy
 
 
 class _Codes:
@@ -148,14 +158,14 @@ class _Codes:
         dictionary = encoded.dictionary
         if self.known is None:
             self.known = dictionary
-            self.codes.append(np.array(encoded.indices, dtype=np.int32))
+            self.codes.append(_kept(np.asarray(encoded.indices, dtype=np.int32)))
             return
         found = pc.index_in(dictionary, value_set=self.known)
         fresh = dictionary.filter(found.is_null())
         at = np.array(found.fill_null(-1), dtype=np.int32)
         at[at < 0] = np.arange(len(self), len(self) + len(fresh), dtype=np.int32)
         self.known = pa.concat_arrays([self.known, fresh]) if len(fresh) else self.known
-        self.codes.append(at[np.asarray(encoded.indices)])
+        self.codes.append(_kept(at[np.asarray(encoded.indices)]))
 
     def sorted(self) -> pa.Array:
         """The ids in ascending order, which is from now on that of the codes."""
