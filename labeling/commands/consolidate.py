@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import time
 from pathlib import Path
 
@@ -51,9 +50,8 @@ def consolidate(
     consensus = found().consolidate(read.answers, model)
     report = Report.of(read.answers, consensus, time.perf_counter() - started, known)
     if output is not None:
-        text = json.dumps(report.to_dict() | {"replaced": read.replaced}, ensure_ascii=False, allow_nan=False, indent=1)
         with written_whole(output) as file:
-            file.write(f"{text}\n".encode())
+            file.writelines(piece.encode() for piece in report.to_json(replaced=read.replaced))
     if labels is not None:
         with written_whole(labels) as file:
             file.write(report.to_csv().encode())

@@ -28,8 +28,8 @@ class DawidSkene:
 
     smoothing: how many answers for each of its entries a person's matrix begins with: each row with this many times
         the number of labels, spread as all people together answer. It keeps people with few answers from being sure
-        of anything; 0 is the paper's maximum likelihood. `labeling/consensus/crowds.py` has the crowds it was chosen on:
-        1 is best or within a point of it in each; 0 falls far below the majority where people answered few tasks.
+        of anything; 0 is the paper's maximum likelihood. Chosen on `labeling/consensus/crowds.py`: 1 is best or
+        within a point of it on each crowd; 0 falls far below the majority where people answered few tasks.
     iterations: rounds at most. tolerance: converged once a task's probabilities move by less, on average.
     every_label_up_to: answers x labels beyond which a label that nobody gave to a task is not considered for it.
     """

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -84,6 +85,19 @@ class Report:
             "labels": dict(self._labels()),
         }
 
+    def to_json(self, **more: Any) -> Iterator[str]:
+        """`to_dict`, and whatever more there is to say, as text in pieces: a worker or a task to the line."""
+        mark = "{"
+        for name, value in (self.to_dict() | more).items():
+            yield f"{mark}\n {_json(name)}: "
+            mark = ","
+            if name in ("workers", "labels"):
+                rows = ",\n  ".join(f"{_json(key)}: {_json(row)}" for key, row in value.items())
+                yield f"{{\n  {rows}\n }}"
+            else:
+                yield _json(value)
+        yield "\n}\n"
+
     def _workers(self) -> Iterator[tuple[str, dict[str, Any]]]:
         ids = self.answers.workers.ids.to_pylist()
         skill, counts = self.consensus.skill.round(6).tolist(), self.answers.per_worker.tolist()
@@ -150,6 +164,10 @@ class Report:
                 cells.append("-" if np.isnan(own[code]) else f"{own[code]:.3f}")
             table.add_row(Text(str(worker)[:60]), *cells)
         return table
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, allow_nan=False)
 
 
 def _cell(text: str) -> str:
