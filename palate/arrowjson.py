@@ -92,8 +92,11 @@ def read(body: bytes, schema: pa.Schema, *, foreign: Literal["error", "ignore"] 
     value of another type. Laxer than
     JSON in that NaN is a number.
     """
-    if not body.strip():
+    begin = body.lstrip()[:1]
+    if not begin:
         return schema.empty_table()
+    if begin != b"{":  # Arrow's parser takes the process down with it on a null that comes first (apache/arrow#47409)
+        raise pa.ArrowInvalid("it does not begin with an object")
     return pyarrow.json.read_json(
         pa.BufferReader(body),
         read_options=pyarrow.json.ReadOptions(use_threads=False, block_size=len(body) + 1),

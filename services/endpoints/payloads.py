@@ -52,7 +52,7 @@ def read(body: bytes, content_type: str, signature: Signature, *, max_depth: int
     vector = vector_column(signature)
     if content_type == CSV:
         return _csv_vectors(body, vector) if vector else _csv_columns(body, signature)
-    if vector and len(body) >= ARROW_FROM:
+    if vector and len(body) >= ARROW_FROM and b"null" not in body:  # no vector holds one, and Arrow stumbles over some
         found = _fast(body, lines=content_type == LINES)
         if found is not None:
             return {vector: found}
@@ -208,7 +208,7 @@ def _vectors(instances: Sequence[Any], column: str) -> Any:
     """Lists of numbers, or a CSR matrix if they came as keys and values."""
     rows = [_vector(instance, number, column) for number, instance in enumerate(instances)]
     if not any(isinstance(row, _Sparse) for row in rows):
-        return rows
+        return [_floats(row, f"Row {number}") for number, row in enumerate(rows)]
     parts = []
     for number, row in enumerate(rows):
         if not isinstance(row, _Sparse):
@@ -227,6 +227,14 @@ def _vectors(instances: Sequence[Any], column: str) -> Any:
     )
 
 
+def _floats(row: list[Any], where: str) -> list[Any]:
+    """The row, whole numbers beyond 64 bits as floats: NumPy takes no others for numbers."""
+    try:
+        return [float(each) if isinstance(each, int) and abs(each) >= 1 << 63 else each for each in row]
+    except OverflowError:
+        raise InputError(f"{where} has a number that is too large.") from None
+
+
 class _Sparse:
     """One row as keys and values. Raises InputError unless they fit each other."""
 
@@ -238,7 +246,7 @@ class _Sparse:
             raise InputError(f"{where} needs as many keys, whole numbers, as values.")
         if not all(isinstance(value, int | float) and not isinstance(value, bool) for value in values):
             raise InputError(f"{where} has a value that is not a number.")
-        self.keys, self.values, self.width = keys, values, shape[0]
+        self.keys, self.values, self.width = keys, _floats(values, where), shape[0]
         if keys and not 0 <= min(keys) <= max(keys) < self.width:
             raise InputError(f"{where} has a key outside of 0 to {self.width - 1}.")
         if len(set(keys)) != len(keys):

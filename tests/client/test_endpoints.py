@@ -60,6 +60,7 @@ def test_an_answer_becomes_columns():
         (b'{"closest_cluster":1}\n{"cluster":1}\n', 2, "row 1 of the answer has no 'closest_cluster'"),
         (b'{"closest_cluster":"one"}', 1, "cannot be read"),
         (b"<html>", 1, "cannot be read"),
+        (b"null\n", 1, "cannot be read"),
         (b'{"predictions": [{"closest_cluster": 1}]}', 1, "no 'closest_cluster'"),
     ],
 )
