@@ -118,6 +118,12 @@ def test_only_what_something_has_changed_for_runs_again(run: Run, file: Path) ->
     assert reasons(file)["prepare"].startswith("input changed")
     (folder / "raw" / "more.csv").unlink()
 
+    (folder / "raw" / "nowhere").symlink_to("nothing")  # neither a link to nothing nor a pipe is in the way
+    os.mkfifo(folder / "raw" / "pipe")
+    assert reasons(file)["prepare"].startswith("input changed")
+    (folder / "raw" / "nowhere").unlink()
+    (folder / "raw" / "pipe").unlink()
+
     assert reasons(file, "n=3") == {"top": "n 2 -> 3"}
     assert reasons(file, "popular.set.prior=3") == {"popular": "set - -> prior=3", "top": "after popular"}
     assert list(reasons(file, "share=0.3")) == ALL
@@ -166,6 +172,9 @@ def test_what_the_pipeline_did_not_write_is_not_replaced(job: Any, file: Path) -
         shutil.rmtree(out)
     code, said = job(command, file, "--no-track", "--only", "top")
     assert (code, "has not written it yet" in said) == (2, True), said
+    file.write_text(STEPS.replace("out/content}", "out/content}\n    inputs: [notes]"))
+    code, said = job(command, file, "--no-track")
+    assert (code, "notes: step content reads it (inputs), and it is not there" in said) == (2, True), said
     code, said = job(command, file, "--no-track", "--only", "bottom")
     assert (code, "no step 'bottom'" in said) == (2, True), said
 

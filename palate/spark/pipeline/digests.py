@@ -52,8 +52,13 @@ class Digests:
             file.write(json.dumps(held).encode())
 
     def file(self, path: Path) -> str:
-        """sha256 of the content. Raises InputError if it cannot be read."""
+        """sha256 of the content; of a link to nothing where it leads, and of a pipe or device no more than that it is
+        one. Raises InputError if it cannot be read."""
         try:
+            if not path.exists() and path.is_symlink():
+                return f"link to {os.readlink(path)}"
+            if not path.is_file():
+                return "no file"
             stamp = _stamp(path)
             with self._lock:
                 entry = self._known.get(str(path))

@@ -120,9 +120,11 @@ class Runner:
                 raise ConflictError(f"step {step.name} would replace {what}.", where=str(path), hint=hint)
 
     def _check_inputs(self, step: Step) -> None:
-        """Raises InputError if the step reads what a step that is left out has not written yet."""
-        for path in step.inputs.values():
+        """Raises InputError if the step reads what is not there, and what no step of this run writes."""
+        for name, path in step.inputs.items():
             writer = self.graph.writer(path)
+            if writer is None and not path.exists():
+                raise InputError(f"step {step.name} reads it ({name}), and it is not there.", where=str(path))
             if writer is not None and writer not in self.chosen and not path.exists():
                 raise InputError(
                     f"step {step.name} reads it, but step {writer} has not written it yet.",
