@@ -12,22 +12,34 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from palate.spark.stages.als import ALS as ALS
+    from palate.spark.stages.als import ALSModel as ALSModel
     from palate.spark.stages.endpoint import EndpointModel as EndpointModel
     from palate.spark.stages.fm import FMClassificationModel as FMClassificationModel
     from palate.spark.stages.fm import FMClassifier as FMClassifier
     from palate.spark.stages.fm import FMRegressionModel as FMRegressionModel
     from palate.spark.stages.fm import FMRegressor as FMRegressor
+    from palate.spark.stages.implicit_als import ImplicitALS as ImplicitALS
+    from palate.spark.stages.implicit_als import ImplicitALSModel as ImplicitALSModel
+    from palate.spark.stages.implicit_als import ImplicitBPR as ImplicitBPR
+    from palate.spark.stages.implicit_als import ImplicitBPRModel as ImplicitBPRModel
     from palate.spark.stages.kmeans import KMeans as KMeans
     from palate.spark.stages.kmeans import KMeansModel as KMeansModel
     from palate.spark.stages.pca import PCA as PCA
     from palate.spark.stages.pca import PCAModel as PCAModel
 
 STAGES = {
+    "ALS": "als",
+    "ALSModel": "als",
     "EndpointModel": "endpoint",
     "FMClassificationModel": "fm",
     "FMClassifier": "fm",
     "FMRegressionModel": "fm",
     "FMRegressor": "fm",
+    "ImplicitALS": "implicit_als",
+    "ImplicitALSModel": "implicit_als",
+    "ImplicitBPR": "implicit_als",
+    "ImplicitBPRModel": "implicit_als",
     "KMeans": "kmeans",
     "KMeansModel": "kmeans",
     "PCA": "pca",
@@ -36,12 +48,18 @@ STAGES = {
 """Public class to its module in palate.spark.stages."""
 
 __all__ = [
+    "ALS",
     "PCA",
+    "ALSModel",
     "EndpointModel",
     "FMClassificationModel",
     "FMClassifier",
     "FMRegressionModel",
     "FMRegressor",
+    "ImplicitALS",
+    "ImplicitALSModel",
+    "ImplicitBPR",
+    "ImplicitBPRModel",
     "KMeans",
     "KMeansModel",
     "PCAModel",

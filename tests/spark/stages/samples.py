@@ -80,6 +80,37 @@ def _pca(**params: Any) -> Any:
     return PCA(**{"k": 2, "inputCol": "features", "outputCol": "out", **params})
 
 
+def tastes(spark: SparkSession) -> DataFrame:
+    """All ratings of 12 users for 8 items, whose tastes are two: `row`, `user` (text), `item` (int), `rating`."""
+    rng = np.random.default_rng(4)
+    table = rng.uniform(0.5, 2, (12, 2)) @ rng.uniform(0.5, 2, (2, 8))
+    rows = [(8 * u + i, f"u{u}", i, float(table[u, i])) for u in range(12) for i in range(8)]
+    return spark.createDataFrame(rows, "row int, user string, item int, rating double").repartition(2)
+
+
+def numbered_tastes(spark: SparkSession) -> DataFrame:
+    """As `tastes`, the users numbered: MLlib knows no others."""
+    return tastes(spark).withColumn("user", f.substring("user", 2, 9).cast("int"))
+
+
+def _als(**params: Any) -> Any:
+    from palate.spark import ALS
+
+    return ALS(**{"rank": 2, "maxIter": 8, "regParam": 0.01, "seed": 1, **params})
+
+
+def _implicit_als(**params: Any) -> Any:
+    from palate.spark import ImplicitALS
+
+    return ImplicitALS(**{"factors": 2, "iterations": 20, "regularization": 0.1, **params})
+
+
+def _implicit_bpr(**params: Any) -> Any:
+    from palate.spark import ImplicitBPR
+
+    return ImplicitBPR(**{"factors": 2, "iterations": 10, **params})
+
+
 def interacting(spark: SparkSession) -> DataFrame:
     """200 vectors of width 4 and labels 0 and 1: the sign of x0 + 2 x1 x2, none close to it."""
     rows = np.random.default_rng(4).uniform(-1, 1, (400, 4))
@@ -136,6 +167,33 @@ _FM_DEFAULTS = {"stepSize": "a step here is one of a small batch, and pyspark.ml
 
 SAMPLES = [
     Sample(
+        "ALS",
+        peer="pyspark.ml.recommendation.ALS",
+        make=_als,
+        frame=numbered_tastes,
+        outputs=("prediction",),
+        same=close(0.05),
+        tuned=("blockSize", 16, 32),
+    ),
+    Sample(
+        "ImplicitALS",
+        peer="",
+        make=_implicit_als,
+        frame=tastes,
+        outputs=("prediction",),
+        same=close(1e-4),
+        tuned=("blockSize", 16, 32),
+    ),
+    Sample(
+        "ImplicitBPR",
+        peer="",
+        make=_implicit_bpr,
+        frame=tastes,
+        outputs=("prediction",),
+        same=close(1e-4),
+        tuned=("blockSize", 16, 32),
+    ),
+    Sample(
         "FMClassifier",
         peer="pyspark.ml.classification.FMClassifier",
         make=_fm_classifier,
@@ -156,6 +214,16 @@ SAMPLES = [
         features="features",
         tuned=("factorSize", 2, 3),
         defaults=_FM_DEFAULTS,
+    ),
+    Sample(
+        "KMeans",
+        peer="pyspark.ml.clustering.KMeans",
+        make=_kmeans,
+        frame=corners,
+        outputs=("prediction",),
+        same=same_clusters,
+        features="features",
+        tuned=("k", 2, 3),
     ),
     Sample(
         "PCA",
