@@ -17,7 +17,6 @@ NAMES = (
     "top_n_all_users",
     "id_map",
     "consensus",
-    "consensus",
     "spark_als",
     "spark_als_large",
     "spark_recommend",
