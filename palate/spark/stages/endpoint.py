@@ -31,7 +31,7 @@ from palate.spark.stages.endpoint_rows import (
     requests_of,
     spark_type,
 )
-from palate.spark.stages.features import require_features
+from palate.spark.stages.features import require_features, sent
 from palate.spark.stages.tasks import slots
 
 Ask: TypeAlias = Callable[[Iterator[pa.Array]], Iterator[pa.Array]]
@@ -168,7 +168,7 @@ class EndpointModel(NativeTransformer, _EndpointParams):
         asked = self._asking(slots(dataset), list(outputs.values()), column)
         # A struct even for one field; and nondeterministic, so that Spark neither doubles the call nor moves it.
         kind = StructType([StructField(f"f{number}", each.spark) for number, each in enumerate(outputs.values())])
-        answer = cast("Any", arrow_udf)(asked, returnType=kind).asNondeterministic()(f.col(f"`{column}`"))
+        answer = cast("Any", arrow_udf)(asked, returnType=kind).asNondeterministic()(sent(dataset, column))
         made = f"__{self.uid}"
         fields = {name: f.col(f"`{made}`.f{number}") for number, name in enumerate(outputs)}
         return dataset.withColumn(made, answer).withColumns(fields).drop(made)
