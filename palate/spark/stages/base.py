@@ -160,6 +160,9 @@ class NativeModel(Stage, Model):
         if artifact is not None:
             self.artifact = artifact
 
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}: uid={self.uid}"
+
     def _of(self, estimator: Stage) -> Self:
         """The model as `estimator` fitted it: its uid and the Params both have."""
         self._resetUid(estimator.uid)
