@@ -42,7 +42,7 @@ def shape(text: str) -> str:
     text = re.sub(r"(user|item)=\[([\d, ]+)\]", lambda list_: f"{list_[1]}={sorted(list_[2].split(', '))}", text)
     text = NUMBER.sub("#", text)
     text = text.replace("True)", "1)").replace(", dtype=bool", "")  # as the JVM and an older NumPy print
-    return re.sub(r"[-+\s]*\|[-+\s]*|[-+\s]+", " ", text).strip().removesuffix("...").strip()
+    return re.sub(r"[-+\s]*\|[-+\s]*|[-+\s]+", " ", text).strip().removesuffix(" ...")
 
 
 def ours() -> dict[str, Any]:
