@@ -34,7 +34,8 @@ EXTRAS = {
     ),
     "labeling": (f"{WEB} labeling.app labeling.cli label_studio_sdk", "pyspark torch mxnet"),
     "spark": (
-        "palate.spark.session spark_jobs.prepare spark_jobs.segment spark_jobs.train_mf spark_jobs.recommend",
+        "palate.spark.session palate.spark.stages.endpoint spark_jobs.prepare spark_jobs.segment spark_jobs.train_mf "
+        "spark_jobs.recommend",
         "flask torch mxnet",
     ),
     "torch": ("torch", "pyspark flask mxnet"),

@@ -44,6 +44,7 @@ class Hosting:
         self._resolve, self._poll, self._retry = resolve, poll, retry
         self._looking = threading.Lock()
         self._failed: dict[str, float] = {}
+        self._lost = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
 
@@ -104,7 +105,8 @@ class Hosting:
                     problems[endpoint.name] = self._report(endpoint, error)
                     if held is not None:
                         hosted[endpoint.name] = held
-            self._failed = {key: at for key, at in self._failed.items() if key in {each.revision for each in wanted}}
+            revisions = {endpoint.revision for endpoint in wanted}
+            self._failed = {revision: until for revision, until in self._failed.items() if revision in revisions}
             self.hosted, self.problems = hosted, problems
 
     def _load(self, endpoint: Endpoint, ready: Mapping[str, Loaded]) -> Hosted:
@@ -143,8 +145,6 @@ class Hosting:
             log.exception("looking for deployed endpoints failed")
         else:
             self._lost = False
-
-    _lost = False
 
 
 class _StillBroken(Exception):
