@@ -1,7 +1,7 @@
 """Content vectors of items and users as DataFrames that pyspark.ml takes.
 
-A TF-IDF vector is tens of thousands of columns wide, and MLlib's PCA adds up a dense square of that width. So only
-the columns that vary most among the items are handed to Spark (`Columns`); the others count as zero.
+A TF-IDF vector is tens of thousands of columns wide. Only the columns that vary most among the items are handed to
+Spark (`Columns`), dense; the others count as zero.
 """
 
 from __future__ import annotations

@@ -16,7 +16,7 @@ from palate.dataset.ids import IdMap
 from palate.errors import SchemaError
 from palate.features import ContentEncoder, user_vectors
 from palate.spark.content import Columns, item_frame, most_varied, user_frame
-from palate.spark.jobs.segment import as_vectors, assign, command, fit_segments
+from palate.spark.jobs.segment import assign, command, fit_segments
 from palate.spark.prepared import Prepared
 
 if TYPE_CHECKING:
@@ -39,7 +39,7 @@ def test_artifacts_and_spark_agree(spark: SparkSession, vectors: sparse.csr_matr
     columns = most_varied(vectors, 30)
     frame = item_frame(spark, columns.narrow(vectors)).cache()
     found = fit_segments(frame, columns, components=6, segments=5, seed=4, what="rows")
-    theirs = found.model.transform(as_vectors(frame)).orderBy("code").collect()
+    theirs = found.model.transform(frame).orderBy("code").collect()
     ours = found.artifact.predict({"features": vectors.toarray()})
     assert ours["cluster"] == [row["cluster"] for row in theirs]
     projections = np.array([row["projection"].toArray() for row in theirs])

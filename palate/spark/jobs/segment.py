@@ -1,7 +1,7 @@
 """`segment`: PCA and k-means over content vectors of items and of users, each as one pyspark.ml Pipeline.
 
-The fitted stages become numpy artifacts in a bundle, whose `predict` answers as Spark's `transform` does. A user's
-vector is the weighted mean of the vectors of the items in their training history.
+The artifacts that the fitted stages hold go into a bundle, whose `predict` answers as Spark's `transform` does. A
+user's vector is the weighted mean of the vectors of the items in their training history.
 """
 
 from __future__ import annotations
@@ -68,43 +68,21 @@ def fit_segments(
     Raises SchemaError if there are fewer than two different vectors.
     """
     from pyspark.ml import Pipeline
-    from pyspark.ml.clustering import KMeans as SparkKMeans
-    from pyspark.ml.feature import PCA as SparkPCA
+
+    from palate.spark import PCA as PCAStage
+    from palate.spark import KMeans as KMeansStage
 
     rows = vectors.count()
     different = vectors.select("features").distinct().limit(segments).count() if rows else 0
     if different < 2:
         raise SchemaError(f"there are too few different {what} to part them into segments.", where=what)
-    pipeline = Pipeline(
-        stages=[
-            SparkPCA(k=min(components, len(columns.kept)), inputCol="vector", outputCol="projection"),
-            SparkKMeans(
-                k=different, seed=seed, featuresCol="projection", predictionCol="cluster", initMode="k-means||"
-            ),
-        ]
-    )
-    frame = as_vectors(vectors)
-    model = pipeline.fit(frame)
-    pca, kmeans = as_numpy(model)
+    reduce = PCAStage(k=min(components, len(columns.kept)), inputCol="features", outputCol="projection")
+    cluster = KMeansStage(k=different, seed=seed, featuresCol="projection", predictionCol="cluster")
+    model = Pipeline(stages=[reduce, cluster]).fit(vectors)
+    pca, kmeans = (stage.artifact for stage in cast("list[Any]", model.stages))
     whole = PCA(columns.widen(pca.components), explained_variance=pca.explained_variance)
     artifact = ArtifactPipeline([Stage("pca", whole), Stage("kmeans", kmeans, {"features": "projection"})])
-    return Segmentation(model, pca, kmeans, artifact, _silhouette(model.transform(frame)), rows)
-
-
-def as_vectors(frame: DataFrame) -> DataFrame:
-    """The column `vector` that pyspark.ml wants, from `features`."""
-    from pyspark.ml.functions import array_to_vector
-    from pyspark.sql import functions as f
-
-    return frame.withColumn("vector", array_to_vector(f.col("features").cast("array<double>")))
-
-
-def as_numpy(model: PipelineModel) -> tuple[PCA, KMeans]:
-    """The fitted stages of Spark's PCA and KMeans as artifacts that answer alike."""
-    pca, kmeans = cast("list[Any]", model.stages)
-    components = np.asarray(pca.pc.toArray(), dtype=np.float32).T
-    variance = np.asarray(pca.explainedVariance.toArray(), dtype=np.float32)
-    return PCA(components, explained_variance=variance), KMeans(np.array(kmeans.clusterCenters()))
+    return Segmentation(model, pca, kmeans, artifact, _silhouette(model.transform(vectors)), rows)
 
 
 def _silhouette(frame: DataFrame) -> float | None:

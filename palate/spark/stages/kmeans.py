@@ -6,6 +6,8 @@ sum centres with each other, which takes less than a millisecond a time.
 
 from __future__ import annotations
 
+import importlib.util
+import logging
 from dataclasses import dataclass
 from typing import Any, ClassVar
 
@@ -29,6 +31,8 @@ from palate.spark.stages.features import Block, map_features, sent
 from palate.spark.stages.group import Group, run_together
 from palate.spark.stages.kmeans_rows import read_rows
 from palate.spark.stages.tasks import Batches, Results
+
+_log = logging.getLogger("palate.spark")
 
 
 class _NativeKMeansParams(_KMeansParams):
@@ -79,7 +83,7 @@ class KMeans(NativeEstimator, _NativeKMeansParams):
             column, weight, self.getK(), self.getInitMode(), self.getInitSteps(), self.getMaxIter(), self.getTol(),
             distance == "cosine", self.getOrDefault("nInit"), self.getSeed() % 2**64,
         )  # fmt: skip
-        (found,) = run_together(dataset.select(*columns), options.work)
+        (found,) = run_together(dataset.select(*columns), options.work, tasks=_tasks())
         model = KMeansModel(Artifact(found["centers"], distance))._of(self)
         sizes = np.zeros(self.getK(), dtype=np.int64)
         sizes[: len(found["sizes"])] = found["sizes"]
@@ -203,6 +207,14 @@ class _Options:
             "sizes": best.sizes,
             "iterations": np.asarray(best.iterations),
         }
+
+
+def _tasks() -> int | None:
+    """As many as can run at once, or one where there is no torch, through whose gloo they talk."""
+    if importlib.util.find_spec("torch") is not None:
+        return None
+    _log.warning("KMeans computes in one task: pip install 'palate[torch]' lets all cores take part.")
+    return 1
 
 
 def _require_number(frame: DataFrame, column: str) -> None:
