@@ -17,6 +17,8 @@ NAMES = (
     "top_n_all_users",
     "id_map",
     "consensus",
+    "spark_fm",
+    "spark_fm_large",
     "spark_als",
     "spark_als_large",
     "spark_recommend",

@@ -133,6 +133,8 @@ def checked_number(array: pa.Array, name: str, place: str = "row", start: int = 
 
 
 def _dictionary(array: pa.Array, name: str) -> pa.DictionaryArray:
+    if len(array) == 0:  # a process without rows may not know the column's type
+        return pa.array([], pa.large_string()).dictionary_encode()
     kind = array.type.value_type if pa.types.is_dictionary(array.type) else array.type
     text = pa.types.is_string(kind) or pa.types.is_large_string(kind)
     if not (text or pa.types.is_integer(kind)):
