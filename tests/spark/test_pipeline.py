@@ -9,6 +9,8 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -59,8 +61,8 @@ Run = Callable[..., tuple[int, dict[str, str]]]
 
 def outcomes(said: str) -> dict[str, str]:
     """Step to outcome, from the table at the end."""
-    rows = said[said.rindex("outcome") :].splitlines()[1:]
-    words = ("ran", "unchanged", "failed", "blocked", "left out")
+    rows = [row for row in said[said.rindex("outcome") :].splitlines()[1:] if len(row.split()) > 1]
+    words = ("ran", "unchanged", "failed", "blocked", "stopped", "left out")
     return {row.split()[0]: next(word for word in words if row.split(None, 1)[1].startswith(word)) for row in rows}
 
 
@@ -159,6 +161,25 @@ def test_a_step_that_fails_stops_those_that_need_it_and_no_other(run: Run, file:
     before = bundle.read_bytes()
     assert run("--set", "popular.wings=2", "--until", "popular")[0] == 2
     assert bundle.read_bytes() == before  # the old one is back
+
+
+def test_an_interruption_stops_what_runs_and_the_next_run_goes_on(job: Any, run: Run, file: Path) -> None:
+    begun = file.parent / "home" / "pipelines" / "shop" / "steps" / "prepare.json"
+
+    def interrupt() -> None:
+        while not begun.exists():
+            time.sleep(0.01)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    threading.Thread(target=interrupt).start()
+    code, said = job(command, file, "--no-track")
+    assert (code, "Stopped." in said) == (130, True), said
+    found = outcomes(said)
+    assert found == {**dict.fromkeys(ALL, "stopped"), "prepare": found["prepare"]}
+    assert not list(file.parent.glob("out/.*"))
+    code, found = run()
+    assert (code, {name: found[name] for name in ALL[1:]}) == (0, dict.fromkeys(ALL[1:], "ran"))
+    assert reasons(file) == {}
 
 
 def test_what_the_pipeline_did_not_write_is_not_replaced(job: Any, file: Path) -> None:

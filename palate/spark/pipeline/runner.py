@@ -217,15 +217,19 @@ class Runner:
         self.history.log(run, metrics={"seconds": seconds, **_metrics(step)}, tags={"palate.outcome": RAN})
 
     def _stop(self, running: set[str]) -> None:
-        self._session.cancel()
+        """Cancels what runs, again and again, since a step may have more jobs for Spark; what is busy elsewhere for
+        too long is left behind: it ends with the process."""
         until = time.monotonic() + _PATIENCE
-        while running and (left := until - time.monotonic()) > 0:
+        while running and time.monotonic() < until:
+            self._session.cancel()
             try:
-                name, _ = self._ended.get(timeout=left)
-            except (queue.Empty, KeyboardInterrupt):
+                name, outcome = self._ended.get(timeout=0.5)
+            except queue.Empty:
+                continue
+            except KeyboardInterrupt:
                 break
             running.remove(name)
-            self.outcomes[name] = Outcome(STOPPED, "interrupted")
+            self.outcomes[name] = outcome if outcome.what != FAIL else Outcome(STOPPED, "interrupted")
         for name in running:
             self.outcomes[name] = Outcome(STOPPED, "interrupted")
 
