@@ -253,8 +253,9 @@ def free_memory() -> int:
             found.append(int(line.split()[1]) << 10)
     limit, used = _lines("/sys/fs/cgroup/memory.max"), _lines("/sys/fs/cgroup/memory.current")
     if limit and used and limit[0].isdigit() and used[0].isdigit():
-        reclaimable = sum(int(line.split()[1]) for line in _lines("/sys/fs/cgroup/memory.stat") if "_file " in line)
-        found.append(int(limit[0]) - int(used[0]) + reclaimable)
+        stat = dict(line.split() for line in _lines("/sys/fs/cgroup/memory.stat"))
+        cached = sum(int(stat.get(name, 0)) for name in ("active_file", "inactive_file"))  # given up when needed
+        found.append(int(limit[0]) - int(used[0]) + cached)
     if not found:
         found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
     return max(0, min(found))

@@ -264,23 +264,3 @@ def test_the_implicit_library_is_refused_bad_rows_as_well(frame: DataFrame) -> N
         ImplicitALS().fit(frame.withColumn("rating", f.lit(float("nan"))))
     with pytest.raises(ParameterError, match=r"ImplicitBPR\.learning_rate"):
         ImplicitBPR(learning_rate=0.0)
-
-
-def test_the_example_of_pyspark_runs_with_ours(spark: SparkSession) -> None:
-    """pyspark.ml.recommendation.ALS's own doctest."""
-    rows = [(0, 0, 4.0), (0, 1, 2.0), (1, 1, 3.0), (1, 2, 4.0), (2, 1, 1.0), (2, 2, 5.0)]
-    df = spark.createDataFrame(rows, ["user", "item", "rating"])
-    als = ALS(rank=10, seed=0)
-    als.setMaxIter(5)
-    als.setRegParam(0.1)
-    als.clear(als.regParam)
-    model = als.fit(df)
-    assert model.getBlockSize() == 4096
-    assert model.setPredictionCol("newPrediction").rank == 10
-    assert [row["id"] for row in model.userFactors.orderBy("id").collect()] == [0, 1, 2]
-    test = spark.createDataFrame([(0, 2), (1, 0), (2, 0)], ["user", "item"])
-    assert len(model.transform(test).select("newPrediction").dropna().collect()) == 3
-    users = model.recommendForAllUsers(3)
-    assert users.where(users.user == 0).select("recommendations.item").first()["item"][0] == 0
-    subset = model.recommendForUserSubset(df.where(df.user == 2), 3)
-    assert subset.select("recommendations.item").first()["item"][0] == 2
