@@ -2,8 +2,8 @@
 
 Each task reads its rows once into memory and keeps them as CSR; then all tasks step together, a batch's gradient
 being the sum of theirs (`palate.kernels.fm`). Their batch is one batch, so what is learned does not hang on how many
-they are. While the rows fit one task, one task trains: a step of 1024 rows takes 0.4 ms, and telling another process
-its gradient takes longer than computing it.
+they are. While the rows fit one task, one task trains: a step of 1024 rows takes less than a millisecond, and telling
+another process its gradient as long.
 """
 
 from __future__ import annotations
