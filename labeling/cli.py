@@ -9,6 +9,7 @@ import click
 
 from labeling.catalogue import labels_of, parse_labels, tasks_of
 from labeling.commands.consolidate import consolidate
+from labeling.commands.simulate import simulate
 from labeling.service import FORMATS, Labeling
 from labeling.settings import LabelingSettings
 from labeling.store.projects import Definition
@@ -31,6 +32,7 @@ def label() -> None:
 
 
 label.add_command(consolidate)
+label.add_command(simulate)
 
 
 @label.command()

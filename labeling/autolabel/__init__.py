@@ -1,0 +1,34 @@
+"""People label a part, a model labels the rest, and a promise about its accuracy is kept.
+
+`advance` is the loop, one step at a time: `State` in, `Step` out. What a project asks for is a `Goal`; what its items
+look like to a model is a `Learner` over views of them; `play` runs all of it against known labels.
+"""
+
+from labeling.autolabel.features import embeddings_available, table_views, text_views
+from labeling.autolabel.goal import Goal
+from labeling.autolabel.learners import CrossFitted, KernelLearner, Learner, Stack
+from labeling.autolabel.loop import Step, advance
+from labeling.autolabel.simulate import Outcome, judge, play
+from labeling.autolabel.state import Audit, Automatic, Round, State
+from labeling.autolabel.suspects import suspects
+
+__all__ = [
+    "Audit",
+    "Automatic",
+    "CrossFitted",
+    "Goal",
+    "KernelLearner",
+    "Learner",
+    "Outcome",
+    "Round",
+    "Stack",
+    "State",
+    "Step",
+    "advance",
+    "embeddings_available",
+    "judge",
+    "play",
+    "suspects",
+    "table_views",
+    "text_views",
+]

@@ -1,0 +1,45 @@
+"""What a project asks of automatic labels."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from palate.errors import ParameterError
+
+
+@dataclass(frozen=True)
+class Goal:
+    """A promise and its price. Raises ParameterError where a value is out of range.
+
+    target: the share of automatic labels that shall be right. confidence: how surely, of the statement made each round.
+    budget: answers of people in all, audit included; None is as many as it takes.
+    check: the share of automatic labels that people check in any case, at least. The audit checks more until its
+    interval is `width` wide, but never more than `check_at_most` of them.
+    seed_items: how many people label before the first model; None leaves it to the number of items.
+    growth: a round asks for this share of what people have labeled so far.
+    """
+
+    target: float = 0.95
+    confidence: float = 0.95
+    budget: int | None = None
+    check: float = 0.01
+    check_at_most: float = 0.05
+    width: float = 0.05
+    seed_items: int | None = None
+    growth: float = 0.08
+
+    def __post_init__(self) -> None:
+        for name in ("target", "confidence", "width", "growth"):
+            if not 0.0 < getattr(self, name) < 1.0:
+                raise ParameterError(f"must lie between 0 and 1, not {getattr(self, name)}.", where=name)
+        if not 0.0 <= self.check <= self.check_at_most <= 1.0:
+            raise ParameterError("needs 0 <= check <= check_at_most <= 1.", where="check")
+        if self.seed_items is not None and self.seed_items < 1:
+            raise ParameterError(f"must be at least 1, not {self.seed_items}.", where="seed_items")
+        if self.budget is not None and self.budget < 1:
+            raise ParameterError(f"must be at least 1, not {self.budget}.", where="budget")
+
+    def seed_for(self, n_items: int) -> int:
+        """How many items people label before the first model."""
+        wanted = self.seed_items if self.seed_items is not None else min(max(round(0.03 * n_items), 50), 400)
+        return min(wanted, n_items)
