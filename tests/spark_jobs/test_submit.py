@@ -15,7 +15,7 @@ from palate.cli.job import job_command, jobs, spark_submit
 from palate.errors import MissingDependencyError, ParameterError
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
-JOBS = ["evaluate", "pipeline", "prepare", "recommend", "segment", "train_content", "train_fm", "train_mf"]
+JOBS = ["digits", "evaluate", "pipeline", "prepare", "recommend", "segment", "train_content", "train_fm", "train_mf"]
 
 
 def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
@@ -63,7 +63,7 @@ def test_bad_arguments_end_before_spark_starts(tmp_path: Path) -> None:
     for arguments, words in (
         (["prepare", "--input", tmp_path / "nothing", "--output", tmp_path / "out"], "no such file"),
         (["prepare", "--output", tmp_path / "out"], "Missing option '--input'"),
-        (["no_such_job"], "There are: evaluate, "),
+        (["no_such_job"], "pipeline, prepare, recommend"),
         (["--conf", "nonsense", "prepare"], "is not KEY=VALUE"),
     ):
         done = palate("job", *arguments)
