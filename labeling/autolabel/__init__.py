@@ -6,15 +6,18 @@ look like to a model is a `Learner` over views of them; `play` runs all of it ag
 
 from labeling.autolabel.features import embeddings_available, table_views, text_views
 from labeling.autolabel.goal import Goal
+from labeling.autolabel.images import ConvNet, image_views
 from labeling.autolabel.learners import CrossFitted, KernelLearner, Learner, Stack
 from labeling.autolabel.loop import Step, advance
 from labeling.autolabel.simulate import Outcome, judge, play
 from labeling.autolabel.state import Audit, Automatic, Round, State
 from labeling.autolabel.suspects import suspects
+from labeling.autolabel.warm import WarmStarted
 
 __all__ = [
     "Audit",
     "Automatic",
+    "ConvNet",
     "CrossFitted",
     "Goal",
     "KernelLearner",
@@ -24,8 +27,10 @@ __all__ = [
     "Stack",
     "State",
     "Step",
+    "WarmStarted",
     "advance",
     "embeddings_available",
+    "image_views",
     "judge",
     "play",
     "suspects",

@@ -17,10 +17,11 @@ def sentences(
 ) -> tuple[list[str], list[str]]:
     """Texts of nine words, `telling` of them from their label's own thirty; a share of labels is drawn at random."""
     rng = np.random.default_rng(seed)
+    vocabulary = ["".join(word) for word in rng.choice(list("abcdefghijklmnopqrstuvwxyz"), (30 * n_labels, 6))]
     codes = rng.integers(0, n_labels, n)
     texts = []
     for code in codes:
-        own = [f"w{code}x{word}" for word in rng.integers(0, 30, telling)]
+        own = [vocabulary[30 * code + word] for word in rng.integers(0, 30, telling)]
         common = [f"c{word}" for word in rng.zipf(1.4, 9 - telling) % 400]
         texts.append(" ".join(rng.permutation([*own, *common])))
     mixed = rng.random(n) < noise
