@@ -58,32 +58,30 @@ def matrix(table: pa.Table) -> Ratings:
     return Ratings.from_pieces([users], [items], [np.asarray(table["rating"]).astype(np.float32)], 40, 30)
 
 
-@pytest.mark.parametrize("implicit", [False, True])
+@pytest.mark.parametrize(("implicit", "engine"), [(False, "spark"), (True, "auto")])
 def test_both_engines_reach_the_same_loss_and_hold_the_same_pairs(
-    frame: DataFrame, table: pa.Table, implicit: bool
+    frame: DataFrame,
+    table: pa.Table,
+    implicit: bool,
+    engine: str,
+    monkeypatch: pytest.MonkeyPatch,
+    caplog: pytest.LogCaptureFixture,
 ) -> None:
+    """MLlib's engine where it is asked for, and where no memory is left for the native one."""
+    monkeypatch.setattr(gathered, "MEMORY_SHARE", 1e-12)
     ratings, objective = matrix(table), Objective(implicit, 0.05, 3.0)
-    values = {"rank": 4, "maxIter": 8, "regParam": 0.05, "alpha": 3.0, "implicitPrefs": implicit}
-    native = ALS(**values, filterSeen=True).fit(frame)
-    theirs = ALS(**values, filterSeen=True, engine="spark", numUserBlocks=2, numItemBlocks=2).fit(frame)
+    values = {"rank": 4, "maxIter": 8, "regParam": 0.05, "alpha": 3.0, "implicitPrefs": implicit, "filterSeen": True}
+    native = ALS(**values, engine="native").fit(frame)
+    with caplog.at_level(logging.WARNING, "palate.spark"):
+        theirs = ALS(**values, engine=engine, numUserBlocks=2, numItemBlocks=2).fit(frame)
     assert (native.engine, theirs.engine) == ("native", "spark")
+    assert ("too many for one executor" in caplog.text) == (engine == "auto")
     ours, mllib = native.artifact, theirs.artifact
     assert (ours.users, ours.items) == (mllib.users, mllib.items)
     assert (ours.seen != mllib.seen).nnz == 0
     assert ours.seen.nnz == len(set(zip(table["user"].to_pylist(), table["item"].to_pylist(), strict=True)))
     losses = [loss(ratings, objective, model.user_factors, model.item_factors) for model in (ours, mllib)]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)  # they start from other random vectors
-
-
-def test_auto_leaves_to_mllib_what_does_not_fit(
-    frame: DataFrame, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
-    monkeypatch.setattr(gathered, "MEMORY_SHARE", 1e-12)
-    with caplog.at_level(logging.WARNING, "palate.spark"):
-        small = frame.limit(50)
-        assert ALS(rank=2, maxIter=1, numUserBlocks=1, numItemBlocks=1).fit(small).engine == "spark"
-    assert "too many for one executor" in caplog.text
-    assert ALS(rank=2, maxIter=1, engine="native").fit(small).engine == "native"
 
 
 def test_ids_may_be_of_any_numeric_type_if_they_are_whole(frame: DataFrame) -> None:
