@@ -19,6 +19,7 @@ from dataclasses import dataclass
 import numpy as np
 from threadpoolctl import threadpool_limits
 
+from labeling.autolabel import queries
 from labeling.autolabel.goal import Goal
 from labeling.autolabel.guarantee import Calibration, Evidence, Floats, Promise, interval, odds_weights
 from labeling.autolabel.learners import Learner, log_probabilities
@@ -109,7 +110,8 @@ def _round(state: State, learner: Learner, goal: Goal, seed: int, rng: np.random
         )
     )
     if wanted:
-        _ask(state, Chances(state.confidence[pool], wanted)(state.confidence), rng)
+        steepness = queries.TO_LEARN if whole.accuracy < reference.agreement(goal.target) else queries.TO_PROVE
+        _ask(state, Chances(state.confidence[pool], wanted, steepness)(state.confidence), rng)
     if not len(state.asked) or not wanted:
         _begin_audit(state, goal, rng)
 

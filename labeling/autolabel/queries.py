@@ -11,18 +11,22 @@ import numpy as np
 from numpy.typing import NDArray
 
 Floats = NDArray[np.float64]
-STEEPNESS = 1.5
-"""Chances are in proportion to doubt to this power ..."""
+TO_LEARN = 1.5
+"""Chances are in proportion to doubt to this power while the model is not good enough ..."""
+TO_PROVE = 0.5
+"""... and to this one once it seems to be, and only proof is lacking: that is Neyman's allocation, by which the share of
+errors is estimated best ..."""
 EVENLY = 0.05
-"""... and this share of the draws falls on all items alike, sure or not."""
+"""... except for this share of the draws, which falls on all items alike, sure or not."""
 
 
 class Chances:
     """The chance of being drawn as a function of confidence, such that about `n` of the pool are drawn."""
 
-    def __init__(self, pool: Floats, n: int) -> None:
+    def __init__(self, pool: Floats, n: int, steepness: float = TO_LEARN) -> None:
+        self._steepness = steepness
         self.everything = n >= len(pool)
-        doubt = (1.0 - pool) ** STEEPNESS
+        doubt = (1.0 - pool) ** self._steepness
         self._even = EVENLY * n / max(len(pool), 1)
         self._scale = 0.0
         if self.everything or not doubt.any():
@@ -40,7 +44,7 @@ class Chances:
     def __call__(self, confidence: Floats) -> Floats:
         if self.everything:
             return np.ones_like(confidence)
-        return np.minimum(1.0, self._even + self._scale * (1.0 - confidence) ** STEEPNESS)
+        return np.minimum(1.0, self._even + self._scale * (1.0 - confidence) ** self._steepness)
 
 
 def draw(chances: Floats, rng: np.random.Generator) -> NDArray[np.intp]:
