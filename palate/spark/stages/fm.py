@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, ClassVar, cast
 
 import numpy as np
@@ -400,7 +401,9 @@ class FMClassificationModel(_NativeFMModel, _ProbabilisticClassifierParams):
         thresholds = self.getThresholds() if self.isDefined("thresholds") else None
         fields = [("raw", VectorUDT()), ("probability", VectorUDT()), ("prediction", DoubleType())]
         named = [self.getRawPredictionCol(), self.getProbabilityCol(), self.getPredictionCol()]
-        answer = self._map(dataset, _answers(thresholds), _struct(fields))
+        # By its name, not its code: SciPy's functions in it would be looked for in the user's own module.
+        compute = partial(_answers, thresholds=thresholds)
+        answer = self._map(dataset, compute, _struct(fields))
         held = dataset.select("*", answer.alias(_ANSWER))
         wanted = {name: f.col(f"{_ANSWER}.{field}") for name, (field, _) in zip(named, fields, strict=True) if name}
         return held.withColumns(wanted).drop(_ANSWER)
@@ -429,17 +432,13 @@ def _labels(raw: npt.NDArray[np.float64], thresholds: list[float] | None) -> npt
         return np.where(one / thresholds[1] > (1 - one) / thresholds[0], 1.0, 0.0)
 
 
-def _answers(thresholds: list[float] | None) -> Callable[[npt.NDArray[np.float64]], pa.Array]:
-    def answers(raw: npt.NDArray[np.float64]) -> pa.Array:
-        one = expit(raw)
-        parts = [
-            vector_array(np.stack([-raw, raw], axis=1)),
-            vector_array(np.stack([expit(-raw), one], axis=1)),
-            pa.array(_labels(raw, thresholds)),
-        ]
-        return pa.StructArray.from_arrays(parts, names=["raw", "probability", "prediction"])
-
-    return answers
+def _answers(raw: npt.NDArray[np.float64], thresholds: list[float] | None) -> pa.Array:
+    parts = [
+        vector_array(np.stack([-raw, raw], axis=1)),
+        vector_array(np.stack([expit(-raw), expit(raw)], axis=1)),
+        pa.array(_labels(raw, thresholds)),
+    ]
+    return pa.StructArray.from_arrays(parts, names=["raw", "probability", "prediction"])
 
 
 def _struct(fields: list[tuple[str, Any]]) -> StructType:

@@ -162,7 +162,7 @@ def _fm_regressor(**params: Any) -> Any:
     return FMRegressor(**{**_FM, **params})
 
 
-_FM = {"factorSize": 4, "stepSize": 0.05, "maxIter": 200, "validationFraction": 0.0, "initStd": 0.1}
+_FM = {"factorSize": 4, "stepSize": 0.05, "maxIter": 100, "validationFraction": 0.0, "initStd": 0.1}
 _FM_DEFAULTS = {"stepSize": "a step here is one of a small batch, and pyspark.ml's 1.0 one of all rows"}
 
 SAMPLES = [

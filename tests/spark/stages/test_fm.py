@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -124,6 +125,16 @@ def test_thresholds_and_empty_column_names(model: FMClassificationModel, visits:
     assert all(row.prediction == float(row.probability[1] / 0.8 > row.probability[0] / 0.2) for row in answers)
     short = model.copy({model.rawPredictionCol: "", model.predictionCol: ""}).transform(visits)
     assert short.columns == [*visits.columns, "probability"]
+
+
+def test_a_name_in_the_user_s_module_is_no_obstacle(
+    model: FMClassificationModel, visits: DataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Pickle finds a function of SciPy's in whichever module holds it, the user's script among them."""
+    from scipy.special import expit
+
+    monkeypatch.setattr(sys.modules["__main__"], "expit", expit, raising=False)
+    assert len(model.transform(visits.limit(3)).collect()) == 3
 
 
 def test_the_summary_is_pyspark_s(model: FMClassificationModel, visits: DataFrame, tmp_path: Path) -> None:
