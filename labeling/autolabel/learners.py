@@ -79,7 +79,7 @@ class KernelLearner:
         """By the first so many labels, in order: the same for a loop that went on and for one that starts again."""
         first = settled(len(items))
         items, labels = items[:first], labels[:first]
-        key = items.tobytes() + labels.tobytes() + seed.to_bytes(8, "little", signed=True)
+        key = items.tobytes() + labels.tobytes() + str(seed).encode()
         if self._chosen is None or self._chosen[0] != key:
             rng = np.random.default_rng([seed, first])
             self._chosen = key, kernels.choose(self._views, items, labels, n_labels, rng)

@@ -25,5 +25,10 @@ def boosted_trees(seed: int) -> Any:
     from sklearn.ensemble import HistGradientBoostingClassifier
 
     return HistGradientBoostingClassifier(
-        max_iter=40, learning_rate=0.2, max_leaf_nodes=8, min_samples_leaf=5, early_stopping=False, random_state=seed
+        max_iter=40,
+        learning_rate=0.2,
+        max_leaf_nodes=8,
+        min_samples_leaf=5,
+        early_stopping=False,
+        random_state=seed % 2**32,
     )

@@ -4,11 +4,11 @@
     while (step := advance(state, learner, goal, seed)).ask.size:
         state.answer(step.ask, labels of people)
 
-`advance` is all a job has to call: whenever the people have answered, and as often as it likes, for what it decides
-depends on the state alone. It asks for a seed drawn evenly; then for what the latest model is unsure of, as long as the
-promise does not hold on everything that is still unlabeled and the budget lasts; then for an audit, and is done, or
-goes back to asking if the audit says that the promise was broken. Automatic labels are provisional until then: each
-step's `automatic` replaces the last one's.
+`advance` is all a job has to call, whenever people have answered. What it decides depends on the state alone, so a step
+that was lost may be taken again; before anything is answered it says what it said before. It asks for a seed drawn
+evenly; then for what the latest model is unsure of, as long as the promise does not hold on everything that is still
+unlabeled and the budget lasts; then for an audit, and is done, or goes back to asking if the audit says that the
+promise was broken. Automatic labels are provisional until then: each step's `automatic` replaces the last one's.
 """
 
 from __future__ import annotations
@@ -52,12 +52,15 @@ def advance(state: State, learner: Learner, goal: Goal, seed: int = 0) -> Step:
     """
     if learner.n_items != state.n_items:
         raise ParameterError(f"knows {learner.n_items} items, the state {state.n_items}.", where="learner")
+    if len(state.asked) and len(state.asked) == state.drawn:
+        return Step(state.phase, state.asked, state.automatic)
     rng = np.random.default_rng([seed, state.round, len(state.answered), len(state.audits)])
     with threadpool_limits(1 if len(state.answered) < _WORTH_THREADS else None, "blas"):
         if state.phase == "seed":
             _seed(state, goal, rng)
         elif state.phase == "rounds" or (state.phase == "audit" and not _audited(state, goal, rng)):
             _round(state, learner, goal, seed, rng)
+    state.drawn = len(state.asked)
     return Step(state.phase, state.asked, state.automatic)
 
 

@@ -14,8 +14,8 @@ Floats = NDArray[np.float64]
 TO_LEARN = 1.5
 """Chances are in proportion to doubt to this power while the model is not good enough ..."""
 TO_PROVE = 0.5
-"""... and to this one once it seems to be, and only proof is lacking: that is Neyman's allocation, by which the share of
-errors is estimated best ..."""
+"""... and to this one once it seems to be, and only proof is lacking: Neyman's allocation, by which the share of errors
+is estimated best ..."""
 EVENLY = 0.05
 """... except for this share of the draws, which falls on all items alike, sure or not."""
 

@@ -68,7 +68,8 @@ class State:
     """Everything the next step is decided from, besides the items themselves; (n,) arrays go by item.
 
     labels: what people say, -1 where nothing yet. reliability: how surely that is right. survival: see `guarantee`.
-    answered: the labeled items in the order of their labels. asked: items given to people and not labeled yet.
+    answered: the labeled items in the order of their labels. asked: items given to people and not labeled yet, of
+    `drawn` that were given.
     confidence, predicted: the latest model's. audited: the automatic labels under audit, in order of drawing.
     """
 
@@ -84,6 +85,7 @@ class State:
     phase: Phase = "seed"
     round: int = 0
     answers: int = 0
+    drawn: int = 0
     rounds: list[Round] = field(default_factory=list)
     automatic: Automatic | None = None
     audits: list[Audit] = field(default_factory=list)
@@ -168,6 +170,7 @@ class State:
             "phase": self.phase,
             "round": self.round,
             "answers": self.answers,
+            "drawn": self.drawn,
             "rounds": [asdict(entry) for entry in self.rounds],
             "audits": [asdict(entry) for entry in self.audits],
         }

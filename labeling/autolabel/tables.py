@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -72,14 +73,16 @@ def _read(path: Path) -> pd.DataFrame:
         elif suffix in ("jsonl", "ndjson"):
             table = pd.read_json(path, lines=True, dtype=False, encoding="utf-8-sig")
         else:
-            table = pd.read_csv(
-                path,
-                dtype=str,
-                keep_default_na=False,
-                encoding="utf-8-sig",
-                sep="\t" if suffix == "tsv" else ",",
-                index_col=False,
-            )
+            with warnings.catch_warnings():
+                warnings.simplefilter("error", pd.errors.ParserWarning)  # a row longer than the header
+                table = pd.read_csv(
+                    path,
+                    dtype=str,
+                    keep_default_na=False,
+                    encoding="utf-8-sig",
+                    sep="\t" if suffix == "tsv" else ",",
+                    index_col=False,
+                )
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror or error}.", where=str(path)) from error
     except UnicodeDecodeError as error:

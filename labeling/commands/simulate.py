@@ -41,7 +41,7 @@ if TYPE_CHECKING:
 )
 @click.option("--workers", type=int, help="So many people, who err; without, one who never does.")
 @click.option("--worker-accuracy", type=float, help="How often each of them is right.  [0.8]")
-@click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
+@click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True)
 @click.option("--json", "out", type=click.Path(dir_okay=False, path_type=Path), help="A file for the whole report.")
 def simulate(
     files: tuple[Path, ...],

@@ -162,6 +162,7 @@ def test_items_nobody_answered_may_be_asked_for_again(topics: Topics) -> None:
     step = advance(state, learner, Goal())
     answered = step.ask[: len(step.ask) // 2]
     said = Truthful(truth).ask(answered)
+    assert advance(state, learner, Goal()).ask.tolist() == step.ask.tolist()  # nothing new, so nothing else
     state.answer(said.items, said.labels)
     step = advance(state, learner, Goal())
     assert len(step.ask)

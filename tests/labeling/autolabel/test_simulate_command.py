@@ -85,6 +85,13 @@ def test_bad_input_is_refused_with_what_and_where(
     blank = tmp_path / "blank.csv"
     blank.write_text("text,label\n,a\n b,\n  ,c\n", encoding="utf-8")
     assert "no row has both" in refused(capsys, "--data", blank, *text)
+    ragged = tmp_path / "ragged.csv"
+    ragged.write_text("text,label\na,b\na,b,c\n", encoding="utf-8")
+    assert "cannot be read" in refused(capsys, "--data", ragged, *text)
+    assert "cannot be read" in refused(capsys, "--data", tmp_path, *text)
+    broken = tmp_path / "broken.parquet"
+    broken.write_bytes(b"PAR1")
+    assert "cannot be read" in refused(capsys, "--data", broken, *text)
     dots = tmp_path / "dots.csv"
     dots.write_text("text,label\n" + "...,a\n" * 60, encoding="utf-8")
     simulate("--data", dots, *text, "--features", "tfidf")
