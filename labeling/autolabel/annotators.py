@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from labeling.consensus.answers import Answers
-from labeling.consensus.dawid_skene import DawidSkene
+from labeling.consensus.mace import Mace
 from palate.errors import ParameterError
 
 Items = NDArray[np.intp]
@@ -56,7 +56,10 @@ class Truthful:
 
 
 class Crowd:
-    """Several people who each err now and then, put together by Dawid and Skene's method.
+    """Several people who each err now and then, put together by MACE.
+
+    It has one number for each person's errors. A matrix each, as Dawid and Skene's method has, takes more answers than
+    there are where labels are many: it was sure of 99.6 % of answers of which 88 % were right (77 labels, 5 people).
 
     Each item goes to two of them, then to a further one as long as it is not `sure` and somebody is left.
     """
@@ -107,7 +110,7 @@ class Crowd:
     def _consolidated(self) -> tuple[Items, NDArray[np.int32], NDArray[np.float64]]:
         tasks, workers, labels = zip(*self._answers, strict=True)
         answers = Answers.of(list(map(str, tasks)), list(map(str, workers)), list(labels))
-        consensus = DawidSkene().consolidate(answers)
+        consensus = Mace().consolidate(answers)
         items = np.array([int(task) for task in answers.tasks.ids.to_pylist()], dtype=np.intp)
         codes = []
         names = [str(name) for name in answers.labels.ids.to_pylist()]
