@@ -33,38 +33,47 @@ def odds_weights(survival: Floats) -> Floats:
     return weights
 
 
+def signals(logs: NDArray[np.floating]) -> Floats:
+    """(n, 2) from log-probabilities (n, n_labels): the logit of the best one, and the log of its lead over the next."""
+    best = logs.max(axis=1).astype(np.float64)
+    second = np.partition(logs, -2, axis=1)[:, -2].astype(np.float64) if logs.shape[1] > 1 else best - 10.0
+    top = np.clip(np.exp(best), _SUREST, 1.0 - _SUREST)
+    return np.column_stack([logit(top), np.log(np.maximum(best - second, 1e-3))])
+
+
 @dataclass(frozen=True)
 class Calibration:
-    """Confidence as it turned out: sigmoid(intercept + slope · logit(top probability)) (Platt 1999)."""
+    """Confidence as it turned out: sigmoid(intercept + signals · slopes) (Platt 1999, with a second signal)."""
 
     intercept: float
-    slope: float
+    slopes: tuple[float, ...]
 
-    def __call__(self, top: Floats) -> Floats:
-        at = logit(np.clip(top, _SUREST, 1.0 - _SUREST))
-        calibrated: Floats = np.clip(expit(self.intercept + self.slope * at), _SUREST, 1.0 - _SUREST)
+    def __call__(self, given: Floats) -> Floats:
+        calibrated: Floats = np.clip(expit(self.intercept + given @ self.slopes), _SUREST, 1.0 - _SUREST)
         return calibrated
 
     @classmethod
-    def fit(cls, top: Floats, right: Floats, weights: Floats, prior: float = 1.0) -> Calibration:
-        """By weighted logistic regression; the prior, worth one item, is that the model is calibrated already.
+    def fit(cls, given: Floats, right: Floats, weights: Floats, prior: float = 1.0) -> Calibration:
+        """By weighted logistic regression; the prior, worth one item, is that the first signal is calibrated already.
 
-        right: 1 where the model's label is right, 0 where wrong, or a probability.
+        given: signals (n, d), the first a logit. right: 1 where the model's label is right, 0 where it is wrong.
         """
+        expected = np.zeros(given.shape[1] + 1)
+        expected[1] = 1.0
         if not weights.sum() > 0:
-            return cls(0.0, 1.0)
+            return cls(0.0, tuple(expected[1:].tolist()))
         weights = weights * (len(weights) / weights.sum())
-        design = np.column_stack([np.ones(len(top)), logit(np.clip(top, _SUREST, 1.0 - _SUREST))])
-        at = np.array([0.0, 1.0])
+        design = np.column_stack([np.ones(len(given)), given])
+        at = expected
         for _ in range(50):
             fitted = expit(design @ at)
-            gradient = design.T @ (weights * (right - fitted)) - prior * (at - [0.0, 1.0])
-            curvature = (design * (weights * fitted * (1.0 - fitted))[:, None]).T @ design + prior * np.eye(2)
+            gradient = design.T @ (weights * (right - fitted)) - prior * (at - expected)
+            curvature = (design * (weights * fitted * (1.0 - fitted))[:, None]).T @ design + prior * np.eye(len(at))
             step = np.clip(np.linalg.solve(curvature, gradient), -1.0, 1.0)
             at = at + step
             if np.abs(step).max() < 1e-8:
                 break
-        return cls(float(at[0]), max(float(at[1]), 0.05))
+        return cls(float(at[0]), tuple(at[1:].tolist()))
 
 
 @dataclass(frozen=True)

@@ -21,7 +21,7 @@ from threadpoolctl import threadpool_limits
 
 from labeling.autolabel import queries
 from labeling.autolabel.goal import Goal
-from labeling.autolabel.guarantee import Calibration, Evidence, Floats, Promise, interval, odds_weights
+from labeling.autolabel.guarantee import Calibration, Evidence, Floats, Promise, interval, odds_weights, signals
 from labeling.autolabel.learners import Learner, log_probabilities
 from labeling.autolabel.noise import Reference
 from labeling.autolabel.queries import Chances, draw
@@ -125,10 +125,10 @@ def _learn(state: State, learner: Learner, seed: int) -> Evidence:
     labels = state.labels[rows]
     scores = log_probabilities(learner.learn(rows, labels, state.n_labels, seed), rows, labels)
     state.predicted = scores.argmax(axis=1).astype(np.int32)
-    top = np.exp(scores.max(axis=1).astype(np.float64))
+    given = signals(scores)
     right = (state.predicted[rows] == labels).astype(np.float64)
     weights = odds_weights(state.survival[rows])
-    state.confidence = Calibration.fit(top[rows], right, weights)(top)
+    state.confidence = Calibration.fit(given[rows], right, weights)(given)
     return Evidence(state.confidence[pool], state.confidence[rows], right, weights)
 
 

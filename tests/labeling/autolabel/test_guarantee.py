@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from scipy.special import logit
 
 from labeling.autolabel.guarantee import Calibration, Evidence, interval, lower_bound, odds_weights
 from labeling.autolabel.noise import Reference
@@ -22,7 +23,8 @@ def asked_for_hard_items(seed: int, n: int = 4000, rounds: int = 6) -> tuple[Evi
         asked[pool[draw(chances[pool], rng)]] = True
         survival *= 1 - chances
     weights, outcome = odds_weights(survival[asked]), right[asked].astype(float)
-    confidence = Calibration.fit(claimed[asked], outcome, weights)(claimed)
+    given = logit(np.clip(claimed, 1e-4, 1 - 1e-4))[:, None]
+    confidence = Calibration.fit(given[asked], outcome, weights)(given)
     return Evidence(confidence[~asked], confidence[asked], outcome, weights), float(right[~asked].mean())
 
 
