@@ -30,6 +30,8 @@ from palate.errors import ParameterError
 
 _FEWEST = 10
 """A round asks for at least so many items, and a model needs at least so many labels."""
+_FOR_AUDIT = 0.2
+"""The share of a budget that is put aside for the audit, if it takes so much."""
 _WORTH_THREADS = 1000
 """With fewer labels, threads wait for each other for longer than the arithmetic takes."""
 _NEAR = 0.02
@@ -153,7 +155,8 @@ def _affordable(state: State, goal: Goal) -> int:
     if goal.budget is None:
         return state.n_items
     each = max(state.answers / max(len(state.answered), 1), 1.0)
-    return max(int((goal.budget - state.answers) / each) - _audit_size(len(state.pool), goal), 0)
+    aside = min(_audit_size(len(state.pool), goal), math.ceil(_FOR_AUDIT * goal.budget / each))
+    return max(int((goal.budget - state.answers) / each) - aside, 0)
 
 
 def _audit_size(n: int, goal: Goal, accuracy: float | None = None) -> int:
