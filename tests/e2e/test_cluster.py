@@ -1,0 +1,88 @@
+"""A cluster of two executors on machines that have Python and Spark, and nothing else: `palate spark-package` brings
+the rest. Executors are killed in the middle of every stage's fit."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+pytest.importorskip("pyspark", reason="needs pyspark: pip install 'palate[spark]'")
+pytest.importorskip("torch", reason="needs torch: pip install 'palate[torch]'")
+
+from palate.cli.job import spark_submit
+
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(600)]
+ROOT = Path(__file__).parents[2]
+
+
+@pytest.fixture(scope="module")
+def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
+    """What cluster_job.py printed."""
+    folder = tmp_path_factory.mktemp("cluster")
+    subprocess.run(
+        [sys.executable, "-m", "palate.cli", "spark-package", "--output", folder / "dist"], check=True, cwd=ROOT
+    )
+    home = folder / "spark"  # a cluster of local-cluster[...] works below SPARK_HOME
+    home.mkdir()
+    for entry in spark_submit().parents[1].iterdir():
+        (home / entry.name).symlink_to(entry)
+    marks = folder / "marks"
+    marks.mkdir()
+    script = shutil.copy(Path(__file__).with_name("cluster_job.py"), folder)
+    bare = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
+    assert subprocess.run([bare, "-c", "import palate"], capture_output=True, cwd=folder).returncode, "palate is there"
+    settings = {
+        "spark.executorEnv.PYTHONPATH": "palate-environment",
+        "spark.pyspark.python": str(bare),
+        "spark.pyspark.driver.python": sys.executable,
+        "spark.sql.shuffle.partitions": "4",
+    }
+    command = [
+        home / "bin" / "spark-submit",
+        *("--master", "local-cluster[2,1,2048]"),
+        *("--archives", f"{folder / 'dist' / 'palate-environment.tar.gz'}#palate-environment"),
+        *(part for key, value in settings.items() for part in ("--conf", f"{key}={value}")),
+        *(script, marks),
+    ]
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYSPARK", "PYTHON"))}
+    ran = subprocess.run(
+        [str(part) for part in command],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env={**environment, "SPARK_HOME": str(home)},
+        timeout=540,
+    )
+    assert ran.returncode == 0, ran.stderr[-4000:]
+    yield json.loads(ran.stdout.splitlines()[-1])
+    shutil.rmtree(folder, ignore_errors=True)  # the environment, unpacked in each executor, is over a gigabyte
+
+
+def test_workers_import_palate_from_the_archive(told: dict[str, Any]) -> None:
+    assert len(told["workers"]) == 2
+    for worker in told["workers"]:
+        assert "/palate-environment/palate/" in worker["palate"]
+        assert not worker["palate"].startswith(str(ROOT))
+
+
+@pytest.mark.parametrize("stage", ["PCA", "KMeans", "ALS", "FMClassifier"])
+def test_a_killed_executor_changes_no_answer(told: dict[str, Any], stage: str) -> None:
+    fit = told["fits"][stage]
+    assert fit["killed"]
+    assert fit["disturbed"] == pytest.approx(fit["calm"], rel=0.01)
+
+
+def test_what_is_fitted_on_the_cluster_is_right(told: dict[str, Any]) -> None:
+    fits = told["fits"]
+    assert fits["KMeans"]["calm"] == [1000] * 4
+    for when in ("calm", "disturbed"):
+        assert fits["ALS"][when] < 0.6
+        assert fits["FMClassifier"][when] > 0.95
