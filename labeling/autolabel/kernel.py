@@ -133,9 +133,9 @@ def _nystrom(
 SHARPNESS = (0.3, 1.0, 3.0)
 RIDGES = (0.01, 0.1, 0.3)
 MIXTURES = (0.0, 0.1, 0.25, 0.5, 0.75, 0.9, 1.0)
-"""The grids that `choose` tries. Losses are flat around their best, so they are coarse. A ridge of 1 is left out: it looks
-best on labeled items, which are harder than the rest, and cost 5 points of what is labeled automatically (seed 0 of
-banking77 by words: 61 %, against 66 and 69 % with 0.1 and 0.3 throughout)."""
+"""The grids that `choose` tries. Losses are flat around their best, so they are coarse. A ridge of 1 is left out: it
+looks best on labeled items, which are harder than the rest, and cost 5 points of what is labeled automatically (seed 0
+of banking77 by words: 61 %, against 66 and 69 % with 0.1 and 0.3 throughout)."""
 
 
 def choose(
