@@ -36,8 +36,8 @@ def explain(error: BaseException) -> PalateError | None:
         return InputError("the name is too long for a file.", where=f"{str(error.filename)[:80]}...")
     if not type(error).__module__.startswith(("pyspark", "py4j")):
         return None
-    raised = re.search(r"^palate\.errors\.(\w+): (.*)$", str(error), re.MULTILINE)
-    if raised:  # by ourselves, in a Python worker
+    raised = re.search(r"\bpalate\.errors\.(\w+): (.*)$", str(error), re.MULTILINE)
+    if raised:  # by ourselves, on an executor
         kind: type[PalateError] = getattr(errors, raised[1], PalateError)
         return kind(raised[2])
     chain = list(_chain(error))

@@ -16,6 +16,7 @@ from typing import Any, TypeAlias, cast
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
+from pyspark.ml.functions import array_to_vector
 from pyspark.ml.linalg import VectorUDT
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as f
@@ -59,6 +60,19 @@ def sent(frame: DataFrame, column: str) -> Column:
     size = f.when(dense, -1).otherwise(vector["size"])
     flat = f.when(dense, values).otherwise(f.concat(values, vector["indices"].cast("array<double>")))
     return f.when(given.isNotNull(), f.struct(size.alias("size"), flat.alias("values"))).alias(column)
+
+
+def checked_vectors(frame: DataFrame, column: str, width: int) -> Column:
+    """The column of features as VectorUDT, for what computes in the JVM; a row of another width, or without a vector,
+    fails there with a SchemaError's text. Raises SchemaError as `require_features`."""
+    given = f.col(column)
+    if isinstance(require_features(frame, column), VectorUDT):
+        vector, fields = given, f.unwrap_udt(given)
+        wide = f.when(fields["type"] == 1, f.size(fields["values"])).otherwise(fields["size"])
+    else:
+        vector, wide = array_to_vector(given.cast("array<double>")), f.size(given)
+    what = f"palate.errors.SchemaError: {column}: the vector is null, or not {width} wide as those of the fit."
+    return f.when(given.isNotNull() & (wide == width), vector).otherwise(f.raise_error(f.lit(what)))
 
 
 def blocks(arrays: Iterator[pa.Array], column: str, task: int = 0, width: int | None = None) -> Iterator[Block]:

@@ -14,6 +14,7 @@ from pyspark.sql import DataFrame, SparkSession
 
 from palate.errors import ParameterError, SchemaError
 from palate.spark import PCA, PCAModel
+from palate.spark.failures import explain
 from tests.spark.stages.samples import vectors
 
 pytestmark = pytest.mark.spark
@@ -78,6 +79,10 @@ def test_another_width_in_another_partition_is_refused(spark: SparkSession) -> N
         fit(frame, 1)
 
 
-def test_transform_refuses_another_width(spark: SparkSession) -> None:
-    with pytest.raises(Exception, match="not 3 wide"):
-        fit(vectors(spark, np.eye(3)), 1).transform(vectors(spark, np.eye(4))).collect()
+@pytest.mark.parametrize("column", ["features", "array(1D, 2D)", "cast(null as array<float>)"])
+def test_transform_refuses_another_width_and_none(spark: SparkSession, column: str) -> None:
+    model = fit(vectors(spark, np.eye(3)), 1)
+    wrong = vectors(spark, np.eye(4)).selectExpr(f"{column} as features")
+    with pytest.raises(Exception, match="SchemaError: features: the vector is null, or not 3 wide") as raised:
+        model.transform(wrong).collect()
+    assert isinstance(explain(raised.value), SchemaError)
