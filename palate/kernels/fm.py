@@ -1,20 +1,13 @@
-"""Training of factorization machines of degree two (Rendle 2010, "Factorization Machines", ICDM), in torch.
+"""Training of factorization machines of degree two (Rendle 2010, "Factorization Machines", ICDM) by mini-batches.
 
-    score(x) = w0 + sum_j w_j x_j + 1/2 sum_f ((sum_j v_jf x_j)^2 - sum_j v_jf^2 x_j^2)
-
-The gradient is closed and sparse: with d_i the derivative of the loss by the score of row i and s_i = V'x_i, that of
-(w_j, v_j) is sum_i d_i x_ij (1, s_i) - (0, v_j) sum_i d_i x_ij^2. A step touches only the features of its batch, and
-two sums over the batch's entries are all its work; autograd would make and keep one more array per operation.
-
-Adam (Kingma & Ba 2015) is applied to those features alone, and each of them corrects its bias by its own number of
-steps: a feature seen for the first time late in training then moves by the step size, and not, as with a common count
-or with dense moments, by many times that. Weight decay is decoupled (Loshchilov & Hutter 2019).
+Rows are cut into batches (`fm_rows`), a batch gives a gradient (`fm_gradient`), which moves the features it touches
+(`fm_solver`). Here are the options, the epochs, when to stop, and how many processes sum their gradients.
 """
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -22,13 +15,10 @@ import numpy.typing as npt
 from scipy import sparse
 
 from palate.engines import import_torch
+from palate.kernels.fm_gradient import gradient, losses, scores, slopes
+from palate.kernels.fm_rows import Batch, Doubles, Floats, Rows, Units
+from palate.kernels.fm_solver import Solver
 from palate.kernels.peers import Alone, Peers
-
-Floats = npt.NDArray[np.float32]
-Doubles = npt.NDArray[np.float64]
-
-LOSSES = ("logistic", "squared")
-SOLVERS = ("adamW", "gd")
 
 LEAST_STEPS = 30
 """Steps of an epoch that has the rows for it: small data get smaller batches than asked for."""
@@ -105,109 +95,6 @@ def fit_fm(
     return _Training(rows, np.asarray(labels, dtype=np.float64), options or FMOptions(), peers or Alone()).run()
 
 
-@dataclass
-class _Batch:
-    """Some rows: the features of all their entries, the row of each entry, where each row starts; None is all ones."""
-
-    indices: Any
-    owner: Any
-    starts: Any
-    values: Any
-    labels: Any
-
-
-class _Rows:
-    """Rows as tensors; `take` gives some of them."""
-
-    def __init__(self, rows: sparse.csr_matrix, labels: Doubles, scale: Floats | None) -> None:
-        torch = import_torch()
-        self.torch = torch
-        lengths = np.diff(rows.indptr)
-        # Rows of one length, as categorical columns give, are cut out of a matrix; others are gathered entry by entry.
-        self.fixed = int(lengths[0]) if len(lengths) and lengths[0] > 0 and (lengths == lengths[0]).all() else 0
-        indices = torch.from_numpy(np.ascontiguousarray(rows.indices, dtype=np.int32))
-        values = None
-        if scale is not None:
-            values = torch.from_numpy((rows.data / scale[rows.indices]).astype(np.float32))
-        if self.fixed:
-            indices = indices.view(-1, self.fixed)
-            values = None if values is None else values.view(-1, self.fixed)
-        self.indices, self.values = indices, values
-        self.indptr = torch.from_numpy(rows.indptr.astype(np.int64))
-        self.labels = torch.from_numpy(labels.astype(np.float32))
-        self.layouts: dict[int, tuple[Any, Any]] = {}
-
-    def take(self, chosen: Any) -> _Batch:
-        torch = self.torch
-        n = len(chosen)
-        if self.fixed:
-            indices = self.indices.index_select(0, chosen).view(-1)
-            values = None if self.values is None else self.values.index_select(0, chosen).view(-1)
-            owner, starts = self._layout(n)
-        else:
-            first = self.indptr[chosen]
-            lengths = self.indptr[chosen + 1] - first
-            starts = lengths.cumsum(0) - lengths
-            owner = torch.arange(n).repeat_interleave(lengths)
-            at = torch.arange(len(owner)) + (first - starts)[owner]
-            indices, values = self.indices[at], None if self.values is None else self.values[at]
-        return _Batch(indices, owner, starts, values, self.labels.index_select(0, chosen))
-
-    def _layout(self, n: int) -> tuple[Any, Any]:
-        """Of `n` rows of one length: the row of each entry, and where each row starts."""
-        if n not in self.layouts:
-            starts = self.torch.arange(0, n * self.fixed, self.fixed)
-            self.layouts[n] = self.torch.arange(n).repeat_interleave(self.fixed), starts
-        return self.layouts[n]
-
-
-def scores(batch: _Batch, inverse: Any, table: Any, intercept: float) -> tuple[Any, Any]:
-    """Scores of the rows, `(n,)`, and `(n, 1 + factors)` the sums of x_j (w_j, v_j).
-
-    table: `(features, 1 + factors)`, w first; inverse: the row of `table` for each entry of the batch.
-    """
-    bag = import_torch().nn.functional.embedding_bag
-    sums = bag(inverse, table, batch.starts, mode="sum", per_sample_weights=batch.values)
-    squares = table[:, 1:].square().sum(1, keepdim=True)
-    weights = None if batch.values is None else batch.values.square()
-    norms = bag(inverse, squares, batch.starts, mode="sum", per_sample_weights=weights)
-    return intercept + sums[:, 0] + 0.5 * (sums[:, 1:].square().sum(1) - norms[:, 0]), sums
-
-
-def gradient(batch: _Batch, inverse: Any, table: Any, sums: Any, slope: Any) -> Any:
-    """The gradient by `table`, from the slope `(n,)` of the loss by each row's score; see the head of this file."""
-    torch = import_torch()
-    by_row = sums.clone()
-    by_row[:, 0] = 1
-    by_row *= slope[:, None]
-    by_entry = by_row.index_select(0, batch.owner)
-    if batch.values is not None:
-        by_entry *= batch.values[:, None]
-    found = torch.zeros_like(table).index_add_(0, inverse, by_entry)
-    if batch.values is None:
-        own = found[:, 0]
-    else:
-        by_entry = slope.index_select(0, batch.owner) * batch.values.square()
-        own = torch.zeros(len(table)).index_add_(0, inverse, by_entry)
-    found[:, 1:] -= own[:, None] * table[:, 1:]
-    return found
-
-
-@dataclass
-class _State:
-    """What training changes, by feature and of the intercept.
-
-    table: `(features, 3, 1 + factors)`: (w, v), and the first and second moments of their gradients. steps: how many
-    steps each feature has had.
-    """
-
-    table: Any
-    steps: Any
-    intercept: float = 0.0
-    moments: list[float] = field(default_factory=lambda: [0.0, 0.0])
-    taken: int = 0
-
-
 class _Training:
     def __init__(self, rows: sparse.csr_matrix, labels: Doubles, options: FMOptions, peers: Peers) -> None:
         self.torch = import_torch()
@@ -216,51 +103,30 @@ class _Training:
         self.random = np.random.default_rng([options.seed, peers.rank])
         counts = np.array([n, rows.nnz, labels.sum()], dtype=np.float64)
         self.total, self.entries, label_sum = map(float, peers.sum(counts).tolist())
-        self.scale = self._feature_scale(rows)
-        self.shift, self.spread = self._label_scale(labels, label_sum / max(1.0, self.total))
-        self.rows = _Rows(rows, (labels - self.shift) / self.spread, self.scale)
+        mean = label_sum / max(1.0, self.total)
+        self.units = Units.of_features(rows, peers)
+        if options.loss == "squared":
+            self.units = self.units.with_labels(labels, mean if options.intercept else 0.0, self.total, peers)
+        self.rows = Rows(rows, labels, self.units)
         order = self.random.permutation(n)
         held = round(options.validation * n) if options.validation * self.total >= LEAST_VALIDATION else 0
         self.held, self.learned = self._tensor(order[:held]), order[held:]
         sizes = peers.sum(np.array([held, n - held], dtype=np.float64))
         self.n_held, self.n_learned = int(sizes[0]), int(sizes[1])
-        steps = np.arange(1, _STEPS_CORRECTED + 1)
-        bias = np.stack([1 / (1 - _BETA1**steps), 1 / np.sqrt(1 - _BETA2**steps)], axis=1)
-        # By the number of steps, from 0, which none has: what to multiply the first moment and the second's root by.
-        self.corrections = self.torch.from_numpy(np.concatenate([np.ones((1, 2)), bias]).astype(np.float32))
         self.places = self.torch.empty(self.width, dtype=self.torch.int64)
-        self.state = self._start(label_sum / max(1.0, self.total))
+        self.solver = self._start(mean)
 
-    def _feature_scale(self, rows: sparse.csr_matrix) -> Floats | None:
-        """The root mean square of each feature's entries, `(width,)`; None where all entries are one."""
-        if all(self.peers.gather(bool((rows.data == 1).all()))):
-            return None
-        squares = np.bincount(rows.indices, weights=rows.data.astype(np.float64) ** 2, minlength=self.width)
-        present = np.bincount(rows.indices, weights=rows.data != 0, minlength=self.width)
-        sums = self.peers.sum(np.stack([squares, present]))
-        scale = np.sqrt(sums[0] / np.maximum(sums[1], 1))
-        return np.where(scale > 0, scale, 1).astype(np.float32)
-
-    def _label_scale(self, labels: Doubles, mean: float) -> tuple[float, float]:
-        if self.options.loss == "logistic":
-            return 0.0, 1.0
-        shift = mean if self.options.intercept else 0.0
-        squares = float(self.peers.sum(np.array([((labels - shift) ** 2).sum()]))[0])
-        spread = math.sqrt(squares / max(1.0, self.total))
-        return shift, spread if spread > 0 else 1.0
-
-    def _start(self, mean: float) -> _State:
+    def _start(self, mean: float) -> Solver:
         torch, o = self.torch, self.options
-        table = torch.zeros(self.width, 3, 1 + o.factors)
-        table[:, 0, 1:].normal_(0, o.init_std, generator=torch.Generator().manual_seed(o.seed % 2**63))
-        state = _State(table, torch.zeros(self.width, dtype=torch.int64))
+        weights, intercept = torch.zeros(self.width, 1 + o.factors), 0.0
+        weights[:, 1:].normal_(0, o.init_std, generator=torch.Generator().manual_seed(o.seed % 2**63))
         if o.intercept and o.loss == "logistic":  # the best constant; half a row of the other class keeps it finite
             positive = min(max(mean * self.total, 0.5), max(self.total - 0.5, 0.5))
-            state.intercept = math.log(positive / max(self.total - positive, 0.5))
-        return state
+            intercept = math.log(positive / max(self.total - positive, 0.5))
+        return Solver(weights, intercept, o.solver, o.decay)
 
     def run(self) -> FMFit:
-        o, state = self.options, self.state
+        o = self.options
         history, validation = [], []
         best, kept, waited, diverged = 0, self._copy(), 0, False
         if self.n_learned:
@@ -270,7 +136,7 @@ class _Training:
         for epoch in range(1, o.epochs + 1 if self.n_learned else 0):
             loss = self._epoch(epoch)
             judged = self._loss(self.held, self.n_held) if self.n_held else loss
-            diverged = not (math.isfinite(loss) and math.isfinite(judged)) or not self._finite()
+            diverged = not (math.isfinite(loss) and math.isfinite(judged)) or not self.solver.finite()
             if diverged:
                 break
             history.append(loss)
@@ -286,51 +152,28 @@ class _Training:
             if waited >= o.patience or abs(history[-2] - loss) <= o.tolerance * abs(history[-2]):
                 break
         table, intercept = kept
-        table[state.steps == 0] = 0
+        table[self.solver.steps == 0] = 0
         if not best:  # the first factors are noise
             table.zero_()
-        return self._folded(table.numpy().astype(np.float64), intercept, history, validation, best, diverged)
-
-    def _folded(
-        self, table: Doubles, intercept: float, history: list[float], validation: list[float], best: int, diverged: bool
-    ) -> FMFit:
-        """The state in the units of the data."""
-        if self.scale is not None:
-            table = table / self.scale[:, None]
-        square = self.spread**2
-        return FMFit(
-            self.shift + self.spread * intercept,
-            (self.spread * table[:, 0]).astype(np.float32),
-            (math.sqrt(self.spread) * table[:, 1:]).astype(np.float32),
-            [square * value for value in history],
-            [square * value for value in validation],
-            best,
-            diverged,
-            self.n_learned,
-        )
+        intercept, linear, factors = self.units.folded(intercept, table.numpy().astype(np.float64))
+        square = self.units.spread**2
+        history, validation = [square * value for value in history], [square * value for value in validation]
+        return FMFit(intercept, linear, factors, history, validation, best, diverged, self.n_learned)
 
     def _copy(self) -> tuple[Any, float]:
-        return self.state.table[:, 0].clone(), self.state.intercept
-
-    def _finite(self) -> bool:
-        return bool(self.torch.isfinite(self.state.table[:, 0].sum())) and math.isfinite(self.state.intercept)
+        return self.solver.weights.clone(), self.solver.intercept
 
     def _tensor(self, array: npt.NDArray[Any]) -> Any:
         return self.torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64))
 
     def _loss(self, chosen: Any, total: int) -> float:
         """The mean loss of the rows, those of all peers together."""
-        found, table = 0.0, self.state.table[:, 0].contiguous()
+        found, table = 0.0, self.solver.weights.contiguous()
         for part in chosen.split(_ROWS_AT_ONCE):
             batch = self.rows.take(part)
-            score, _ = scores(batch, batch.indices.long(), table, self.state.intercept)
-            found += float(self._losses(score, batch.labels).double().sum())
+            score, _ = scores(batch, batch.indices.long(), table, self.solver.intercept)
+            found += float(losses(self.options.loss, score, batch.labels).double().sum())
         return float(self.peers.sum(np.array([found]))[0]) / total
-
-    def _losses(self, score: Any, labels: Any) -> Any:
-        if self.options.loss == "squared":
-            return (score - labels).square()
-        return self.torch.nn.functional.softplus(score) - labels * score
 
     def _epoch(self, epoch: int) -> float:
         """One pass over the rows; the mean loss before each step. All peers take equally many steps."""
@@ -346,26 +189,24 @@ class _Training:
             loss += self._step(self.rows.take(chosen[low:high]), drawn / n_steps, rate)
         return float(self.peers.sum(loss.numpy().reshape(1))[0]) / drawn
 
-    def _step(self, batch: _Batch, size: float, rate: float) -> Any:
-        """Moves the state along the mean gradient of a batch of about `size` rows; the sum of its losses."""
-        torch, state = self.torch, self.state
+    def _step(self, batch: Batch, size: float, rate: float) -> Any:
+        """Moves the weights along the mean gradient of a batch of about `size` rows; the sum of its losses."""
+        loss, solver = self.options.loss, self.solver
         touched, inverse = self._unique(batch.indices)
-        held = state.table.index_select(0, touched)
+        held = solver.table.index_select(0, touched)
         table = held[:, 0].contiguous()
-        score, sums = scores(batch, inverse, table, state.intercept)
-        guess = torch.sigmoid(score) if self.options.loss == "logistic" else 2 * score
-        target = batch.labels if self.options.loss == "logistic" else 2 * batch.labels
-        slope = (guess - target) / size
+        score, sums = scores(batch, inverse, table, solver.intercept)
+        slope = slopes(loss, score, batch.labels) / size
         found, constant = gradient(batch, inverse, table, sums, slope), float(slope.sum())
         if self.peers.size > 1:
             touched, found, constant = self._exchanged(touched, found, constant)
-            held = state.table.index_select(0, touched)
+            held = solver.table.index_select(0, touched)
         if not self.options.linear:
             found[:, 0] = 0
-        self._move(touched, held, found, rate)
+        solver.move(touched, held, found, rate)
         if self.options.intercept:
-            self._move_intercept(constant, rate)
-        return self._losses(score, batch.labels).double().sum()
+            solver.move_intercept(constant, rate)
+        return losses(loss, score, batch.labels).double().sum()
 
     def _unique(self, indices: Any) -> tuple[Any, Any]:
         """The different ones, ascending, and for each entry which of them it is; by marking, since sorting is slow."""
@@ -393,38 +234,6 @@ class _Training:
         summed = torch.zeros(len(touched), rows.shape[1]).index_add_(0, inverse, rows)
         return touched, summed, math.fsum(part[2] for part in parts)
 
-    def _move(self, touched: Any, held: Any, found: Any, rate: float) -> None:
-        state, o = self.state, self.options
-        steps = state.steps.index_select(0, touched) + 1
-        state.steps.index_copy_(0, touched, steps)
-        table, first, second = held.unbind(1)
-        if o.decay:
-            table.mul_(1 - rate * o.decay)
-        if o.solver == "gd":
-            table.sub_(found, alpha=rate)
-        else:
-            first.lerp_(found, 1 - _BETA1)
-            second.lerp_(found.square_(), 1 - _BETA2)
-            corrections = self.corrections.index_select(0, steps.clamp_(max=_STEPS_CORRECTED))
-            size = second.sqrt().mul_(corrections[:, 1:]).add_(_EPSILON)
-            table.sub_((first * corrections[:, :1]).div_(size), alpha=rate)
-        state.table.index_copy_(0, touched, held)
 
-    def _move_intercept(self, slope: float, rate: float) -> None:
-        state = self.state
-        if self.options.solver == "gd":
-            state.intercept -= rate * slope
-            return
-        state.taken += 1
-        first, second = state.moments
-        first, second = _BETA1 * first + (1 - _BETA1) * slope, _BETA2 * second + (1 - _BETA2) * slope * slope
-        state.moments = [first, second]
-        first, second = first / (1 - _BETA1**state.taken), second / (1 - _BETA2**state.taken)
-        state.intercept -= rate * first / (math.sqrt(second) + _EPSILON)
-
-
-_BETA1, _BETA2, _EPSILON = 0.9, 0.999, 1e-8
-_STEPS_CORRECTED = 20_000
-"""After so many steps the bias of both moments is below float32's rounding."""
 _ROWS_AT_ONCE = 1 << 16
 """Rows scored at once: a batch of them with five entries takes 20 MB."""

@@ -12,10 +12,11 @@ import numpy.typing as npt
 import pytest
 from scipy import sparse
 
-from palate.kernels.fm import FMFit, FMOptions, fit_fm, gradient, scores
+from palate.kernels.fm import FMFit, FMOptions, fit_fm
+from palate.kernels.fm_gradient import gradient, losses, scores, slopes
+from palate.kernels.fm_rows import Rows, Units
 
 torch = pytest.importorskip("torch", reason="needs torch: pip install 'palate[torch]'")
-fm = pytest.importorskip("palate.kernels.fm")
 
 RANDOM = np.random.default_rng(3)
 
@@ -57,7 +58,7 @@ def test_the_gradient_is_that_of_autograd(rows: sparse.csr_matrix, loss: str) ->
     labels = torch.from_numpy(RANDOM.integers(0, 2, rows.shape[0]).astype(np.float32))
     table = torch.randn(rows.shape[1], 5, generator=torch.Generator().manual_seed(0))
     ones = bool((rows.data == 1).all())
-    held = fm._Rows(rows, labels.numpy(), None if ones else np.ones(rows.shape[1], np.float32))
+    held = Rows(rows, labels.numpy(), Units(None if ones else np.ones(rows.shape[1], np.float32)))
     batch = held.take(torch.randperm(rows.shape[0], generator=torch.Generator().manual_seed(1))[:30])
     inverse = batch.indices.long()
     found, sums = scores(batch, inverse, table, 0.3)
@@ -71,11 +72,12 @@ def test_the_gradient_is_that_of_autograd(rows: sparse.csr_matrix, loss: str) ->
     assert torch.allclose(found.double(), score, atol=1e-4)
     target = batch.labels.double()
     if loss == "logistic":
-        torch.nn.functional.binary_cross_entropy_with_logits(score, target, reduction="sum").backward()
-        slope = torch.sigmoid(found) - batch.labels
+        total = torch.nn.functional.binary_cross_entropy_with_logits(score, target, reduction="sum")
     else:
-        (score - target).square().sum().backward()
-        slope = 2 * (found - batch.labels)
+        total = (score - target).square().sum()
+    total.backward()
+    assert float(losses(loss, found, batch.labels).sum()) == pytest.approx(float(total.detach()), rel=1e-4)
+    slope = slopes(loss, found, batch.labels)
     assert torch.allclose(gradient(batch, inverse, table, sums, slope).double(), wide.grad, rtol=1e-4, atol=1e-4)
 
 

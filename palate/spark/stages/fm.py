@@ -32,7 +32,8 @@ from scipy.special import expit
 
 from palate.errors import NotFittedError, ParameterError, SchemaError
 from palate.features.columns import ColumnEncoder
-from palate.kernels.fm import SOLVERS, FMOptions
+from palate.kernels.fm import FMOptions
+from palate.kernels.fm_solver import SOLVERS
 from palate.models.factorization_machine import FactorizationMachine
 from palate.spark.stages.base import Check, NativeEstimator, NativeModel, above, at_least, between, one_of
 from palate.spark.stages.features import require_features, to_block, vector_array
