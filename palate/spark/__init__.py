@@ -15,10 +15,10 @@ if TYPE_CHECKING:
     from palate.spark.stages.als import ALS as ALS
     from palate.spark.stages.als import ALSModel as ALSModel
     from palate.spark.stages.endpoint import EndpointModel as EndpointModel
-    from palate.spark.stages.fm import FMClassificationModel as FMClassificationModel
     from palate.spark.stages.fm import FMClassifier as FMClassifier
-    from palate.spark.stages.fm import FMRegressionModel as FMRegressionModel
     from palate.spark.stages.fm import FMRegressor as FMRegressor
+    from palate.spark.stages.fm_model import FMClassificationModel as FMClassificationModel
+    from palate.spark.stages.fm_model import FMRegressionModel as FMRegressionModel
     from palate.spark.stages.implicit_als import ImplicitALS as ImplicitALS
     from palate.spark.stages.implicit_als import ImplicitALSModel as ImplicitALSModel
     from palate.spark.stages.implicit_als import ImplicitBPR as ImplicitBPR
@@ -32,9 +32,9 @@ STAGES = {
     "ALS": "als",
     "ALSModel": "als",
     "EndpointModel": "endpoint",
-    "FMClassificationModel": "fm",
+    "FMClassificationModel": "fm_model",
     "FMClassifier": "fm",
-    "FMRegressionModel": "fm",
+    "FMRegressionModel": "fm_model",
     "FMRegressor": "fm",
     "ImplicitALS": "implicit_als",
     "ImplicitALSModel": "implicit_als",

@@ -31,7 +31,7 @@ from pyspark.sql.types import (
 from palate import arrowjson
 from palate.client.endpoints import FIELDS, Field
 from palate.errors import ParameterError, RemoteError
-from palate.spark.stages.features import Block, to_block, vector_array
+from palate.spark.stages.features import Block, placed, to_block, vector_array
 
 _READABLE = (BooleanType, IntegerType, LongType, FloatType, DoubleType, StringType)
 
@@ -110,19 +110,14 @@ class Request:
 
 
 def requests_of(arrays: Iterator[pa.Array], column: str, size: int) -> Iterator[Request]:
-    from pyspark import TaskContext
-
-    context = TaskContext.get()
-    task, start = (context.partitionId() if context is not None else 0), 0
     width = None
-    for array in arrays:
+    for array, task, start in placed(arrays):
         if len(array):
             block = to_block(array, column, task, start, width)
             width = int(block.shape[1])
             for first in range(0, len(array), size):
                 part = block[first : first + size]
                 yield Request(part, task, start + first, start + first + part.shape[0] - 1)
-        start += len(array)
 
 
 def in_order(one: Callable[[Request], pa.Array], requests: Iterator[Request], at_once: int) -> Iterator[pa.Array]:

@@ -3,9 +3,10 @@
 A column is VectorUDT (dense, sparse or both), array<float> or array<double>. A block is what one Arrow batch holds of
 it: a view `(rows, width)` of Arrow's own memory where all rows are dense, a CSR matrix otherwise.
 
-Send Python `sent(frame, column)`, not the column itself: Spark measures a batch after each row it puts in, which takes
-longer the more fields there are, so that vectors as they are, with their indices even where none are, took 1.6 times
-(784 wide) to 5 times (50 wide) the processor time of their values alone.
+Send Python `sent(frame, column)`, not the column itself, which is not understood here: vectors as they are, with their
+indices even where none are, took 1.6 times (784 wide) to 5 times (50 wide) the processor time of their values alone. As
+far as we can tell, that is because Spark measures a batch after each row it puts in, which takes longer the more fields
+there are.
 """
 
 from __future__ import annotations
@@ -25,6 +26,7 @@ from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType
 from scipy import sparse
 
 from palate.errors import SchemaError
+from palate.spark.stages.columns import quoted, require_column
 
 Dense: TypeAlias = npt.NDArray[np.floating[Any]]
 Block: TypeAlias = "Dense | sparse.csr_matrix"
@@ -34,11 +36,7 @@ _TYPES = "Give it VectorUDT, array<float> or array<double>."
 
 def require_features(frame: DataFrame, column: str) -> DataType:
     """The type of the column. Raises SchemaError unless it is one that holds features."""
-    if column not in frame.columns:
-        raise SchemaError(
-            f"there is no column {column!r}.", where=column, hint=f"There is: {', '.join(frame.columns)}."
-        )
-    kind = frame.schema[column].dataType
+    kind = require_column(frame, column)
     if isinstance(kind, VectorUDT):
         return kind
     if isinstance(kind, ArrayType) and isinstance(kind.elementType, FloatType | DoubleType):
@@ -52,7 +50,7 @@ def sent(frame: DataFrame, column: str) -> Column:
     Arrays stay as they are; a vector becomes a struct. size: its width, or -1 if it is dense. values: what it stores,
     followed, unless it is dense, by where.
     """
-    given = f.col(column)
+    given = f.col(quoted(column))
     if not isinstance(require_features(frame, column), VectorUDT):
         return given
     vector = f.unwrap_udt(given)
@@ -65,7 +63,7 @@ def sent(frame: DataFrame, column: str) -> Column:
 def checked_vectors(frame: DataFrame, column: str, width: int) -> Column:
     """The column of features as VectorUDT, for what computes in the JVM; a row of another width, or without a vector,
     fails there with a SchemaError's text. Raises SchemaError as `require_features`."""
-    given = f.col(column)
+    given = f.col(quoted(column))
     if isinstance(require_features(frame, column), VectorUDT):
         vector, fields = given, f.unwrap_udt(given)
         wide = f.when(fields["type"] == 1, f.size(fields["values"])).otherwise(fields["size"])
@@ -81,17 +79,31 @@ def blocks(arrays: Iterator[pa.Array], column: str, task: int = 0, width: int | 
     width: what each row has to have; that of the first row unless told. Raises SchemaError naming the row, counted
     within the partition `task` from 0.
     """
-    start = 0
-    for array in arrays:
+    for array, _, start in placed(arrays, task):
         if len(array):
             block = to_block(array, column, task, start, width)
             width = int(block.shape[1])
             yield block
+
+
+def placed(arrays: Iterator[pa.Array], task: int | None = None) -> Iterator[tuple[pa.Array, int, int]]:
+    """Each array with its partition and the number of its first row there, by which errors name rows.
+
+    task: the partition; the one that Spark runs here unless told.
+    """
+    if task is None:
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        task = context.partitionId() if context is not None else 0
+    start = 0
+    for array in arrays:
+        yield array, task, start
         start += len(array)
 
 
 def to_block(array: pa.Array, column: str, task: int = 0, start: int = 0, width: int | None = None) -> Block:
-    """One Arrow array, whose first row is row `start` of its partition, as a block; see `blocks`."""
+    """One array of what `sent` gives, whose first row is row `start` of its partition, as a block; see `blocks`."""
 
     def refuse(rows: npt.NDArray[Any], what: str) -> None:
         if rows.any():
@@ -100,7 +112,7 @@ def to_block(array: pa.Array, column: str, task: int = 0, start: int = 0, width:
 
     refuse(_mask(array), "there is no vector (null).")
     if pa.types.is_struct(array.type):
-        return _vectors(array if array.type.num_fields == 4 else _unpacked(array), refuse, width)
+        return _vectors(array, refuse, width)
     lengths, values = _lists(array, refuse)
     return _dense(lengths, values, refuse, width)
 
@@ -136,54 +148,31 @@ def _dense(
     return block
 
 
-def _unpacked(array: pa.StructArray) -> pa.StructArray:
-    """Vectors that `sent` packed, as VectorUDT stores them."""
-    size, lists = array.field("size"), array.field("values")
-    dense = np.asarray(size) < 0
-    if dense.all():
-        nothing = pa.nulls(len(array), pa.list_(pa.int32()))
-        return pa.StructArray.from_arrays([pa.array(dense.astype(np.int8)), size, nothing, lists], names=_FIELDS)
-    lengths, flat = np.diff(np.asarray(lists.offsets)), np.asarray(lists.flatten())
-    stored = np.where(dense, lengths, lengths // 2)
-    place = np.arange(len(flat)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    is_value = place < np.repeat(stored, lengths)
-    values = pa.ListArray.from_arrays(_offsets(stored), flat[is_value])
-    indices = pa.ListArray.from_arrays(_offsets(lengths - stored), flat[~is_value].astype(np.int32))
-    return pa.StructArray.from_arrays([pa.array(dense.astype(np.int8)), size, indices, values], names=_FIELDS)
-
-
-_FIELDS = ["type", "size", "indices", "values"]
-
-
-def _offsets(lengths: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
-    return np.concatenate([[0], np.cumsum(lengths)]).astype(np.int32)
-
-
 def _vectors(array: pa.StructArray, refuse: Callable[[Any, str], None], width: int | None) -> Block:
-    """Vectors as VectorUDT stores them: type 1 (dense: values) or 0 (sparse: size, indices, values)."""
-    is_dense = np.asarray(array.field("type")) == 1
-    lengths, values = _lists(array.field("values"), refuse)
+    """Vectors as `sent` packs them."""
+    lengths, packed = _lists(array.field("values"), refuse)
+    is_dense = np.asarray(array.field("size")) < 0
     if is_dense.all():
-        return _dense(lengths, values, refuse, width)
-    sizes = np.where(is_dense, lengths, np.asarray(array.field("size").fill_null(0)))
+        return _dense(lengths, packed, refuse, width)
+    sizes = np.where(is_dense, lengths, np.asarray(array.field("size")))
     expected = int(sizes[0]) if width is None else width
     refuse(sizes == 0, "the vector is empty.")
     refuse(sizes != expected, f"the vector is not {expected} wide as those before it.")
-    rows = np.concatenate([[0], np.cumsum(lengths)])
-    if is_dense.any():
-        indices = np.empty(len(values), dtype=np.int32)
-        from_dense = np.repeat(is_dense, lengths)
-        indices[from_dense] = np.tile(np.arange(expected, dtype=np.int32), int(is_dense.sum()))
-        indices[~from_dense] = np.asarray(array.field("indices").filter(pa.array(~is_dense)).flatten())
-    else:
-        indices = np.asarray(array.field("indices").flatten())
+    stored = np.where(is_dense, lengths, lengths // 2)
+    starts = np.concatenate([[0], np.cumsum(stored)])
+    place = np.arange(len(packed)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    is_value = place < np.repeat(stored, lengths)
+    values, from_dense = packed[is_value], np.repeat(is_dense, stored)
+    indices = np.empty(len(values), dtype=np.int32)
+    indices[from_dense] = np.tile(np.arange(expected, dtype=np.int32), int(is_dense.sum()))
+    indices[~from_dense] = packed[~is_value]
     finite = np.isfinite(values)
     if not finite.all():
         refuse(
-            np.add.reduceat(~np.append(finite, True), rows[:-1]) * (lengths > 0) > 0,
+            np.add.reduceat(~np.append(finite, True), starts[:-1]) * (stored > 0) > 0,
             "the vector holds NaN or infinity.",
         )
-    return sparse.csr_matrix((values, indices, rows.astype(np.int32)), shape=(len(lengths), expected))
+    return sparse.csr_matrix((values, indices, starts.astype(np.int32)), shape=(len(lengths), expected))
 
 
 def vector_array(block: Dense) -> pa.StructArray:
@@ -193,7 +182,7 @@ def vector_array(block: Dense) -> pa.StructArray:
     values = pa.ListArray.from_arrays(offsets, np.ascontiguousarray(block, dtype=np.float64).reshape(-1))
     nothing = [pa.nulls(rows, pa.int32()), pa.nulls(rows, pa.list_(pa.int32()))]
     kinds = pa.array(np.ones(rows, dtype=np.int8))
-    return pa.StructArray.from_arrays([kinds, *nothing, values], names=_FIELDS)
+    return pa.StructArray.from_arrays([kinds, *nothing, values], names=["type", "size", "indices", "values"])
 
 
 def map_features(
@@ -205,13 +194,8 @@ def map_features(
     """
 
     def run(arrays: Iterator[pa.Array]) -> Iterator[pa.Array]:
-        from pyspark import TaskContext
-
-        context = TaskContext.get()
-        task, start = (context.partitionId() if context is not None else 0), 0
-        for array in arrays:
+        for array, task, start in placed(arrays):
             yield compute(to_block(array, column, task, start, width) if len(array) else np.zeros((0, width)))
-            start += len(array)
 
     run.__annotations__ = {"arrays": Iterator[pa.Array], "return": Iterator[pa.Array]}
     made: Column = cast("Any", arrow_udf)(run, returnType=to)(sent(frame, column))

@@ -54,7 +54,7 @@ def tasks_for(frame: DataFrame, asked: int) -> int:
 
 
 def train(frame: DataFrame, columns: Columns, options: FMOptions, tasks: int) -> tuple[FMFit, ColumnEncoder | None]:
-    """Trains on the columns of `frame`, label and numbers of which are double.
+    """Trains on the columns of `frame`, label and numbers of which are double, the features as `sent`.
 
     Raises SchemaError for bad values, naming column and row, and for no rows at all.
     """
@@ -87,17 +87,7 @@ def _work(columns: Columns, options: FMOptions) -> Any:
             fit = fit_fm(rows, read.labels, options, group)
         if group.rank:
             return None
-        found: dict[str, Any] = {
-            "intercept": fit.intercept,
-            "linear": fit.linear,
-            "factors": fit.factors,
-            "history": fit.history,
-            "validation": fit.validation,
-            "best": fit.best,
-            "diverged": fit.diverged,
-            "rows": fit.rows,
-        }
-        return {name: np.asarray(value) for name, value in found.items()} | _packed(encoder)
+        return {name: np.asarray(value) for name, value in vars(fit).items()} | _packed(encoder)
 
     return work
 
@@ -216,5 +206,5 @@ def _unpacked(found: Mapping[str, npt.NDArray[Any]], columns: Columns) -> Column
     return ColumnEncoder(dict(zip(columns.numbers, scales, strict=True)), categories)
 
 
-_UNKNOWN = 1 << 62
-"""Spark's estimate of a size it cannot know is the largest of its integers."""
+_UNKNOWN = 1 << 50
+"""Spark's estimate of a size it cannot know is the largest of its integers, less what columns left out take of it."""

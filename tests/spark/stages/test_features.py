@@ -16,25 +16,19 @@ from pyspark.sql.types import IntegerType, StructField, StructType
 from scipy import sparse
 
 from palate.errors import SchemaError
-from palate.spark.stages.features import blocks, sent, to_block, vector_array
+from palate.spark.stages.features import blocks, map_features, sent, to_block, vector_array
 
-VECTOR = pa.struct(
-    [
-        pa.field("type", pa.int8(), nullable=False),
-        ("size", pa.int32()),
-        ("indices", pa.list_(pa.int32())),
-        ("values", pa.list_(pa.float64())),
-    ]
-)
+VECTOR = pa.struct([("size", pa.int32()), ("values", pa.list_(pa.float64()))])
+"""A vector as `sent` packs it."""
 
 
 def dense(*values: float) -> dict[str, Any]:
-    return {"type": 1, "size": None, "indices": None, "values": list(values)}
+    return {"size": -1, "values": list(values)}
 
 
 def thin(size: int, **entries: float) -> dict[str, Any]:
     """thin(4, _2=5.0): a sparse vector of width 4 with 5 at index 2."""
-    return {"type": 0, "size": size, "indices": [int(n[1:]) for n in entries], "values": list(entries.values())}
+    return {"size": size, "values": [*entries.values(), *(float(name[1:]) for name in entries)]}
 
 
 def test_dense_vectors_are_a_view_of_arrows_memory() -> None:
@@ -99,20 +93,23 @@ def test_the_width_holds_from_batch_to_batch() -> None:
         list(blocks(iter([*batches, pa.array([[1.0]], pa.list_(pa.float32()))]), "x"))
 
 
-def test_a_block_becomes_vectors() -> None:
-    block = np.array([[1.0, 2.0], [3.0, 4.0]])
-    assert to_block(vector_array(block), "x").tolist() == block.tolist()
-    assert len(vector_array(np.zeros((0, 4)))) == 0
-
-
 @pytest.mark.spark
 def test_what_is_sent_holds_what_was_given(spark: SparkSession) -> None:
     rows = [SparseVector(3, {}), DenseVector([1, 0, 2]), SparseVector(3, {1: 5.0}), SparseVector(3, {0: 1.0, 2: 4.0})]
-    schema = StructType([StructField("row", IntegerType()), StructField("x", VectorUDT())])
+    schema = StructType([StructField("row", IntegerType()), StructField("x.1", VectorUDT())])
     frame = spark.createDataFrame([(n, row) for n, row in enumerate([*rows, None])], schema).coalesce(1)
-    table = frame.orderBy("row").select(sent(frame, "x")).toArrow()
-    array = table.column("x").combine_chunks()
+    table = frame.orderBy("row").select(sent(frame, "x.1")).toArrow()
+    array = table.column("x.1").combine_chunks()
+    assert array.type.equals(VECTOR)
     assert to_block(array[:4], "x").toarray().tolist() == [[0, 0, 0], [1, 0, 2], [0, 5, 0], [1, 0, 4]]
     assert to_block(array[1:2], "x").tolist() == [[1, 0, 2]]
     with pytest.raises(SchemaError, match="null"):
         to_block(array, "x")
+
+
+@pytest.mark.spark
+def test_a_block_becomes_vectors(spark: SparkSession) -> None:
+    frame = spark.createDataFrame([([1.0, 2.0],), ([3.0, 4.0],)], "`x.1` array<double>")
+    found = frame.select(map_features(frame, "x.1", vector_array, VectorUDT(), 2).alias("found"))
+    assert [row.found for row in found.collect()] == [DenseVector([1, 2]), DenseVector([3, 4])]
+    assert len(vector_array(np.zeros((0, 4)))) == 0

@@ -1,0 +1,231 @@
+"""The models of FMClassifier and FMRegressor: what they learned, `transform`, and pyspark.ml's summaries of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from functools import partial
+from typing import Any, cast
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from pyspark.ml.classification import (
+    FMClassificationSummary,
+    FMClassificationTrainingSummary,
+    _ProbabilisticClassifierParams,
+)
+from pyspark.ml.linalg import DenseMatrix, DenseVector, Vector, VectorUDT
+from pyspark.sql import Column, DataFrame
+from pyspark.sql import functions as f
+from pyspark.sql.pandas.functions import arrow_udf
+from pyspark.sql.types import DoubleType, StructField, StructType
+from scipy import sparse
+from scipy.special import expit
+
+from palate.errors import NotFittedError, SchemaError
+from palate.features.columns import ColumnEncoder
+from palate.models.factorization_machine import FactorizationMachine
+from palate.spark.stages.base import NativeModel
+from palate.spark.stages.columns import quoted, require_categories, require_numbers
+from palate.spark.stages.features import placed, sent, to_block, vector_array
+from palate.spark.stages.fm_params import FMParams
+
+
+@dataclass(frozen=True)
+class Training:
+    """How training went, epoch by epoch; a model that was loaded has none.
+
+    objectiveHistory: mean training loss before training, then of each epoch. validationHistory: likewise of the rows
+    held out, empty where none were. bestIteration: the epoch whose state the model is. diverged: whether training
+    ended because the loss was no longer a number.
+    """
+
+    objectiveHistory: list[float]
+    validationHistory: list[float]
+    bestIteration: int
+    diverged: bool
+
+
+class _NativeFMModel(NativeModel, FMParams):
+    """What both models share."""
+
+    artifact: FactorizationMachine
+    training: Training | None = None
+
+    @property
+    def intercept(self) -> float:
+        return self.artifact.intercept
+
+    @property
+    def linear(self) -> DenseVector:
+        """A weight per feature: those of the vector, then the numbers, then the categories' values, sorted."""
+        return DenseVector(self.artifact.linear.astype(np.float64))
+
+    @property
+    def factors(self) -> DenseMatrix:
+        """A row of factors per feature."""
+        found = self.artifact.factors.astype(np.float64)
+        return DenseMatrix(found.shape[0], found.shape[1], found.ravel().tolist(), isTransposed=True)
+
+    @property
+    def numFeatures(self) -> int:
+        return self.artifact.n_features
+
+    def _raw(self, value: Vector) -> float:
+        """The machine's value for one vector of all features."""
+        row = np.asarray(value.toArray(), dtype=np.float64)[None]
+        if not np.isfinite(row).all():
+            raise SchemaError("the vector holds NaN or infinity.", where="value")
+        return float(self.artifact.raw(row)[0])
+
+    def _map(self, dataset: DataFrame, compute: Callable[[npt.NDArray[np.float64]], pa.Array], to: Any) -> Column:
+        """A column computed from the machine's value of each row."""
+        held = self.artifact
+        encoder = held.encoder or ColumnEncoder({}, {})
+        require_numbers(dataset, *encoder.numbers)
+        require_categories(dataset, *encoder.categories)
+        vector = [sent(dataset, self.getFeaturesCol()).alias(_VECTOR)] if held.takes_vector else []
+        # Fields by number: Arrow takes any name twice, Spark's struct does not.
+        named = [f.col(quoted(name)).alias(str(place)) for place, name in enumerate(encoder.inputs)]
+        run = _scorer(held, self.getFeaturesCol(), list(encoder.inputs), compute)
+        made: Column = cast("Any", arrow_udf)(run, returnType=to)(f.struct(*vector, *named))
+        return made
+
+
+_VECTOR = "vector"
+
+
+def _scorer(machine: FactorizationMachine, features: str, names: list[str], compute: Any) -> Any:
+    def run(arrays: Iterator[pa.Array]) -> Iterator[pa.Array]:
+        for array, task, start in placed(arrays):
+            yield compute(machine.raw(rows(array, task, start)))
+
+    def rows(array: pa.StructArray, task: int, start: int) -> Any:
+        blocks: list[Any] = []
+        if len(array) == 0:
+            return np.zeros((0, machine.n_features))
+        if machine.takes_vector:
+            blocks.append(to_block(array.field(_VECTOR), features, task, start, machine.n_vector))
+        if machine.encoder is not None:
+            columns = {name: array.field(str(place)) for place, name in enumerate(names)}
+            blocks.append(machine.encoder.encode(columns))
+        return blocks[0] if len(blocks) == 1 else sparse.csr_matrix(sparse.hstack(blocks))
+
+    run.__annotations__ = {"arrays": Iterator[pa.Array], "return": Iterator[pa.Array]}
+    return run
+
+
+class FMClassificationModel(_NativeFMModel, _ProbabilisticClassifierParams):
+    """`transform` adds the log odds, the probabilities and the predicted label, each where its column has a name."""
+
+    _trained_on: DataFrame | None = None
+
+    @property
+    def numClasses(self) -> int:
+        return 2
+
+    @property
+    def hasSummary(self) -> bool:
+        return self.training is not None
+
+    def summary(self) -> FMClassificationTrainingSummary:
+        """pyspark.ml's own summary of the model on its training rows, with the history of its training.
+
+        A method, as in pyspark.ml. Raises NotFittedError for a model that was loaded.
+        """
+        if self.training is None or self._trained_on is None:
+            raise NotFittedError("a model that was loaded has no training summary.", hint="model.evaluate(dataset)")
+        return FMClassificationTrainingSummary(self._java_summary(self._trained_on, self.training.objectiveHistory))
+
+    def evaluate(self, dataset: DataFrame) -> FMClassificationSummary:
+        """pyspark.ml's own summary of the model on other rows: accuracy, areaUnderROC, roc, pr, ..."""
+        return FMClassificationSummary(self._java_summary(dataset, None))
+
+    def _java_summary(self, dataset: DataFrame, history: list[float] | None) -> Any:
+        names = {"probabilityCol": _PROBABILITY, "predictionCol": _PREDICTION}
+        missing = {name: column for name, column in names.items() if not self.getOrDefault(name)}
+        model = self.copy({self.getParam(name): column for name, column in missing.items()})
+        require_numbers(dataset, self.getLabelCol())
+        label = f.col(quoted(self.getLabelCol())).cast("double")
+        answers = model.transform(dataset.withColumn(self.getLabelCol(), label))
+        jvm: Any = dataset.sparkSession.sparkContext._jvm
+        package = jvm.org.apache.spark.ml.classification
+        arguments = [answers._jdf, model.getProbabilityCol(), model.getPredictionCol(), self.getLabelCol(), "weightCol"]
+        if history is None:
+            return package.FMClassificationSummaryImpl(*arguments)
+        gateway: Any = dataset.sparkSession.sparkContext._gateway
+        values = gateway.new_array(jvm.double, len(history))
+        for place, value in enumerate(history):
+            values[place] = value
+        return package.FMClassificationTrainingSummaryImpl(*arguments, values)
+
+    def predictRaw(self, value: Vector) -> DenseVector:
+        """The log odds of labels 0 and 1 of one vector of all features."""
+        raw = self._raw(value)
+        return DenseVector([-raw, raw])
+
+    def predictProbability(self, value: Vector) -> DenseVector:
+        one = float(expit(self._raw(value)))
+        return DenseVector([1 - one, one])
+
+    def predict(self, value: Vector) -> float:
+        return float(self._labels(np.array([self._raw(value)]))[0])
+
+    def _labels(self, raw: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+        return _labels(raw, self.getThresholds() if self.isDefined("thresholds") else None)
+
+    def transformSchema(self, schema: StructType) -> StructType:
+        for name, field in self._outputs().items():
+            schema = schema.add(name, field.dataType)
+        return schema
+
+    def _outputs(self) -> dict[str, StructField]:
+        """The columns that `transform` adds, each a field of the answer; an empty name leaves one out."""
+        names = self.getRawPredictionCol(), self.getProbabilityCol(), self.getPredictionCol()
+        return {name: field for name, field in zip(names, _ANSWERS.fields, strict=True) if name}
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        # By its name, not its code: SciPy's functions in it would be looked for in the user's own module.
+        compute = partial(_answers, thresholds=self.getThresholds() if self.isDefined("thresholds") else None)
+        held = dataset.select("*", self._map(dataset, compute, _ANSWERS).alias(_ANSWER))
+        wanted = {name: f.col(f"{_ANSWER}.{field.name}") for name, field in self._outputs().items()}
+        return held.withColumns(wanted).drop(_ANSWER)
+
+
+class FMRegressionModel(_NativeFMModel):
+    """`transform` adds `predictionCol`."""
+
+    def predict(self, value: Vector) -> float:
+        """The value of one vector of all features."""
+        return self._raw(value)
+
+    def transformSchema(self, schema: StructType) -> StructType:
+        return schema.add(self.getPredictionCol(), DoubleType())
+
+    def _transform(self, dataset: DataFrame) -> DataFrame:
+        return dataset.withColumn(self.getPredictionCol(), self._map(dataset, pa.array, DoubleType()))
+
+
+def _labels(raw: npt.NDArray[np.float64], thresholds: list[float] | None) -> npt.NDArray[np.float64]:
+    """The label of the larger probability, each divided by its threshold where there are any, as in pyspark.ml."""
+    if thresholds is None:
+        return (raw > 0).astype(np.float64)
+    one = expit(raw)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(one / thresholds[1] > (1 - one) / thresholds[0], 1.0, 0.0)
+
+
+def _answers(raw: npt.NDArray[np.float64], thresholds: list[float] | None) -> pa.Array:
+    parts = [
+        vector_array(np.stack([-raw, raw], axis=1)),
+        vector_array(np.stack([expit(-raw), expit(raw)], axis=1)),
+        pa.array(_labels(raw, thresholds)),
+    ]
+    return pa.StructArray.from_arrays(parts, names=_ANSWERS.names)
+
+
+_ANSWERS = StructType(
+    [StructField("raw", VectorUDT()), StructField("probability", VectorUDT()), StructField("prediction", DoubleType())]
+)
+_ANSWER, _PROBABILITY, _PREDICTION = "palate_fm_answer", "palate_fm_probability", "palate_fm_prediction"
