@@ -22,6 +22,7 @@ from sklearn.metrics import roc_auc_score
 
 from palate.errors import NotFittedError, ParameterError, SchemaError
 from palate.spark import FMClassificationModel, FMClassifier, FMRegressor
+from palate.spark.stages.fm_training import tasks_for
 
 pytestmark = pytest.mark.spark
 COLUMNS = {"categoricalCols": ["person", "shop"], "numericCols": ["price"]}
@@ -77,6 +78,12 @@ def test_workers_without_rows(visits: DataFrame) -> None:
     few = visits.limit(40).repartition(1).unionByName(visits.where("price < 0"))
     made = FMClassifier(**COLUMNS, numWorkers=2, maxIter=3).fit(few)
     assert made.training.bestIteration == 3
+
+
+def test_one_task_learns_few_rows_whose_size_spark_does_not_know(spark: SparkSession) -> None:
+    rows = spark.createDataFrame(spark.sparkContext.parallelize([(1.0, "a", "b", "c")]), ["label", "x", "y", "z"])
+    assert tasks_for(rows.select("label"), 0) == 1
+    assert tasks_for(rows, 2) == 2
 
 
 def test_unseen_and_missing_values_are_zero_vectors(model: FMClassificationModel, spark: SparkSession) -> None:
