@@ -43,11 +43,12 @@ class Policy:
 
 
 class Limiter:
-    """At most `rate` calls a second, evenly spaced, over all threads that share it; 0 means no limit."""
+    """At most `rate` calls a second, evenly spaced, over all threads that share it; 0 means no limit. The first waits
+    its time as well, so that many that live for a call or two keep the rate too."""
 
     def __init__(self, rate: float) -> None:
         self._gap = 1 / rate if rate > 0 else 0.0
-        self._next = 0.0
+        self._next = time.monotonic() + self._gap
         self._lock = threading.Lock()
 
     def wait(self) -> None:

@@ -57,8 +57,8 @@ class Moments:
             return
         shift = self.shift.astype(rows.dtype)
         for start in range(0, len(rows), _ROWS_AT_ONCE):
-            part = (rows[start : start + _ROWS_AT_ONCE] - shift).astype(np.float32, copy=False)
-            self.gram += part.T @ part
+            part = rows[start : start + _ROWS_AT_ONCE] - shift
+            self.gram += _product(part)
             self.total += part.sum(axis=0, dtype=np.float64)
         self.count += len(rows)
 
@@ -84,3 +84,15 @@ class Moments:
         self.gram += other.gram + crossed + crossed.T + other.count * np.outer(difference, difference)
         self.total += other.total + other.count * difference
         self.count += other.count
+
+
+def _product(part: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    """part' part in float32, or in float64 where the squares leave what float32 can hold."""
+    with np.errstate(over="ignore", under="ignore", invalid="ignore"):
+        narrow = part.astype(np.float32, copy=False)
+        product: npt.NDArray[Any] = narrow.T @ narrow
+        largest = product.diagonal().max(initial=0.0)
+    if 1e-25 < largest < 1e30 or not part.any():
+        return product
+    wide = part.astype(np.float64)
+    return wide.T @ wide

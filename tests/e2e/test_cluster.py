@@ -44,6 +44,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         "spark.pyspark.python": str(bare),
         "spark.pyspark.driver.python": sys.executable,
         "spark.sql.shuffle.partitions": "4",
+        "spark.default.parallelism": "8",  # more than can run at once: a barrier stage must not go by it
     }
     command = [
         home / "bin" / "spark-submit",

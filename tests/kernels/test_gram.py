@@ -32,6 +32,12 @@ def test_an_offset_of_a_hundred_million_leaves_the_variance_alone() -> None:
     np.testing.assert_allclose(moments(rows, rows[0]).covariance(), np.cov(rows.T), atol=1e-3)
 
 
+@pytest.mark.parametrize("scale", [1e-25, 1e25, 1e100])
+def test_what_float32_cannot_square_is_squared_in_float64(scale: float) -> None:
+    rows = np.random.default_rng(0).standard_normal((50, 3))
+    np.testing.assert_allclose(moments(rows * scale).covariance() / scale**2, np.cov(rows.T), rtol=1e-9)
+
+
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 def test_sparse_rows_count_as_the_dense_ones_they_are(dtype: type) -> None:
     rows = np.random.default_rng(1).standard_normal((40, 6)).astype(dtype) * (np.arange(240).reshape(40, 6) % 3 == 0)

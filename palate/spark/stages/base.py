@@ -30,6 +30,9 @@ from palate.spark.stages.files import fetch_bundle, require_free, store_bundle
 PUBLIC = "palate.spark"
 """Where users import stages from, and the path by which saved ones name their class, for ever."""
 
+OUTPUTS = ("outputCol", "predictionCol", "rawPredictionCol", "probabilityCol")
+"""The Params that name what `transform` adds."""
+
 Check = Callable[[Any], str | None]
 """What is wrong with a value, or None."""
 M = TypeVar("M", bound="NativeModel")
@@ -125,6 +128,12 @@ class Stage(Params, MLWritable, MLReadable[Any]):
                 if wrong is not None:
                     raise ParameterError(wrong, where=f"{type(self).__name__}.{name}")
 
+    def required(self, name: str) -> Any:
+        """The value of a Param that has to be set. Raises ParameterError if it is not."""
+        if not self.isDefined(name):
+            raise ParameterError("must be set.", where=f"{type(self).__name__}.{name}")
+        return self.getOrDefault(name)
+
     def write(self) -> MLWriter:
         return _Writer(self)
 
@@ -162,6 +171,17 @@ class NativeModel(Stage, Model):
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}: uid={self.uid}"
+
+    def transform(self, dataset: DataFrame, params: Any = None) -> DataFrame:
+        """As pyspark.ml's. Raises ParameterError if a column that it would add is there already."""
+        stage = self.copy(params) if params else self
+        for name in OUTPUTS:
+            if stage.hasParam(name) and stage.isDefined(name) and stage.getOrDefault(name) in dataset.columns:
+                taken = f"there is a column {stage.getOrDefault(name)!r} already."
+                raise ParameterError(
+                    taken, where=f"{type(self).__name__}.{name}", hint="Give another name, or drop it."
+                )
+        return super(NativeModel, stage).transform(dataset)
 
     def _of(self, estimator: Stage) -> Self:
         """The model as `estimator` fitted it: its uid and the Params both have."""

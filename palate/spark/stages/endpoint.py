@@ -159,7 +159,7 @@ class EndpointModel(NativeTransformer, _EndpointParams):
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         self._check()
-        column = self._required("inputCol")
+        column = self.required("inputCol")
         require_features(dataset, column)
         outputs = self._outputs()
         taken = next((name for name in outputs if name in dataset.columns), None)
@@ -177,11 +177,6 @@ class EndpointModel(NativeTransformer, _EndpointParams):
         shown = self.copy()
         shown.clear(shown.apiKey)
         return Stage.write(shown)
-
-    def _required(self, name: str) -> Any:
-        if not self.isDefined(name):
-            raise ParameterError("must be set.", where=self._named(name))
-        return self.getOrDefault(name)
 
     def _named(self, param: str) -> str:
         return f"{type(self).__name__}.{param}"
@@ -212,9 +207,9 @@ class EndpointModel(NativeTransformer, _EndpointParams):
             return declared_outputs(self.getOrDefault("outputSchema"), self._named("outputSchema"))
         if self.isDefined("kind"):
             return outputs_of_kind(self.getOrDefault("kind"))
-        caller = Caller(self._required("endpointUrl"), self._key(), self._policy())
+        caller = Caller(self.required("endpointUrl"), self._key(), self._policy())
         try:
-            told = Endpoint(caller, self._required("endpointName")).describe()
+            told = Endpoint(caller, self.required("endpointName")).describe()
         finally:
             caller.close()
         if told.get("kind") in FIELDS:
@@ -231,7 +226,7 @@ class EndpointModel(NativeTransformer, _EndpointParams):
 
     def _asking(self, tasks: int, outputs: list[Output], column: str) -> Ask:
         """What the tasks run. It holds plain values only, the key among them, which Spark ships to the executors."""
-        url, name = self._required("endpointUrl"), self._required("endpointName")
+        url, name = self.required("endpointUrl"), self.required("endpointName")
         key, policy = self._key(), self._policy()
         rate, at_once = self.getOrDefault("requestsPerSecond") / tasks, self.getOrDefault("maxInFlight")
         size, content_type = self.getOrDefault("batchSize"), self.getOrDefault("contentType")

@@ -25,7 +25,10 @@ from palate.spark.failures import explain
 from palate.spark.stages.tasks import Batches, Results, decode_error, encode_error, run_tasks, slots
 
 MEETING_SECONDS = 60
-"""How long tasks wait for each other, at the start and in every sum, before the stage fails."""
+"""How long tasks wait for each other at the start before the stage fails; a barrier stage starts all at once."""
+SILENCE = timedelta(hours=12)
+"""How long a task may keep the others waiting in a sum, while it still reads, say. One that died does not: its
+connections close."""
 
 ATTEMPTS = 3
 """How often a stage that lost a task is run before it is given up; Spark's own spark.task.maxFailures is 4."""
@@ -110,7 +113,7 @@ def run_together(frame: DataFrame, work: Together, *, tasks: int | None = None) 
 
 
 def into(frame: DataFrame, tasks: int) -> DataFrame:
-    """The frame in exactly `tasks` partitions; where there are more, whole ones move, so that rows stay in order.
+    """The frame in exactly `tasks` partitions; where there are more, whole ones move, so that neighbours stay together.
 
     A barrier stage takes no coalesce, hence a shuffle where the number differs, or where only running the query would
     tell it.
@@ -131,13 +134,19 @@ def _joined(work: Together, host: str, port: int) -> Callable[[int, Batches], Re
 
         dist = import_torch().distributed
         peers = [info.address.rsplit(":", 1)[0] for info in BarrierTaskContext.get().getTaskInfos()]
-        if len(set(peers)) == 1:  # one machine: its own name may not resolve
-            os.environ.setdefault("GLOO_SOCKET_IFNAME", "lo")
+        own = len(set(peers)) == 1 and "GLOO_SOCKET_IFNAME" not in os.environ
+        if own:  # one machine: its name may not resolve
+            os.environ["GLOO_SOCKET_IFNAME"] = "lo"
         store = dist.TCPStore(host, port, is_master=False, timeout=_WAIT)
-        dist.init_process_group("gloo", store=store, rank=rank, world_size=len(peers), timeout=_WAIT)
+        store.set(f"here/{rank}", b"")
+        store.wait([f"here/{other}" for other in range(len(peers))], _WAIT)
         try:
+            dist.init_process_group("gloo", store=store, rank=rank, world_size=len(peers), timeout=SILENCE)
             return work(Group(rank, len(peers)), batches)
         finally:
-            dist.destroy_process_group()
+            if own:  # this worker's next group may span machines
+                del os.environ["GLOO_SOCKET_IFNAME"]
+            if dist.is_initialized():
+                dist.destroy_process_group()
 
     return run

@@ -48,9 +48,8 @@ class PCA(NativeEstimator, _PCAParams):
     checks: ClassVar = {"k": at_least(1)}
 
     def _fit(self, dataset: DataFrame) -> PCAModel:
-        column = self.getInputCol()
+        column, k = self.required("inputCol"), self.required("k")
         frame = merged(dataset.select(sent(dataset, column)))
-        k = self.getK()
         parts = run_tasks(frame, _moments(column))
         widths = {int(part["width"]) for part in parts}
         if not widths:
@@ -91,7 +90,7 @@ class PCAModel(NativeModel, _PCAParams):
         return schema.add(self.getOutputCol(), VectorUDT())
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
-        column = self.getInputCol()
+        column = self.required("inputCol")
         given = f"{self.uid}__vectors"
         checked = dataset.withColumn(given, checked_vectors(dataset, column, self.artifact.n_features))
         return self._projected(checked, given).drop(given)

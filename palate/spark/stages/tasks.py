@@ -9,7 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -97,10 +97,9 @@ def decode_error(text: str) -> PalateError:
 
 
 def slots(frame: DataFrame) -> int:
-    """How many tasks the cluster can run at the same time."""
-    session = frame.sparkSession  # its conf answers one question in one call; SparkContext.getConf copies all of it
-    per_task = int(session.conf.get("spark.task.cpus", "1") or 1)
-    return max(1, session.sparkContext.defaultParallelism // per_task)
+    """How many tasks the cluster can run at the same time now. spark.default.parallelism may say anything."""
+    context = cast("Any", frame.sparkSession.sparkContext._jsc).sc()
+    return max(1, int(context.maxNumConcurrentTasks(context.resourceProfileManager().defaultResourceProfile())))
 
 
 def merged(frame: DataFrame) -> DataFrame:

@@ -150,6 +150,11 @@ def test_transform_adds_its_columns_and_leaves_the_others(sample: Sample, frame:
     assert answer.count() == frame.count()
 
 
+def test_a_column_that_is_there_already_is_not_overwritten(frame: DataFrame, model: Any) -> None:
+    with pytest.raises(ParameterError, match="already"):
+        model.transform(model.transform(frame))
+
+
 def test_fitted_twice_answers_alike(sample: Sample, frame: DataFrame, model: Any) -> None:
     again = sample.make().fit(frame)
     for a, b in zip(

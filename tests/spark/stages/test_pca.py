@@ -73,6 +73,13 @@ def test_more_components_than_columns_are_refused(spark: SparkSession) -> None:
         fit(vectors(spark, np.eye(3)), 4)
 
 
+def test_params_that_have_to_be_set_are_named(spark: SparkSession) -> None:
+    with pytest.raises(ParameterError, match=r"PCA\.inputCol: must be set"):
+        PCA(k=2).fit(vectors(spark, np.eye(3)))
+    with pytest.raises(ParameterError, match=r"PCA\.k: must be set"):
+        PCA(inputCol="features").fit(vectors(spark, np.eye(3)))
+
+
 def test_another_width_in_another_partition_is_refused(spark: SparkSession) -> None:
     frame = vectors(spark, np.eye(3)).coalesce(1).union(vectors(spark, np.eye(4)).coalesce(1))
     with pytest.raises(SchemaError, match="wide"):

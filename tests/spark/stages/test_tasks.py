@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 from palate.errors import SchemaError, ThrottledError
 from palate.spark.failures import explain
 from palate.spark.stages.group import Group, run_together
-from palate.spark.stages.tasks import decode_error, encode_error, run_tasks
+from palate.spark.stages.tasks import decode_error, encode_error, run_tasks, slots
 
 pytestmark = pytest.mark.spark
 
@@ -73,6 +73,10 @@ def test_a_group_sums_and_gathers(spark: SparkSession, partitions: int) -> None:
     for part in found:
         assert part["sum"].tolist() == [4950.0, 2.0]
         assert part["gathered"].tolist() == [0, 1]
+
+
+def test_slots_are_what_can_run_at_once(spark: SparkSession) -> None:
+    assert slots(spark.range(3)) == 2
 
 
 def test_a_group_of_one_needs_no_peer(spark: SparkSession) -> None:
