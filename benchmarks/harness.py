@@ -26,8 +26,10 @@ NAMES = (
     "consensus",
     "spark_fm",
     "spark_fm_large",
+    "spark_fm_transform",
     "spark_als",
     "spark_als_large",
+    "spark_als_transform",
     "spark_recommend",
 )
 """Module names in this package, in the order in which they run."""

@@ -6,6 +6,7 @@ import gc
 import multiprocessing
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from threadpoolctl import threadpool_limits
 from benchmarks.data import MOVIES, TINY, Size, generate
 from benchmarks.harness import Benchmark, Timing, seconds
 from benchmarks.spark import blas, spark_session
+from benchmarks.spark_kmeans import sink
 from palate.kernels.als import Objective, als, loss
 from palate.kernels.ratings import Ratings
 from palate.spark.stages.als import ALS
@@ -61,10 +63,9 @@ class Contest:
         matrix = self.ratings.matrix()
         return seconds(lambda: engine.fit(matrix, show_progress=False))
 
-    def predict(self, side: str) -> float:
-        """Seconds of the second time that all pairs are predicted."""
-        predicted = self.models[side].transform(self.rows).selectExpr("sum(prediction)")
-        return [seconds(predicted.collect) for _ in range(2)][1]
+    def transform(self, side: str) -> None:
+        """Predicts all pairs."""
+        sink(self.models[side].transform(self.rows), "prediction")
 
     def loss(self, side: str) -> float:
         """MLlib's objective per rating."""
@@ -87,8 +88,9 @@ def rating_table(size: Size) -> pa.Table:
     return pa.table({"user": drawn.user_codes, "item": drawn.item_codes, "rating": ratings})
 
 
-def measure(size: Size, rank: int, iterations: int) -> Timing:
-    """Each side's second fit of the session, and what a reader wants to know beside it."""
+@contextmanager
+def contest(size: Size, rank: int, iterations: int) -> Iterator[Contest]:
+    """Both sides, over rows that Spark holds."""
     table = rating_table(size)
     with tempfile.TemporaryDirectory(prefix="palate-bench-") as folder:
         file = str(Path(folder) / "ratings.parquet")
@@ -96,20 +98,24 @@ def measure(size: Size, rank: int, iterations: int) -> Timing:
         with spark_session() as spark, threadpool_limits(1, "blas"):
             rows = spark.read.parquet(file).cache()
             rows.count()
-            contest = Contest(rows, table, rank, iterations)
-            firsts = seconds(contest.peer), seconds(contest.ours)
-            took = seconds(contest.peer), seconds(contest.ours)
-            limits = contest.limit(), contest.limit()
-            quality = {"loss per rating": {side: contest.loss(side) for side in ("peer", "ours")}}
-            engine = contest.models["ours"].engine
-            predicted = contest.predict("peer"), contest.predict("ours")
-        peak = _peak(size, rank)
+            yield Contest(rows, table, rank, iterations)
+
+
+def measure(size: Size, rank: int, iterations: int) -> Timing:
+    """Each side's second fit of the session, and what a reader wants to know beside it."""
+    with contest(size, rank, iterations) as sides:
+        firsts = seconds(sides.peer), seconds(sides.ours)
+        took = seconds(sides.peer), seconds(sides.ours)
+        limits = sides.limit(), sides.limit()
+        quality = {"loss per rating": {side: sides.loss(side) for side in ("peer", "ours")}}
+        engine = sides.models["ours"].engine
+    assert engine == "native", engine
+    peak = _peak(size, rank)
     note = (
         f"Engine: {engine}. First fits of the session: peer {firsts[0]:.1f} s, ours {firsts[1]:.1f} s. "
         f"The in-memory limit, implicit's own fit on a ready CSR matrix, took {min(limits):.2f} s: "
         f"ours is {took[1] / min(limits):.2f} times that. Peak memory of the executor's Python while it read and "
-        f"fitted, factors left out: {peak:.2f} times the CSR matrix. Predicting all pairs (transform) took the peer "
-        f"{predicted[0]:.2f} s and ours {predicted[1]:.2f} s. {blas()}"
+        f"fitted, factors left out: {peak:.2f} times the CSR matrix. {blas()}"
     )
     return Timing((took[0],), (took[1],), f"{size}, {rank} factors, {iterations} iterations", quality, note)
 
