@@ -2,6 +2,7 @@
 
 tables, store     what is kept in the database: the live catalogue, users, events
 catalogue         what answers show of the items: titles, categories, availability
+filters           the language of filters, and the columns they look at
 served            one immutable snapshot: a model with the live catalogue laid over it
 sources, live     where the model comes from; keeping the snapshot fresh, in the background
 strategies        known user -> fold-in -> content -> similar -> popular in segment -> popular

@@ -13,6 +13,7 @@ from pydantic import BeforeValidator, ConfigDict, Field, ModelWrapValidatorHandl
 from palate.errors import ParameterError
 from palate.web import Model
 from services.recommender.catalogue import ItemRow
+from services.recommender.filters import MAX_LENGTH
 from services.recommender.store import Event, UserRow
 from services.recommender.tables import ID_LENGTH
 
@@ -168,6 +169,13 @@ Categories = Annotated[list[Name], Field(max_length=100, description="Only items
 Excluded = Annotated[list[AnyId], Field(max_length=1000, description="Ids of items to leave out.")]
 
 
+Filter = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_LENGTH),
+    Field(description='Only items that match, such as `price < 20 and not tags has "adult"`; see the documentation.'),
+]
+
+
 class Page(Model):
     """What the lists of items take in the query."""
 
@@ -175,6 +183,7 @@ class Page(Model):
     offset: Offset = 0
     category: Categories = Field(default_factory=list)
     exclude: Excluded = Field(default_factory=list)
+    filter: Filter | None = None
 
 
 class SegmentPage(Page):
@@ -198,6 +207,7 @@ class RecommendBody(_Body):
     exclude_seen: bool = True
     category: Categories = Field(default_factory=list)
     exclude: Excluded = Field(default_factory=list)
+    filter: Filter | None = None
 
 
 class Why(Model):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -14,10 +14,12 @@ import pyarrow as pa
 
 from palate.dataset.ids import Codes, Id, IdMap
 from palate.dataset.schema import ITEM_SCHEMA, Items
+from services.recommender.filters.columns import FLAGS, LISTS, NUMBERS, TEXT, Columns, Facts
 
 NO_TIME = -(2**63)
 """The timestamp of an item that has none: older than any other."""
 _NONE: Codes = np.empty(0, dtype=np.int32)
+_NO_ATTRIBUTES: Mapping[str, Any] = {}
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class Catalogue:
     available: `(n,) bool`; deleted items are not available. deleted: `(n,) bool`.
     timestamps: `(n,) int64` seconds since 1970 UTC, NO_TIME where unknown.
     by_category: category to the sorted codes of its items.
+    tags, attributes: of each item, as the store has them; never written.
     """
 
     ids: IdMap
@@ -82,6 +85,8 @@ class Catalogue:
     deleted: npt.NDArray[np.bool_]
     timestamps: npt.NDArray[np.int64]
     by_category: Mapping[str, Codes]
+    tags: list[tuple[str, ...]]
+    attributes: list[Mapping[str, Any]]
 
     @classmethod
     def of(cls, ids: IdMap, timestamps: npt.NDArray[np.int64] | None = None) -> Catalogue:
@@ -89,7 +94,7 @@ class Catalogue:
         n = len(ids)
         entries = [{"item": item, "title": None, "categories": []} for item in ids.ids.to_pylist()]
         when = np.full(n, NO_TIME, np.int64) if timestamps is None else timestamps
-        return cls(ids, entries, np.ones(n, bool), np.zeros(n, bool), when, {})
+        return cls(ids, entries, np.ones(n, bool), np.zeros(n, bool), when, {}, [()] * n, [_NO_ATTRIBUTES] * n)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -106,6 +111,37 @@ class Catalogue:
         codes: Codes = order[(self.available & (self.timestamps != NO_TIME))[order]].astype(np.int32)
         return codes
 
+    @cached_property
+    def columns(self) -> Columns:
+        """What filters look at. A changed catalogue takes it over, if there is one."""
+        return Columns(self._facts())
+
+    def _facts(self) -> Facts:
+        ids, entries, tags, available, when = self.ids, self.entries, self.tags, self.available, self.timestamps
+        everything = range(len(entries))
+
+        def each(read: Callable[[int], Any]) -> Callable[[Sequence[int] | None], list[Any]]:
+            return lambda codes: [read(code) for code in (everything if codes is None else codes)]
+
+        categories = LISTS, each(lambda code: entries[code]["categories"])
+        builtin = {
+            "item": (TEXT, lambda codes: [str(item) for item in ids.decode(_codes(codes, len(entries)))]),
+            "title": (TEXT, each(lambda code: entries[code]["title"])),
+            "category": categories,
+            "categories": categories,
+            "tags": (LISTS, each(lambda code: tags[code])),
+            "available": (FLAGS, lambda codes: available[_codes(codes, len(entries))].tolist()),
+            "timestamp": (NUMBERS, each(lambda code: None if when[code] == NO_TIME else float(when[code]))),
+        }
+        return Facts(len(entries), builtin, self.attributes)
+
+    def _handed_on(self, after: Catalogue, codes: Iterable[int]) -> Catalogue:
+        """`after`, which differs from this in these items, with the columns of this."""
+        held: Columns | None = self.__dict__.get("columns")
+        if held is not None:
+            after.__dict__["columns"] = held.changed(after._facts(), codes)
+        return after
+
     def outside(self, categories: Iterable[str]) -> npt.NDArray[np.bool_]:
         """`(n,) bool`: the items that are in none of the categories."""
         mask = np.ones(len(self), dtype=bool)
@@ -118,14 +154,17 @@ class Catalogue:
         if len(ids) == len(self):
             return self
         more = Catalogue.of(IdMap(ids.ids.slice(len(self))))
-        return Catalogue(
+        after = Catalogue(
             ids,
             self.entries + more.entries,
             np.concatenate([self.available, more.available]),
             np.concatenate([self.deleted, more.deleted]),
             np.concatenate([self.timestamps, more.timestamps]),
             self.by_category,
+            self.tags + more.tags,
+            self.attributes + more.attributes,
         )
+        return self._handed_on(after, range(len(self), len(after)))
 
     def first(self, n: int) -> Catalogue:
         """The first `n` items alone."""
@@ -137,18 +176,23 @@ class Catalogue:
             self.deleted[:n],
             self.timestamps[:n],
             {name: codes for name, codes in cut.items() if len(codes)},
+            self.tags[:n],
+            self.attributes[:n],
         )
 
     def changed(self, rows: Iterable[ItemRow]) -> Catalogue:
         """With these rows in place of what was known of their items; ids that are not here are passed over."""
         entries, available = self.entries.copy(), self.available.copy()
         deleted, timestamps = self.deleted.copy(), self.timestamps.copy()
+        tags, attributes = self.tags.copy(), self.attributes.copy()
+        touched: list[int] = []
         left: dict[str, list[int]] = defaultdict(list)
         joined: dict[str, list[int]] = defaultdict(list)
         for row in rows:
             code = self.ids.code(row.id)
             if code < 0:
                 continue
+            touched.append(code)
             for category in entries[code]["categories"]:
                 left[category].append(code)
             for category in row.categories:
@@ -157,6 +201,7 @@ class Catalogue:
             entries[code] = {"item": shown, "title": row.title, "categories": list(row.categories)}
             available[code] = row.available and not row.deleted
             deleted[code] = row.deleted
+            tags[code], attributes[code] = row.tags, row.attributes or _NO_ATTRIBUTES
             if row.timestamp is not None:
                 timestamps[code] = row.timestamp
         by_category = dict(self.by_category)
@@ -166,11 +211,18 @@ class Catalogue:
             by_category[category] = codes
             if not len(codes):
                 del by_category[category]
-        return replace(
+        after = replace(
             self,
             entries=entries,
             available=available,
             deleted=deleted,
             timestamps=timestamps,
             by_category=by_category,
+            tags=tags,
+            attributes=attributes,
         )
+        return self._handed_on(after, touched)
+
+
+def _codes(codes: Sequence[int] | None, n: int) -> Codes:
+    return np.arange(n, dtype=np.int32) if codes is None else np.asarray(codes, np.int32)

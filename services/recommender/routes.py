@@ -80,6 +80,7 @@ def for_user(user: str, query: UserPage) -> Response:
         exclude_seen=query.exclude_seen,
         category=query.category,
         exclude=query.exclude,
+        filter=query.filter,
     )
     return _counted(service.recommend(state()[0], asked))
 

@@ -47,7 +47,7 @@ def recommend(live: Live, asked: RecommendBody) -> Json:
         tuple(asked.attributes.tags) or (row.tags if row else ()),
         asked.segment if asked.segment is not None or row is None else row.segment,
     )
-    barred = _barred(served, asked.category, asked.exclude)
+    barred = _barred(served, asked)
     if asked.exclude_seen:
         if code >= 0:
             barred[served.seen(code)] = True
@@ -61,7 +61,7 @@ def recommend(live: Live, asked: RecommendBody) -> Json:
 def popular(live: Live, asked: SegmentPage) -> Json:
     """What most people like, or those of a segment."""
     served = serving(live)
-    barred = _barred(served, asked.category, asked.exclude)
+    barred = _barred(served, asked)
     return _answered(served, Question(segment=asked.segment), barred, asked.offset, asked.limit, _POPULAR)
 
 
@@ -71,14 +71,14 @@ def similar(live: Live, item: str, asked: Page) -> Json:
     code = served.catalogue.ids.code(item)
     if code < 0 or served.catalogue.deleted[code]:
         raise _no_item(item)
-    barred = _barred(served, asked.category, asked.exclude)
+    barred = _barred(served, asked)
     return _answered(served, Question(item=item), barred, asked.offset, asked.limit, _SIMILAR)
 
 
 def latest(live: Live, asked: Page) -> Json:
     """The newest items; the score is when each appeared, in seconds since 1970 UTC."""
     served = serving(live)
-    barred = _barred(served, asked.category, asked.exclude)
+    barred = _barred(served, asked)
     order = served.catalogue.latest
     codes = order[~barred[order]][asked.offset : asked.offset + asked.limit].tolist()
     shown = [
@@ -167,11 +167,18 @@ def _no_item(item: str) -> UnknownIdError:
     return UnknownIdError(f"there is no item {item[:80]!r}.", where="item")
 
 
-def _barred(served: Served, categories: Sequence[str], exclude: Iterable[str]) -> Mask:
-    """`(n,) bool`, free to be written to: unavailable items, those outside the categories, those excluded."""
-    barred = served.catalogue.barred
-    barred = barred | served.catalogue.outside(categories) if categories else barred.copy()
-    _bar(served, barred, exclude)
+def _barred(served: Served, asked: Page | RecommendBody) -> Mask:
+    """`(n,) bool`, free to be written to: unavailable items, those outside the categories or the filter, excluded ones.
+
+    Raises ParameterError for a filter that cannot be read.
+    """
+    catalogue = served.catalogue
+    barred = catalogue.barred.copy()
+    if asked.category:
+        barred |= catalogue.outside(asked.category)
+    if asked.filter is not None:
+        barred |= ~catalogue.columns.mask(asked.filter)
+    _bar(served, barred, asked.exclude)
     return barred
 
 

@@ -190,7 +190,7 @@ def test_openapi_describes_every_route(shared_api):
                 assert operation["summary"]
                 assert operation["x-scope"] in ("recommend", "catalogue", "events")
     names = {each["name"] for each in document["paths"]["/v1/users/{user}/recommendations"]["get"]["parameters"]}
-    assert names == {"user", "limit", "offset", "category", "exclude", "segment", "exclude_seen"}
+    assert names == {"user", "limit", "offset", "category", "exclude", "segment", "exclude_seen", "filter"}
     assert shared_api.client.get("/docs").status_code == 200
 
 
