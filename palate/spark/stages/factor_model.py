@@ -38,6 +38,7 @@ from palate.kernels.top_n import top_n
 from palate.models.factors import Factors
 from palate.spark.stages.base import Check, NativeModel, at_least
 from palate.spark.stages.ratings import plain_ids, require_ids
+from palate.spark.stages.sent import send
 from palate.spark.stages.tasks import Batches, slots
 
 _SCORED = 1024
@@ -151,7 +152,7 @@ class NativeFactorModel(NativeModel, _ALSModelParams, FilterSeen):
             held = self.artifact
             pairs = held.require_seen() if seen else None
             value = Factors(held.users, held.items, held.user_factors, held.item_factors, pairs, held.engine)
-            sent = self._sent[seen] = spark.sparkContext.broadcast(value)
+            sent = self._sent[seen] = send(spark, value)
         return sent
 
     def copy(self, extra: Any = None) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from contextlib import ExitStack
 from typing import Any, cast
 
 import numpy as np
@@ -36,18 +37,19 @@ def fit_mllib(ratings: DataFrame, names: Mapping[str, str], stage: Stage, seen: 
     """
     _refuse(ratings, names)
     maps: dict[str, IdMap | None] = {side: _numbered(ratings, side, names[side]) for side in ("user", "item")}
-    coded = ratings.select(
-        *(_coded(ratings, side, ids, names[side]).alias(side) for side, ids in maps.items()), "rating"
-    )
     values = {name: stage.getOrDefault(name) for name in _SAME if stage.isDefined(name)}
-    try:
-        model = MLlibALS(userCol="user", itemCol="item", ratingCol="rating", **values).fit(coded)
-    except PySparkException as error:
-        raise explain(error) or error from error
-    (users, user_factors), (items, item_factors) = (
-        _factors(frame, maps[side]) for side, frame in (("user", model.userFactors), ("item", model.itemFactors))
-    )
-    pairs = _pairs(coded, users, items, maps) if seen else None
+    with ExitStack() as sent:  # all that is computed is collected before it ends
+        coded = ratings.select(
+            *(_coded(ratings, side, ids, names[side], sent).alias(side) for side, ids in maps.items()), "rating"
+        )
+        try:
+            model = MLlibALS(userCol="user", itemCol="item", ratingCol="rating", **values).fit(coded)
+        except PySparkException as error:
+            raise explain(error) or error from error
+        (users, user_factors), (items, item_factors) = (
+            _factors(frame, maps[side]) for side, frame in (("user", model.userFactors), ("item", model.itemFactors))
+        )
+        pairs = _pairs(coded, users, items, maps) if seen else None
     return Factors(users, items, user_factors, item_factors, pairs, "spark")
 
 
@@ -77,10 +79,12 @@ def _numbered(ratings: DataFrame, side: str, column: str) -> IdMap | None:
     return IdMap.from_values(plain_ids(ratings.select(side).distinct().toArrow().column(side), column), where=column)
 
 
-def _coded(ratings: DataFrame, side: str, ids: IdMap | None, column: str) -> Column:
+def _coded(ratings: DataFrame, side: str, ids: IdMap | None, column: str, stack: ExitStack) -> Column:
+    """The ids' numbers. What has to be sent for that is destroyed with the stack."""
     if ids is None:
         return f.col(side).cast("int")
     sent = ratings.sparkSession.sparkContext.broadcast(ids)
+    stack.callback(sent.destroy)
 
     def encode(arrays: Iterator[pa.Array]) -> Iterator[pa.Array]:
         for array in arrays:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import logging
+import os
+import time
 from typing import Any
 
 import numpy as np
@@ -72,8 +74,10 @@ def test_both_engines_reach_the_same_loss_and_hold_the_same_pairs(
     ratings, objective = matrix(table), Objective(implicit, 0.05, 3.0)
     values = {"rank": 4, "maxIter": 8, "regParam": 0.05, "alpha": 3.0, "implicitPrefs": implicit, "filterSeen": True}
     native = ALS(**values, engine="native").fit(frame)
+    files = set(os.listdir(frame.sparkSession.sparkContext._temp_dir))
     with caplog.at_level(logging.WARNING, "palate.spark"):
         theirs = ALS(**values, engine=engine, numUserBlocks=2, numItemBlocks=2).fit(frame)
+    assert set(os.listdir(frame.sparkSession.sparkContext._temp_dir)) <= files
     assert (native.engine, theirs.engine) == ("native", "spark")
     assert ("too many for one executor" in caplog.text) == (engine == "auto")
     ours, mllib = native.artifact, theirs.artifact
@@ -82,6 +86,35 @@ def test_both_engines_reach_the_same_loss_and_hold_the_same_pairs(
     assert ours.seen.nnz == len(set(zip(table["user"].to_pylist(), table["item"].to_pylist(), strict=True)))
     losses = [loss(ratings, objective, model.user_factors, model.item_factors) for model in (ours, mllib)]
     assert losses[0] == pytest.approx(losses[1], rel=0.02)  # they start from other random vectors
+
+
+def test_what_was_sent_for_models_that_are_gone_goes_too(frame: DataFrame, model: ALSModel) -> None:
+    """A session may fit and use many models; a frame that one of them gave can still be computed after it."""
+    asked, context = frame.limit(1).cache(), frame.sparkSession.sparkContext
+    expected = model.transform(asked).first()
+
+    def fresh() -> ALSModel:
+        made = model.copy()
+        made._sent = {}
+        return made
+
+    def files() -> set[str]:
+        return set(os.listdir(context._temp_dir))
+
+    before = files()
+    waiting = fresh().transform(asked).select("prediction")
+    its = files() - before
+    fresh().transform(asked).collect()
+    gone = files() - before - its
+    assert len(its) == len(gone) == 1
+    end = time.monotonic() + 60
+    while gone & files() and time.monotonic() < end:  # the collectors of garbage take their time
+        gc.collect()
+        context._jvm.System.gc()
+        fresh().transform(asked)
+    assert not gone & files()
+    assert its <= files()
+    assert waiting.first()["prediction"] == expected["prediction"]
 
 
 def test_ids_may_be_of_any_numeric_type_if_they_are_whole(frame: DataFrame) -> None:
