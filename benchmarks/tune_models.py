@@ -29,6 +29,13 @@ GRIDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "alpha": (0.5, 1.0, 2.0, 3.0, 8.0),
         "weighting": ("weights", "binary"),
     },
+    "ease": {
+        "regularization": (100.0, 300.0, 1000.0),
+        "user_power": (0.0, 0.25, 0.5),
+        "item_power": (0.0, 0.2),
+        "debias": (0.0, 0.2),
+        "weighting": ("binary", "weights"),
+    },
     "content": {
         "dims": (64, 128, 256, 512),
         "regularization": (1.0, 3.0, 10.0),

@@ -19,6 +19,7 @@ from palate.models.protocol import Artifact, Recommender
 KINDS: dict[str, str] = {
     "popularity": "palate.models.popularity:Popularity",
     "als": "palate.models.als:ALS",
+    "ease": "palate.models.ease:EASE",
     "content": "palate.models.content:ContentSimilarity",
     "blend": "palate.models.blend:Blend",
     "content-encoder": "palate.features.encoder:ContentEncoder",

@@ -19,6 +19,7 @@ SMALL: dict[str, dict[str, object]] = {
     "als": {"factors": 4},
     "blend": {"factors": 4, "dims": 8},
     "content": {"dims": 8},
+    "ease": {"regularization": 2.0},
 }
 """Parameters that suit data of a dozen items."""
 
