@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Iterator, Sequence
 
-from labeling.store.projects import NewTask
+from labeling.store.definition import NewTask
 from palate.dataset.schema import Items
 from palate.errors import ParameterError
 

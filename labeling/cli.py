@@ -10,9 +10,11 @@ import click
 from labeling.catalogue import labels_of, parse_labels, tasks_of
 from labeling.commands.consolidate import consolidate
 from labeling.commands.simulate import simulate
+from labeling.config import KINDS
+from labeling.config.generate import takes_labels
 from labeling.service import FORMATS, Labeling
 from labeling.settings import LabelingSettings
-from labeling.store.projects import Definition
+from labeling.store.definition import Definition
 from palate.dataset import FORMATS as READABLE
 from palate.dataset import read_items
 from palate.errors import InputError, ParameterError
@@ -38,7 +40,14 @@ label.add_command(simulate)
 @label.command()
 @click.option("--from", "source", required=True, metavar="FOLDER|FILE", help="A catalogue: CSV, JSONL, Parquet, ...")
 @click.option("--title", required=True, help="The project's name; asked for again, new items are added to it.")
-@click.option("--labels", metavar="A,B,C", help="What people choose from. Without: the catalogue's categories.")
+@click.option("--labels", metavar="A,B,C", help="Without: the catalogue's categories.")
+@click.option("--kind", type=click.Choice(KINDS), default="choice", show_default=True, help="What is asked.")
+@click.option(
+    "--config",
+    type=click.Path(dir_okay=False, path_type=Path),
+    metavar="FILE",
+    help="A labeling interface in Label Studio's XML, instead of --kind and --labels.",
+)
 @click.option("--instructions", default="", help="A text for the people who label; @FILE reads it from a file.")
 @click.option("--overlap", default=1, show_default=True, help="How many people answer each item.")
 @click.option("--only-uncategorised", is_flag=True, help="Leave out items that have a category already.")
@@ -50,6 +59,8 @@ def create(
     source: str,
     title: str,
     labels: str | None,
+    kind: str,
+    config: Path | None,
     instructions: str,
     overlap: int,
     only_uncategorised: bool,
@@ -61,8 +72,12 @@ def create(
     tasks = list(tasks_of(items, only_uncategorised=only_uncategorised))[:limit]
     if not tasks:
         raise InputError("there is no item to label.", where=source)
-    chosen = parse_labels(labels) if labels is not None else labels_of(items)
-    definition = Definition(title, tuple(chosen), _text(instructions), overlap)
+    if labels is not None:
+        chosen = tuple(parse_labels(labels))
+    else:
+        chosen = labels_of(items) if config is None and takes_labels(kind) else ()
+    xml = "" if config is None else _text(f"@{config}")
+    definition = Definition(title, chosen, _text(instructions), overlap, kind, xml)
     project, made, added = _open(LabelingSettings.read()).create(definition, tasks)
     what = "Made" if made else "Found"
     click.echo(f"{what} project {project.id} {project.title!r}: {added} tasks added, {project.tasks} in all.")
@@ -89,11 +104,11 @@ def list_projects() -> None:
 
 @label.command()
 @click.argument("project", type=int)
-@click.option("--format", "form", type=click.Choice(FORMATS), default="json", show_default=True)
+@click.option("--format", "form", type=click.Choice(list(FORMATS)), default="json", show_default=True)
 @click.option("--all", "every_task", is_flag=True, help="Tasks without an answer, too.")
 @click.option("--out", type=click.Path(dir_okay=False, path_type=Path), help="A file; without, standard output.")
 def export(project: int, form: str, every_task: bool, out: Path | None) -> None:
-    """Write a project's answers: JSON in Label Studio's form, or CSV."""
+    """Write a project's answers: Label Studio's form, CSV, COCO for boxes, spaCy for stretches of text."""
     pieces = _open(LabelingSettings.read()).export(project, form, every_task=every_task)
     if out is None:
         for piece in pieces:

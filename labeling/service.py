@@ -11,15 +11,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Integer, func, literal, select
 
-from labeling import export
+from labeling.exports import FORMATS, Format, format_of
 from labeling.queue import turns
 from labeling.queue.progress import Progress, progress
 from labeling.store import MIGRATIONS, projects
-from labeling.store.projects import Definition, NewTask, Project
-from palate.errors import ParameterError
+from labeling.store.definition import Definition, NewTask, Project
 from palate.store import migrate, open_engine, reading, writing
 
-FORMATS = ("json", "csv")
+__all__ = ["FORMATS", "Labeling", "Step"]
+
 _TURNS = zlib.crc32(b"palate labeling turns") - 2**31
 """Which of PostgreSQL's advisory locks are those of turns."""
 
@@ -28,6 +28,7 @@ _TURNS = zlib.crc32(b"palate labeling turns") - 2**31
 class Step:
     """What a turn leaves a person with: the task in their hands, if any, and where the project stands."""
 
+    project: Project
     task: turns.Turn | None
     progress: Progress
 
@@ -121,17 +122,14 @@ class Labeling:
 
     def export(self, project_id: int, form: str, *, every_task: bool = False) -> Iterator[str]:
         """The answers as text in pieces, from one consistent view. Raises before the first piece, not in the middle."""
-        if form not in FORMATS:
-            raise ParameterError(f"{form[:40]!r} is no format.", where="format", hint="Use json or csv.")
         with reading(self._engine) as db:
             project = projects.get(db, project_id)
-        return self._pieces(project, form, every_task)
+        return self._pieces(project, format_of(form, project), every_task)
 
-    def _pieces(self, project: Project, form: str, every_task: bool) -> Iterator[str]:
+    def _pieces(self, project: Project, form: Format, every_task: bool) -> Iterator[str]:
         with reading(self._engine) as db:
-            rows = projects.answered(db, project, unanswered=every_task)
-            yield from export.as_json(project, rows) if form == "json" else export.as_csv(rows)
+            yield from form.write(project, projects.answered(db, project, unanswered=every_task))
 
 
 def _step(db: Connection, project: Project, person: str, turn: turns.Turn | None = None) -> Step:
-    return Step(turn, progress(db, project, person))
+    return Step(project, turn, progress(db, project, person))

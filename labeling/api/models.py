@@ -9,10 +9,13 @@ from typing import Annotated, Any, Literal, Self
 
 from pydantic import Field, JsonValue, StrictFloat, StrictInt, StrictStr
 
+from labeling.answers import short
+from labeling.config import Control
+from labeling.exports import FORMATS
 from labeling.queue import progress as counting
 from labeling.queue.turns import Turn
 from labeling.service import Step
-from labeling.store import projects
+from labeling.store.definition import Definition, NewTask, Project
 from palate.errors import ParameterError
 from palate.web import Model
 
@@ -35,6 +38,28 @@ class ProgressOut(Model):
         return cls(**asdict(state))
 
 
+class ControlOut(Model):
+    """One question of the labeling interface: results carry its `name` as `from_name` and `type`."""
+
+    name: str
+    type: str
+    kind: str
+    to: list[str]
+    labels: list[str]
+    required: bool
+
+    @classmethod
+    def of(cls, control: Control) -> Self:
+        return cls(
+            name=control.name,
+            type=control.type,
+            kind=control.kind,
+            to=list(control.to),
+            labels=list(control.labels),
+            required=control.required,
+        )
+
+
 class ProjectOut(Model):
     """A project and how far it is."""
 
@@ -45,10 +70,13 @@ class ProjectOut(Model):
     instructions: str
     overlap: int
     created: datetime
+    config: str = Field(description="The labeling interface: Label Studio's XML, as it came or as it was written.")
+    editor: Literal["own", "label-studio"] = Field(description="Whose editor can show it.")
+    controls: list[ControlOut]
     progress: ProgressOut
 
     @classmethod
-    def of(cls, project: projects.Project, state: counting.Progress) -> Self:
+    def of(cls, project: Project, state: counting.Progress) -> Self:
         return cls(
             id=project.id,
             title=project.title,
@@ -57,6 +85,9 @@ class ProjectOut(Model):
             instructions=project.instructions,
             overlap=project.overlap,
             created=project.created,
+            config=project.config,
+            editor=project.interface.editor,
+            controls=[ControlOut.of(control) for control in project.interface.controls],
             progress=ProgressOut.of(state),
         )
 
@@ -76,11 +107,11 @@ class TaskIn(Model):
     external_id: StrictStr | None = None
     data: dict[str, JsonValue] = Field(default_factory=dict)
 
-    def task(self, where: str) -> projects.NewTask:
+    def task(self, where: str) -> NewTask:
         name = self.external_id if self.external_id is not None else self.data.get("item_id", "")
         if isinstance(name, bool) or not isinstance(name, str | int):
             raise ParameterError("an id is a text or an integer.", where=f"{where}.data.item_id")
-        return projects.NewTask(str(name), self.data, where=where)
+        return NewTask(str(name), self.data, where=where)
 
 
 class TasksIn(Model):
@@ -88,24 +119,29 @@ class TasksIn(Model):
 
     tasks: list[TaskIn] = Field(min_length=1, max_length=100_000)
 
-    def new(self) -> Iterator[projects.NewTask]:
+    def new(self) -> Iterator[NewTask]:
         return (task.task(f"tasks[{number}]") for number, task in enumerate(self.tasks))
 
 
 class ProjectIn(Model):
-    """A project to make, with its first tasks if you like."""
+    """A project to make, with its first tasks if you like.
+
+    What is asked is described by `kind` (choice, choices, spans, boxes, rating, pairwise, text) and `labels`, or by
+    `config`, a labeling interface in Label Studio's XML.
+    """
 
     title: StrictStr
-    labels: list[StrictStr]
+    labels: list[StrictStr] = Field(default_factory=list)
     instructions: StrictStr = ""
     overlap: StrictInt = 1
     kind: StrictStr = "choice"
+    config: StrictStr = ""
     tasks: list[TaskIn] = Field(default_factory=list, max_length=100_000)
 
-    def definition(self) -> projects.Definition:
-        return projects.Definition(self.title, tuple(self.labels), self.instructions, self.overlap, self.kind)
+    def definition(self) -> Definition:
+        return Definition(self.title, tuple(self.labels), self.instructions, self.overlap, self.kind, self.config)
 
-    def new(self) -> list[projects.NewTask]:
+    def new(self) -> list[NewTask]:
         return [task.task(f"tasks[{number}]") for number, task in enumerate(self.tasks)]
 
 
@@ -118,18 +154,25 @@ class Added(Model):
 
 
 class TaskOut(Model):
-    """A task in your hands. `value` is your answer if you came back to it; otherwise it is yours until `expires`."""
+    """A task in your hands. `value` is your answer if you came back to it; otherwise it is yours until `expires`.
+
+    An answer is a list of regions in Label Studio's form, or the one value where that says it all.
+    """
 
     id: int
     external_id: str
     data: dict[str, JsonValue]
     expires: datetime | None
-    value: dict[str, Any] | None
+    value: dict[str, Any] | list[dict[str, Any]] | None
 
     @classmethod
-    def of(cls, turn: Turn) -> Self:
+    def of(cls, project: Project, turn: Turn) -> Self:
         return cls(
-            id=turn.task_id, external_id=turn.external_id, data=turn.data, expires=turn.expires, value=turn.value
+            id=turn.task_id,
+            external_id=turn.external_id,
+            data=turn.data,
+            expires=turn.expires,
+            value=None if turn.value is None else short(project.interface, turn.value),
         )
 
 
@@ -141,7 +184,8 @@ class StepOut(Model):
 
     @classmethod
     def of(cls, step: Step) -> Self:
-        return cls(task=None if step.task is None else TaskOut.of(step.task), progress=ProgressOut.of(step.progress))
+        task = None if step.task is None else TaskOut.of(step.project, step.task)
+        return cls(task=task, progress=ProgressOut.of(step.progress))
 
 
 class NextIn(Model):
@@ -151,7 +195,11 @@ class NextIn(Model):
 
 
 class AnswerIn(Model):
-    """One answer: `value` in Label Studio's form, {"choices": ["Drama"]}, and how long it took."""
+    """One answer and how long it took: `value` is Label Studio's `result`, a list of regions.
+
+    Where a project asks one plain question its value alone will do: {"choices": ["Drama"]}, {"rating": 4},
+    {"selected": "left"}, {"text": ["..."]}.
+    """
 
     value: JsonValue
     seconds: Annotated[StrictFloat | StrictInt, Field(ge=0, le=30 * DAY)] | None = None
@@ -168,7 +216,7 @@ class Empty(Model):
 
 
 class ExportQuery(Model):
-    """`format`: json is Label Studio's form, csv is for spreadsheets. `all`: tasks without an answer, too."""
+    """`all`: tasks without an answer, too."""
 
-    format: Literal["json", "csv"] = "json"
+    format: str = Field("json", json_schema_extra={"enum": list(FORMATS)})
     all: bool = False

@@ -21,6 +21,7 @@ from labeling.api.models import (
     TasksIn,
     UndoIn,
 )
+from labeling.exports import FORMATS
 from labeling.service import Labeling
 from palate.store import Principal
 from palate.web import gives, principal, require, require_all, takes
@@ -77,7 +78,7 @@ def list_projects() -> ProjectList:
 @takes(body=ProjectIn)
 @gives(ProjectOut, status=201)
 def create_project(body: ProjectIn) -> tuple[ProjectOut, int]:
-    """Make a project, with its first tasks if you send some.
+    """Make a project, from kind and labels or from Label Studio's XML, with its first tasks if you send some.
 
     Sent again it changes nothing and answers 200 with the project there is, its new tasks added; another definition
     under a title that is taken is a conflict.
@@ -152,8 +153,8 @@ def return_skipped(project_id: int) -> StepOut:
 @require(MANAGE)
 @takes(query=ExportQuery)
 def export(project_id: int, query: ExportQuery) -> Response:
-    """The answers as a file: JSON in Label Studio's form, or CSV."""
-    mimetype = "application/json" if query.format == "json" else "text/csv; charset=utf-8"
+    """The answers as a file: Label Studio's form (json, jsonl), csv, coco for boxes or spacy for stretches of text."""
     pieces = labeling().export(project_id, query.format, every_task=query.all)
-    name = f"project-{project_id}.{query.format}"
-    return Response(pieces, content_type=mimetype, headers={"Content-Disposition": f'attachment; filename="{name}"'})
+    form = FORMATS[query.format]
+    name = f'attachment; filename="project-{project_id}.{form.suffix}"'
+    return Response(pieces, content_type=form.mimetype, headers={"Content-Disposition": name})

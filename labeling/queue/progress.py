@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from sqlalchemy import Connection, Table, func, select
 
-from labeling.store.projects import Project
+from labeling.store.definition import Project
 from labeling.store.tables import ANSWERED, answers, skips, slots
 
 

@@ -17,9 +17,10 @@ from typing import Any
 
 from sqlalchemy import Connection, delete, exists, insert, null, or_, select, update
 
-from labeling.store.projects import Project
+from labeling.answers import check
+from labeling.store.definition import Project
 from labeling.store.tables import ANSWERED, FREE, LEASED, answers, skips, slots, tasks
-from palate.errors import ConflictError, ParameterError, UnknownIdError
+from palate.errors import ConflictError, UnknownIdError
 from palate.store.types import clock
 
 LEASE = timedelta(minutes=15)
@@ -36,7 +37,7 @@ class Turn:
     external_id: str
     data: dict[str, Any]
     expires: datetime | None
-    value: dict[str, Any] | None = None
+    value: list[dict[str, Any]] | None = None
 
 
 def next_task(
@@ -118,19 +119,6 @@ def _turn(connection: Connection, task_id: int, expires: datetime | None, value:
     return Turn(task_id, row["position"], row["external_id"], row["data"], expires, value)
 
 
-def check_value(project: Project, value: Any) -> dict[str, Any]:
-    """The answer in the form that is stored, `{"choices": [label]}`. Raises ParameterError if it is none."""
-    choices = value.get("choices") if isinstance(value, dict) else None
-    if not isinstance(choices, list) or len(choices) != 1 or not isinstance(choices[0], str) or len(value) != 1:
-        raise ParameterError("an answer is one choice.", where="value", hint='Send {"choices": ["one of the labels"]}.')
-    if choices[0] not in project.labels:
-        shown = ", ".join(project.labels[:8]) + (", ..." if len(project.labels) > 8 else "")
-        raise ParameterError(
-            f"{choices[0][:80]!r} is no label of this project.", where="value.choices", hint=f"Labels are: {shown}."
-        )
-    return {"choices": list(choices)}
-
-
 def submit(
     connection: Connection,
     project: Project,
@@ -143,11 +131,11 @@ def submit(
 ) -> bool:
     """Store the person's answer; True if it is new, False if they had answered already and this replaces it.
 
-    Sending the same answer again changes nothing. Raises ConflictError if the person no longer holds the task.
+    value: in either form that `labeling.answers.check` takes. Sending the same answer again changes nothing.
+    Raises ConflictError if the person no longer holds the task.
     """
     now = now or clock(connection)
-    value = check_value(project, value)
-    _require_task(connection, project, task_id)
+    value = check(project.interface, _require_task(connection, project, task_id), value)
     mine = (answers.c.task_id == task_id) & (answers.c.person == person)
     present = connection.execute(select(answers.c.value).where(mine)).scalar_one_or_none()
     if present is not None:
@@ -292,7 +280,11 @@ def return_skipped(connection: Connection, project: Project, person: str) -> int
     return gone.rowcount
 
 
-def _require_task(connection: Connection, project: Project, task_id: int) -> None:
-    query = select(tasks.c.id).where(tasks.c.id == task_id, tasks.c.project_id == project.id)
-    if not 0 < task_id < 2**63 or connection.execute(query).first() is None:
+def _require_task(connection: Connection, project: Project, task_id: int) -> dict[str, Any]:
+    """The task's data. Raises UnknownIdError."""
+    query = select(tasks.c.data).where(tasks.c.id == task_id, tasks.c.project_id == project.id)
+    found = connection.execute(query).first() if 0 < task_id < 2**63 else None
+    if found is None:
         raise UnknownIdError(f"project {project.id} has no task {task_id}.")
+    data: dict[str, Any] = found[0]
+    return data

@@ -49,9 +49,11 @@ projects = Table(
     Column("overlap", Integer, nullable=False),
     Column("tasks", Integer, nullable=False, server_default="0"),
     Column("created", Instant, nullable=False),
+    Column("config", Text, nullable=False, server_default=""),
     CheckConstraint("overlap >= 1", name="ck_projects_overlap"),
 )
-"""`tasks` is how many the project has, counted up by the import that adds them. Its row is what an import locks."""
+"""`config` is the labeling interface, Label Studio's XML; `kind` and `labels` are read from it. `tasks` is how many the
+project has, counted up by the import that adds them. Its row is what an import locks."""
 
 tasks = Table(
     "tasks",
@@ -119,6 +121,7 @@ answers = Table(
     UniqueConstraint("task_id", "person"),
     Index("ix_annotations_turns", "project_id", "person", "created"),
 )
+"""`value` is the list of regions that Label Studio calls `result`."""
 
 skips = Table(
     "skips",

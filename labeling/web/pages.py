@@ -7,6 +7,9 @@ from flask import Blueprint, render_template, url_for
 from labeling.api.routes import LABEL, MANAGE, labeling, me
 from palate.web import principal, require_all
 
+SHOWN = ("choice",)
+"""The kinds of project that the page can show."""
+
 
 def blueprint() -> Blueprint:
     """A fresh blueprint named `labeling`."""
@@ -30,6 +33,8 @@ def work(project_id: int) -> str:
     return render_template(
         "labeling/project.html",
         project=project,
+        kinds=SHOWN,
+        shown=project.kind in SHOWN and project.interface.editor == "own",
         progress=state,
         person=me(),
         api=url_for("v1.get_project", project_id=project_id),

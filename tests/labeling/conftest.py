@@ -32,11 +32,10 @@ class Store:
 
 
 @pytest.fixture(params=["sqlite", "postgresql"])
-def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
+def store_url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The address of an empty database."""
     if request.param == "sqlite":
-        store = Store(f"sqlite:///{tmp_path / 'labeling.db'}")
-        yield store
-        store.engine.dispose()
+        yield f"sqlite:///{tmp_path / 'labeling.db'}"
         return
     server = sa.make_url(request.getfixturevalue("postgresql"))
     name = f"labeling_{secrets.token_hex(4)}"
@@ -45,11 +44,16 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Store]:
     )
     with admin.connect() as connection:
         connection.exec_driver_sql(f"CREATE DATABASE {name}")
-    store = Store(server.set(database=name).render_as_string(hide_password=False))
-    yield store
-    store.engine.dispose()
+    yield server.set(database=name).render_as_string(hide_password=False)
     with admin.connect() as connection:
         connection.exec_driver_sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def store(store_url: str) -> Iterator[Store]:
+    store = Store(store_url)
+    yield store
+    store.engine.dispose()
 
 
 @pytest.fixture

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import json
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -86,6 +87,43 @@ def test_from_project_to_export(manager, ann, films):
     as_csv = manager("GET", f"/projects/{films}/export?format=csv")
     assert as_csv.content_type == "text/csv; charset=utf-8"
     assert [row["label"] for row in csv.DictReader(io.StringIO(as_csv.text, newline=""))] == ["Drama"] * 3
+
+
+def test_a_project_of_label_studios_xml_is_worked_on_in_its_form(manager, ann):
+    config = '<View><Text name="t" value="$text"/><Labels name="n" toName="t"><Label value="Who"/></Labels></View>'
+    asked = {"title": "Names", "config": config, "tasks": [{"external_id": "a", "data": {"text": "Ada met Bob."}}]}
+    made = manager("POST", "/projects", asked).json
+    assert (made["kind"], made["labels"], made["editor"], made["config"]) == ("spans", ["Who"], "own", config)
+    assert made["controls"][0] | {"required": None} == {
+        "name": "n",
+        "type": "labels",
+        "kind": "spans",
+        "to": ["t"],
+        "labels": ["Who"],
+        "required": None,
+    }
+    assert manager("POST", "/projects", asked).status_code == 200
+    one = f"/projects/{made['id']}"
+    task = ann("POST", f"{one}/next", {}).json["task"]["id"]
+    region = {"id": "x", "from_name": "n", "to_name": "t", "type": "labels"}
+    beyond = {"value": [region | {"value": {"start": 8, "end": 99, "labels": ["Who"]}}]}
+    found = problem(ann("PUT", f"{one}/tasks/{task}/annotation", beyond), 422)
+    assert found["errors"][0]["field"] == "value[0].value.end"
+    answer = {"value": [region | {"value": {"start": 8, "end": 11, "text": "Bob", "labels": ["Who"]}}]}
+    assert ann("PUT", f"{one}/tasks/{task}/annotation", answer).status_code == 201
+    assert ann("POST", f"{one}/undo", {}).json["task"]["value"] == answer["value"]
+    spacy = manager("GET", f"{one}/export?format=spacy").text
+    assert json.loads(spacy) == ["Ada met Bob.", {"entities": [[8, 11, "Who"]]}]
+    problem(manager("GET", f"{one}/export?format=coco"), 422)
+    page = ann.http.get(f"/projects/{made['id']}", headers={"Accept": "text/html"})
+    assert page.status_code == 200
+
+
+@pytest.mark.parametrize("config", ["<View>", "<View/>", "x", "<!DOCTYPE v><View/>"])
+def test_broken_xml_is_refused_with_its_place(manager, config):
+    found = problem(manager("POST", "/projects", {"title": "x", "config": config}), 422)
+    assert found["errors"][0]["field"] == "config"
+    assert "line 1, column" in found["errors"][0]["message"]
 
 
 def test_projects_show_their_progress(manager, ann, films):
@@ -223,7 +261,7 @@ def test_broken_bodies_are_told_apart(manager, films, method, path, body, data, 
         ({"overlap": 0}, "overlap"),
         ({"overlap": True}, "overlap"),
         ({"instructions": "x" * 20_001}, "instructions"),
-        ({"kind": "boxes"}, "kind"),
+        ({"kind": "boxen"}, "kind"),
         ({"tasks": [{"external_id": "x" * 301}]}, "tasks[0].external_id"),
         ({"tasks": [{"external_id": "a", "data": []}]}, "tasks.0.data"),
         ({"tasks": [{"external_id": "a", "data": {"text": "x" * 200_000}}]}, "tasks[0].data"),

@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from labeling.export import as_csv, as_json, safe_cell
+from labeling.exports import as_csv, as_json, safe_cell
 from labeling.queue.turns import next_task, submit
 from labeling.store import MIGRATIONS, projects
 from labeling.store.projects import Definition, NewTask
@@ -55,7 +55,9 @@ def test_a_project_asked_for_again_is_the_same_one(store):
         ({"labels": tuple(map(str, range(1001)))}, "labels"),
         ({"overlap": 0}, "overlap"),
         ({"overlap": 101}, "overlap"),
-        ({"kind": "boxes"}, "kind"),
+        ({"kind": "boxen"}, "kind"),
+        ({"kind": "rating"}, "labels"),
+        ({"config": "<View/>"}, "labels"),
         ({"instructions": "x" * 20_001}, "instructions"),
         ({"instructions": "\0"}, "instructions"),
         ({"instructions": "\ud800"}, "instructions"),
@@ -126,8 +128,8 @@ def answered(store, films):
         return list(projects.answered(connection, films))
 
 
-def test_csv_holds_one_line_per_answer_and_no_formula(answered):
-    rows = list(csv.DictReader(io.StringIO("".join(as_csv(answered)), newline="")))
+def test_csv_holds_one_line_per_answer_and_no_formula(films, answered):
+    rows = list(csv.DictReader(io.StringIO("".join(as_csv(films, answered)), newline="")))
     assert [row["label"] for row in rows] == ["Drama"] * 4
     assert {key: rows[3][key] for key in ("external_id", "title", "text", "person", "seconds")} == {
         "external_id": "'=x",
@@ -166,4 +168,4 @@ def test_json_is_what_label_studios_own_converter_reads(films, answered, tmp_pat
 
 def test_an_empty_project_exports_an_empty_list(films):
     assert json.loads("".join(as_json(films, []))) == []
-    assert "".join(as_csv([])).count("\n") == 1
+    assert "".join(as_csv(films, [])).count("\n") == 1

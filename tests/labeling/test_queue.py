@@ -21,6 +21,12 @@ from palate.errors import ConflictError, ParameterError, UnknownIdError
 
 DRAMA = {"choices": ["Drama"]}
 WAR = {"choices": ["War"]}
+
+
+def region(value):
+    return {"from_name": "label", "to_name": "text", "type": "choices", "value": value}
+
+
 NOON = datetime(2026, 1, 1, 12, tzinfo=UTC)
 
 
@@ -91,7 +97,7 @@ def test_the_same_answer_twice_is_one_answer_and_another_replaces_it(store, film
         assert submit(connection, films, "ann", turn.task_id, DRAMA) is True
         assert submit(connection, films, "ann", turn.task_id, DRAMA) is False
         assert submit(connection, films, "ann", turn.task_id, WAR) is False
-        assert connection.execute(select(answers.c.value)).scalars().all() == [WAR]
+        assert connection.execute(select(answers.c.value)).scalars().all() == [[region(WAR)]]
 
 
 def test_a_task_that_was_never_leased_is_refused(store, films):
@@ -152,9 +158,9 @@ def test_undo_walks_back_turn_by_turn_and_keeps_what_was_answered(store, films):
             submit(connection, films, "ann", next_task(connection, films, "ann").task_id, value)
         current = next_task(connection, films, "ann")
         back = undo(connection, films, "ann", before=current.task_id)
-        assert (back.external_id, back.value) == ("film-1", WAR)
+        assert (back.external_id, back.value) == ("film-1", [region(WAR)])
         further = undo(connection, films, "ann", before=back.task_id)
-        assert (further.external_id, further.value) == ("film-0", DRAMA)
+        assert (further.external_id, further.value) == ("film-0", [region(DRAMA)])
         assert undo(connection, films, "ann", before=further.task_id) is None
         assert submit(connection, films, "ann", back.task_id, DRAMA) is False
         assert progress(connection, films, "ann").answers == 2
