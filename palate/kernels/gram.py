@@ -1,7 +1,7 @@
 """Sums of products of rows, which is all that PCA needs to know of its data; they add up over partitions.
 
 Products are float32 and sums float64. Before the product each row is shifted by a provisional mean, so that the size
-of the offsets does not eat the digits that hold the variance; the shift is undone exactly when moments are added up
+of the offsets does not eat the digits that hold the variance; the shift is undone exactly when moments are put together
 (Chan, Golub & LeVeque 1983, "Algorithms for computing the sample variance").
 """
 
@@ -39,6 +39,19 @@ class Moments:
         centre = np.asarray(shift, dtype=np.float64)
         return cls(0, centre, np.zeros(len(centre)), np.zeros((len(centre), len(centre))))
 
+    @classmethod
+    def together(cls, counts: npt.ArrayLike, shifts: npt.ArrayLike, totals: npt.ArrayLike, gram: Doubles) -> Moments:
+        """Of the rows of several, given `(m,)` counts, `(m, width)` shifts and totals, and the sum of their grams, in
+        which the result is made."""
+        numbers, centres, sums = (np.asarray(given, dtype=np.float64) for given in (counts, shifts, totals))
+        count, centre = int(numbers.sum()), centres[0]
+        apart = centres - centre  # x - a = (x - b) + (b - a)
+        crossed = sums.T @ apart
+        gram += crossed
+        gram += crossed.T
+        gram += apart.T @ (numbers[:, None] * apart)
+        return cls(count, centre, sums.sum(axis=0) + numbers @ apart, gram)
+
     @property
     def mean(self) -> Doubles:
         """`(width,) float64`."""
@@ -47,8 +60,9 @@ class Moments:
 
     def covariance(self) -> Doubles:
         """`(width, width) float64`, over count - 1. One row has none: zeros."""
-        centred = self.gram - np.outer(self.total, self.total) / max(1, self.count)
-        return centred / max(1, self.count - 1)
+        centred: Doubles = self.gram - np.outer(self.total, self.total) / max(1, self.count)
+        centred /= max(1, self.count - 1)
+        return centred
 
     def add_rows(self, rows: npt.NDArray[Any] | sparse.csr_matrix) -> None:
         """Rows `(n, width)`, dense of any float type, or sparse."""
@@ -71,19 +85,6 @@ class Moments:
         self.gram += product - np.outer(total, shift) - np.outer(shift, total) + n * np.outer(shift, shift)
         self.total += total - n * shift
         self.count += n
-
-    def add(self, other: Moments) -> None:
-        """The moments of other rows, about whatever shift."""
-        if other.count == 0:
-            return
-        if self.count == 0:
-            self.count, self.shift, self.total, self.gram = other.count, other.shift, other.total, other.gram
-            return
-        difference = other.shift - self.shift  # x - a = (x - b) + (b - a)
-        crossed = np.outer(other.total, difference)
-        self.gram += other.gram + crossed + crossed.T + other.count * np.outer(difference, difference)
-        self.total += other.total + other.count * difference
-        self.count += other.count
 
 
 def _product(part: npt.NDArray[Any]) -> npt.NDArray[Any]:

@@ -21,8 +21,10 @@ def moments(rows: np.ndarray, shift: np.ndarray | float = 0.0) -> Moments:
 @given(st.integers(0, 10_000), st.integers(0, 60), st.floats(-1e6, 1e6), st.floats(-1e6, 1e6))
 def test_parts_about_any_shift_add_up_to_the_whole(seed: int, cut: int, one: float, other: float) -> None:
     rows = np.random.default_rng(seed).standard_normal((60, 4)) + np.array([one, 0, 3, -other])
-    whole = moments(rows[:cut], rows[0])
-    whole.add(moments(rows[cut:], rows[-1]))
+    parts = [moments(rows[:cut], rows[0]), moments(rows[cut:], rows[-1])]
+    told = ([getattr(part, name) for part in parts] for name in ("count", "shift", "total"))
+    whole = Moments.together(*told, sum(part.gram for part in parts))
+    assert whole.count == 60
     np.testing.assert_allclose(whole.covariance(), np.cov(rows.T), atol=1e-4)
     np.testing.assert_allclose(whole.mean, rows.mean(axis=0), rtol=1e-9, atol=1e-6)
 

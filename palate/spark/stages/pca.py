@@ -28,11 +28,13 @@ from palate.kernels.lanczos import leading_eigen
 from palate.models.pca import PCA as Artifact
 from palate.spark.stages.base import NativeEstimator, NativeModel, at_least
 from palate.spark.stages.features import Block, blocks, checked_vectors, sent
-from palate.spark.stages.tasks import Batches, Results, merged, run_tasks
+from palate.spark.stages.summed import Told, sum_tasks
+from palate.spark.stages.tasks import Batches, merged
 
 GRAM_COLUMNS = 4096
 """Beyond this many columns a task's matrix of sums (128 MB of float64 here) costs more than passes over the data."""
 
+Doubles = npt.NDArray[np.float64]
 _log = logging.getLogger("palate.spark")
 
 
@@ -50,7 +52,7 @@ class PCA(NativeEstimator, _PCAParams):
     def _fit(self, dataset: DataFrame) -> PCAModel:
         column, k = self.required("inputCol"), self.required("k")
         frame = merged(dataset.select(sent(dataset, column)))
-        parts = run_tasks(frame, _moments(column))
+        parts, sums = sum_tasks(frame, _moments(column))
         widths = {int(part["width"]) for part in parts}
         if not widths:
             raise SchemaError("there are no rows to learn from.", where=column)
@@ -61,9 +63,9 @@ class PCA(NativeEstimator, _PCAParams):
         if k > width:
             raise ParameterError(f"must be at most the width of the vectors, {width}, not {k}.", where="PCA.k")
         if width <= GRAM_COLUMNS:
-            values, vectors, total = _from_gram(parts, k)
+            values, vectors, total = _from_gram(parts, sums[width * width].reshape(width, width), k)
         else:
-            values, vectors, total = _from_passes(frame, column, parts, k, width)
+            values, vectors, total = _from_passes(frame, column, parts, sums[2 * width].reshape(2, width), k)
         largest = np.take_along_axis(vectors, np.abs(vectors).argmax(axis=0)[None], axis=0)
         components = (vectors * np.where(largest < 0, -1.0, 1.0)).T
         explained = values / total if total > 0 else np.zeros(k)
@@ -111,11 +113,11 @@ class PCAModel(NativeModel, _PCAParams):
 def _moments(column: str) -> Any:
     """Per partition: its moments where the matrix is affordable, otherwise count, sum and sum of squares."""
 
-    def work(task: int, batches: Batches) -> Results | None:
+    def work(task: int, batches: Batches) -> Told | None:
         found: Moments | None = None
         count = 0
-        total: npt.NDArray[np.float64] = np.zeros(1)
-        squares: npt.NDArray[np.float64] = np.zeros(1)
+        total: Doubles = np.zeros(1)
+        squares: Doubles = np.zeros(1)
         for block in blocks(_columns(batches, column), column, task):
             if block.shape[1] > GRAM_COLUMNS:
                 count += block.shape[0]
@@ -126,15 +128,11 @@ def _moments(column: str) -> Any:
                 found = Moments.about(np.asarray(block.mean(axis=0, dtype=np.float64)).ravel())
             found.add_rows(block)
         if found is not None:
-            return {
-                "width": np.asarray(len(found.shift)),
-                "count": np.asarray(found.count),
-                "shift": found.shift,
-                "total": found.total,
-                "gram": found.gram,
-            }
+            width = np.asarray(len(found.shift))
+            told = {"width": width, "count": np.asarray(found.count), "shift": found.shift, "total": found.total}
+            return told, found.gram
         if count:
-            return {"width": np.asarray(len(total)), "count": np.asarray(count), "total": total, "squares": squares}
+            return {"width": np.asarray(len(total)), "count": np.asarray(count)}, np.stack([total, squares])
         return None
 
     return work
@@ -144,44 +142,48 @@ def _columns(batches: Batches, column: str) -> Iterator[pa.Array]:
     return (batch.column(column) for batch in batches)
 
 
-def _squares(block: Block) -> npt.NDArray[np.float64]:
+def _squares(block: Block) -> Doubles:
     """The sum of squares of each column."""
     wide = block.astype(np.float64)
     return np.asarray(wide.multiply(wide).sum(axis=0) if hasattr(wide, "multiply") else (wide**2).sum(axis=0)).ravel()
 
 
-def _from_gram(parts: list[Any], k: int) -> tuple[Any, Any, float]:
-    """Eigenvalues, eigenvectors and the total variance from the sum of the partitions' moments."""
-    whole = Moments(int(parts[0]["count"]), parts[0]["shift"], parts[0]["total"], parts[0]["gram"])
-    for part in parts[1:]:
-        whole.add(Moments(int(part["count"]), part["shift"], part["total"], part["gram"]))
-    covariance = whole.covariance()
-    width = len(covariance)
-    values, vectors = eigh(covariance, subset_by_index=[width - k, width - 1], check_finite=False)
-    return np.maximum(values[::-1], 0.0), vectors[:, ::-1], float(np.trace(covariance))
+def _from_gram(parts: list[Any], gram: Doubles, k: int) -> tuple[Doubles, Doubles, float]:
+    """Eigenvalues, eigenvectors and the total variance from the partitions' moments and the sum of their matrices."""
+    counts, shifts, totals = ([part[name] for part in parts] for name in ("count", "shift", "total"))
+    covariance = Moments.together(counts, shifts, totals, gram).covariance()
+    width, total = len(covariance), float(np.trace(covariance))
+    values, vectors = eigh(covariance, subset_by_index=[width - k, width - 1], check_finite=False, overwrite_a=True)
+    return np.maximum(values[::-1], 0.0), vectors[:, ::-1], total
 
 
-def _from_passes(frame: DataFrame, column: str, parts: list[Any], k: int, width: int) -> tuple[Any, Any, float]:
-    """The same without the matrix: a pass over the data for each application of the covariance."""
-    count = sum(int(part["count"]) for part in parts)
-    mean = sum(part["total"] for part in parts) / count
-    total = float((sum(part["squares"] for part in parts) - count * mean**2).sum()) / max(1, count - 1)
+def _from_passes(
+    frame: DataFrame, column: str, parts: list[Any], sums: Doubles, k: int
+) -> tuple[Doubles, Doubles, float]:
+    """The same without the matrix: a pass over the data for each application of the covariance.
+
+    sums: `(2, width)`, of the columns and of their squares.
+    """
+    count, width = sum(int(part["count"]) for part in parts), sums.shape[1]
+    mean = sums[0] / count
+    total = float((sums[1] - count * mean**2).sum()) / max(1, count - 1)
     context = frame.sparkSession.sparkContext
 
-    def covariance(vectors: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
+    def covariance(vectors: Doubles) -> Doubles:
         sent = context.broadcast(vectors)
 
-        def work(task: int, batches: Batches) -> Results:
+        def work(task: int, batches: Batches) -> Told:
             product = np.zeros_like(sent.value)
             for block in blocks(_columns(batches, column), column, task, width):
                 product += np.asarray(block.T @ (block @ sent.value))
-            return {"product": product}
+            return {}, product
 
         try:
-            summed = sum(part["product"] for part in run_tasks(frame, work))
+            product = sum_tasks(frame, work)[1][vectors.size].reshape(vectors.shape)
         finally:
             sent.destroy()
-        product: npt.NDArray[np.float64] = (summed - count * np.outer(mean, mean @ vectors)) / max(1, count - 1)
+        product -= np.outer(count * mean, mean @ vectors)
+        product /= max(1, count - 1)
         return product
 
     found = leading_eigen(covariance, width, k, seed=0)

@@ -24,7 +24,8 @@ Results = Mapping[str, npt.NDArray[Any]]
 Work = Callable[[int, Batches], "Results | None"]
 """(number of the task, its batches) -> named arrays."""
 
-_SCHEMA = "task int, name string, array binary, error string"
+SCHEMA = "task int, name string, array binary, error string"
+"""A row for each named array that a task gives, or one for its error."""
 
 
 def run_tasks(frame: DataFrame, work: Work, *, barrier: bool = False) -> list[dict[str, npt.NDArray[Any]]]:
@@ -32,7 +33,13 @@ def run_tasks(frame: DataFrame, work: Work, *, barrier: bool = False) -> list[di
 
     barrier: all tasks run at the same time, or none does. Raises the PalateError of the first task that raised one.
     """
-    table = frame.mapInArrow(_runner(work), _SCHEMA, barrier=barrier).toArrow()
+    return list(collected(frame.mapInArrow(emitting(work), SCHEMA, barrier=barrier)).values())
+
+
+def collected(rows: DataFrame) -> dict[int, dict[str, npt.NDArray[Any]]]:
+    """Rows as `emitting` makes them, on the driver: the named arrays of each task, in the order of the tasks. Raises
+    the PalateError of the first that has one."""
+    table = rows.toArrow()
     found: dict[int, dict[str, npt.NDArray[Any]]] = {}
     failed: dict[int, str] = {}
     for task, name, array, error in zip(*(table.column(name) for name in table.column_names), strict=True):
@@ -40,13 +47,15 @@ def run_tasks(frame: DataFrame, work: Work, *, barrier: bool = False) -> list[di
             failed[task.as_py()] = error.as_py()
         else:
             arrays = found.setdefault(task.as_py(), {})
-            arrays[name.as_py()] = np.load(pa.BufferReader(array.as_buffer()), allow_pickle=False)
+            arrays[name.as_py()] = unpacked(array)
     if failed:
         raise decode_error(failed[min(failed)])
-    return [found[task] for task in sorted(found)]
+    return {task: found[task] for task in sorted(found)}
 
 
-def _runner(work: Work) -> Callable[[Batches], Batches]:
+def emitting(work: Work) -> Callable[[Batches], Batches]:
+    """`work` as mapInArrow takes it, giving rows of SCHEMA."""
+
     def run(batches: Batches) -> Batches:
         from pyspark import TaskContext
 
@@ -57,20 +66,23 @@ def _runner(work: Work) -> Callable[[Batches], Batches]:
         except PalateError as error:
             for _ in batches:  # Spark waits until all of a task's input was taken
                 pass
-            yield _row(task, None, None, encode_error(error))
+            yield row_of(task, None, None, encode_error(error))
             return
         for name, array in (results or {}).items():
-            yield _row(task, name, _packed(np.asarray(array)), None)
+            yield row_of(task, name, np.asarray(array))
 
     return run
 
 
-def _row(task: int, name: str | None, array: bytes | None, error: str | None) -> pa.RecordBatch:
+def row_of(
+    task: int, name: str | None, array: npt.NDArray[Any] | None = None, error: str | None = None
+) -> pa.RecordBatch:
+    """A row of SCHEMA."""
     return pa.RecordBatch.from_arrays(
         [
             pa.array([task], pa.int32()),
             pa.array([name], pa.string()),
-            pa.array([array], pa.binary()),
+            pa.array([None if array is None else _packed(array)], pa.binary()),
             pa.array([error], pa.string()),
         ],
         names=["task", "name", "array", "error"],
@@ -81,6 +93,12 @@ def _packed(array: npt.NDArray[Any]) -> bytes:
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
     return file.getvalue()
+
+
+def unpacked(array: pa.Scalar) -> npt.NDArray[Any]:
+    """The array in a row of SCHEMA."""
+    found: npt.NDArray[Any] = np.load(pa.BufferReader(array.as_buffer()), allow_pickle=False)
+    return found
 
 
 def encode_error(error: PalateError) -> str:
