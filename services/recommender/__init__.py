@@ -5,6 +5,8 @@ catalogue         what answers show of the items: titles, categories, availabili
 filters           the language of filters, and the columns they look at
 served            one immutable snapshot: a model with the live catalogue laid over it
 sources, live     where the model comes from; keeping the snapshot fresh, in the background
+rules, rerank     what a request and the deployment want shown: barred, boosted, pinned; diversity and limits
 strategies        known user -> fold-in -> content -> similar -> popular in segment -> popular
+service, about    from a request to the answer's JSON
 routes, app, cli  Flask, and the command `palate api`
 """

@@ -22,8 +22,8 @@ from services.recommender.store import Store
 MIGRATIONS = "services.recommender:migrations"
 DESCRIPTION = (
     "Recommendations for users, visitors and items. Every answered item says the strategy that chose it and why, "
-    "every answer the version of the model. Keys need the scopes recommend (read), catalogue (change items and "
-    "users) and events (post events)."
+    "every answer the version of the model. Keys need the scopes recommend (read), catalogue (change items, "
+    "users and rules) and events (post events)."
 )
 
 

@@ -6,9 +6,17 @@ import re
 import time
 import uuid
 from collections.abc import Mapping
-from typing import Annotated, Any
+from typing import Annotated, Any, ClassVar
 
-from pydantic import BeforeValidator, ConfigDict, Field, ModelWrapValidatorHandler, StringConstraints, model_validator
+from pydantic import (
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    ModelWrapValidatorHandler,
+    StringConstraints,
+    field_validator,
+    model_validator,
+)
 
 from palate.errors import ParameterError
 from palate.web import Model
@@ -176,25 +184,99 @@ Filter = Annotated[
 ]
 
 
+Included = Annotated[list[AnyId], Field(max_length=1000, description="Ids of the only items to take; none: all.")]
+ExcludeFilter = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=MAX_LENGTH),
+    Field(description="Leave out items that match. Those of which it is not known stay."),
+]
+PerCategory = Annotated[int, Field(ge=1, le=MAX_LIMIT, description="At most so many items of any one category.")]
+Diversity = Annotated[
+    float,
+    Field(ge=0, le=1, allow_inf_nan=False, description="0: the best ranked. 1: the least alike. Between: both."),
+]
+
+
+class Seen(_Body):
+    """Which of a user's stored events count as having seen an item. Training history has neither kinds nor times."""
+
+    kinds: Names = Field(default_factory=list, description="Only events of these kinds; none: all.")
+    days: Annotated[float, Field(gt=0, le=36_500, allow_inf_nan=False)] | None = Field(None, description="No older.")
+
+
+class Boost(_Body):
+    """Lift what matches by a factor above 1, or bury it by one below 1."""
+
+    filter: Filter
+    factor: Annotated[float, Field(ge=0.01, le=100, allow_inf_nan=False)]
+
+
+class Pin(_Body):
+    """Show an item at a position, counted from 1."""
+
+    item: AnyId
+    position: Annotated[int, Field(ge=1, le=MAX_LIMIT)]
+
+
+class RulesBody(_Body):
+    """What may be shown, and what is to be lifted."""
+
+    category: Categories = Field(default_factory=list)
+    include: Included = Field(default_factory=list)
+    exclude: Excluded = Field(default_factory=list)
+    filter: Filter | None = None
+    exclude_filter: ExcludeFilter | None = None
+    boost: list[Boost] = Field(default_factory=list, max_length=20)
+    max_per_category: PerCategory | None = None
+    diversity: Diversity | None = None
+    pins: list[Pin] = Field(default_factory=list, max_length=50)
+    exclude_seen: bool | Seen | None = Field(
+        None, description="Leave out what the user has touched: all of it, nothing, or some. Unless told: all of it."
+    )
+
+    @field_validator("pins")
+    @classmethod
+    def _one_each(cls, pins: list[Pin]) -> list[Pin]:
+        for what, given in (("position", [pin.position for pin in pins]), ("item", [pin.item for pin in pins])):
+            if len(set(given)) < len(given):
+                raise ValueError(f"two pins have the same {what}")
+        return pins
+
+
 class Page(Model):
     """What the lists of items take in the query."""
 
+    boost: ClassVar[tuple[Boost, ...]] = ()
+    pins: ClassVar[tuple[Pin, ...]] = ()
     limit: Limit = 10
     offset: Offset = 0
     category: Categories = Field(default_factory=list)
+    include: Included = Field(default_factory=list)
     exclude: Excluded = Field(default_factory=list)
     filter: Filter | None = None
+    exclude_filter: ExcludeFilter | None = None
+    max_per_category: PerCategory | None = None
+    diversity: Diversity | None = None
 
 
-class SegmentPage(Page):
+class ItemsPage(Page):
+    """A list that knows of no user: nothing was seen."""
+
+    exclude_seen: ClassVar[bool | None] = None
+
+
+class SegmentPage(ItemsPage):
     segment: Segment | None = None
 
 
-class UserPage(SegmentPage):
-    exclude_seen: bool = Field(True, description="Leave out what the user has touched, in training and since.")
+class UserPage(Page):
+    segment: Segment | None = None
+    exclude_seen: bool | None = Field(
+        None, description="Leave out what the user has touched, in training and since. True unless told."
+    )
 
 
-class RecommendBody(_Body):
+class RecommendBody(RulesBody):
     """Who asks, and what is known of the moment. All of it is optional: nothing at all gets what is popular."""
 
     user: AnyId | None = Field(None, description="Known or not.")
@@ -204,10 +286,6 @@ class RecommendBody(_Body):
     segment: Segment | None = None
     limit: Limit = 10
     offset: Offset = 0
-    exclude_seen: bool = True
-    category: Categories = Field(default_factory=list)
-    exclude: Excluded = Field(default_factory=list)
-    filter: Filter | None = None
 
 
 class Why(Model):
@@ -220,12 +298,12 @@ class Why(Model):
 
 
 class Place(Model):
-    """One recommended item. Scores compare within one strategy of one answer."""
+    """One recommended item. Scores compare within one strategy of one answer; a pinned item has none."""
 
     item: str | int
     title: str | None
     categories: list[str]
-    score: float
+    score: float | None
     strategy: str
     why: Why
 

@@ -9,12 +9,18 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
+from typing import Any
 
-from palate.errors import PalateError
+from pydantic import ValidationError
+
+from palate.errors import PalateError, StoreError
+from services.recommender.bodies import RulesBody
+from services.recommender.rules import NO_RULES
 from services.recommender.served import Served
 from services.recommender.sources import Pointer, Source, load
 from services.recommender.store import Store
+from services.recommender.tables import COUNTERS
 from services.recommender.users import UserCache
 
 log = logging.getLogger("palate.recommender")
@@ -35,6 +41,8 @@ class Live:
         self.store = store
         self.source = source
         self.users = UserCache(store.state)
+        self.acts = UserCache(store.acts)
+        self.rules: RulesBody = NO_RULES
         self.served: Served | None = None
         self.problems: dict[str, str] = {}
         self._logged: dict[str, str] = {}
@@ -43,7 +51,7 @@ class Live:
         self._writing = threading.Lock()
         self._stop, self._nudged = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
-        self._changes = {"items": 0, "users": 0, "events": 0}
+        self._changes = dict.fromkeys(COUNTERS, 0)
         self._pointer: Pointer | None = None
         self._failed: Pointer | None = None
         self._waited = 0
@@ -65,6 +73,12 @@ class Live:
         """Something was written by this worker: look at the store now."""
         self._nudged.set()
 
+    def forget(self, users: Iterable[str]) -> None:
+        """What is held of these users is not true any more."""
+        users = set(users)
+        self.users.forget(users)
+        self.acts.forget(users)
+
     def follow_store(self) -> None:
         """Takes in what changed in the store since the last look."""
         with self._writing:
@@ -72,10 +86,12 @@ class Live:
             if now == self._changes:
                 return
             if (now["users"], now["events"]) != (self._changes["users"], self._changes["events"]):
-                self.users.forget(self.store.users_since(self._changes["users"], self._changes["events"]))
+                self.forget(self.store.users_since(self._changes["users"], self._changes["events"]))
             if now["items"] != self._changes["items"] and self.served is not None:
                 self.served = self.served.changed(self.store.items_since(self._changes["items"]))
-            self._changes = now
+            rules, self._changes = self._changes["rules"], now
+            if now["rules"] != rules:
+                self.rules = _standing(self.store.rules())
 
     def follow_model(self) -> None:
         """Loads another model if one is meant now, and swaps it in. Raises PalateError if it can't be used."""
@@ -139,6 +155,13 @@ class Live:
         thread = threading.Thread(target=loop, name=name, daemon=True)
         thread.start()
         self._threads.append(thread)
+
+
+def _standing(said: dict[str, Any]) -> RulesBody:
+    try:
+        return RulesBody.model_validate(said) if said else NO_RULES
+    except ValidationError as error:
+        raise StoreError(f"the standing rules cannot be read: {error.errors()[0]['msg']}.") from error
 
 
 class _StillBroken(Exception):

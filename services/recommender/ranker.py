@@ -12,7 +12,7 @@ from palate.dataset.ids import Codes, Id, IdMap
 from palate.dataset.schema import Items
 from palate.models.protocol import NO_CONTEXT, Capability, Context, Recommender, UserVectors
 
-Ranked = tuple[Codes, npt.NDArray[np.float32]]
+Ranked = tuple[Codes, npt.NDArray[np.floating | np.integer]]
 """Codes of the served catalogue, best first, and their scores; no padding."""
 Mask = npt.NDArray[np.bool_]
 

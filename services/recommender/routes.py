@@ -11,7 +11,7 @@ from prometheus_client import Counter
 
 from palate.errors import ParameterError
 from palate.web import gives, require, require_all, takes
-from services.recommender import service
+from services.recommender import about, service
 from services.recommender.addresses import checked, install
 from services.recommender.bodies import (
     NO_PREFERENCES,
@@ -19,10 +19,11 @@ from services.recommender.bodies import (
     EventsOut,
     ItemBody,
     ItemOut,
+    ItemsPage,
     ModelOut,
-    Page,
     RecommendBody,
     Recommended,
+    RulesBody,
     SegmentPage,
     UserBody,
     UserOut,
@@ -30,6 +31,7 @@ from services.recommender.bodies import (
 )
 from services.recommender.catalogue import fits
 from services.recommender.live import Live
+from services.recommender.rules import check
 
 KEY = "palate.recommender"
 
@@ -56,6 +58,8 @@ def blueprint() -> Blueprint:
     v1.get("/users/<id:user>")(get_user)
     v1.put("/users/<id:user>")(put_user)
     v1.post("/events")(post_events)
+    v1.get("/rules")(get_rules)
+    v1.put("/rules")(put_rules)
     v1.get("/model")(get_model)
     return v1
 
@@ -79,8 +83,14 @@ def for_user(user: str, query: UserPage) -> Response:
         offset=query.offset,
         exclude_seen=query.exclude_seen,
         category=query.category,
+        include=query.include,
         exclude=query.exclude,
         filter=query.filter,
+        exclude_filter=query.exclude_filter,
+        boost=[],
+        max_per_category=query.max_per_category,
+        diversity=query.diversity,
+        pins=[],
     )
     return _counted(service.recommend(state()[0], asked))
 
@@ -102,16 +112,16 @@ def popular(query: SegmentPage) -> Response:
     return _counted(service.popular(state()[0], query))
 
 
-@takes(query=Page)
+@takes(query=ItemsPage)
 @gives(Recommended)
-def latest(query: Page) -> Response:
+def latest(query: ItemsPage) -> Response:
     """List the newest items. The score is when each appeared, in seconds since 1970 UTC."""
     return _counted(service.latest(state()[0], query))
 
 
-@takes(query=Page)
+@takes(query=ItemsPage)
 @gives(Recommended)
-def similar(item: str, query: Page) -> Response:
+def similar(item: str, query: ItemsPage) -> Response:
     """List items like one, by what users did with it, or by its content if it is new."""
     return _counted(service.similar(state()[0], checked(item, "item"), query))
 
@@ -119,7 +129,7 @@ def similar(item: str, query: Page) -> Response:
 @gives(ItemOut)
 def get_item(item: str) -> Response:
     """Show an item of the catalogue."""
-    return _json(service.item(state()[0], checked(item, "item")))
+    return _json(about.item(state()[0], checked(item, "item")))
 
 
 @require("catalogue")
@@ -137,7 +147,7 @@ def put_item(item: str, body: ItemBody) -> Response:
     row = body.row(item)
     created = live.store.put_items([row])[0]
     live.nudge()
-    return _json(service.item_json(row), 201 if created else 200)
+    return _json(about.item_json(row), 201 if created else 200)
 
 
 @require("catalogue")
@@ -146,7 +156,7 @@ def delete_item(item: str) -> Response:
     """Take an item out of the catalogue: it is not recommended any more."""
     live, _ = state()
     item = checked(item, "item")
-    was = service.item(live, item)
+    was = about.item(live, item)
     live.store.delete_item(item)
     live.nudge()
     return _json(was)
@@ -155,7 +165,7 @@ def delete_item(item: str) -> Response:
 @gives(UserOut)
 def get_user(user: str) -> Response:
     """Show what is known of a user."""
-    return _json(service.user(state()[0], checked(user, "user")))
+    return _json(about.user(state()[0], checked(user, "user")))
 
 
 @require("catalogue")
@@ -166,9 +176,9 @@ def put_user(user: str, body: UserBody) -> Response:
     live, _ = state()
     user = checked(user, "user")
     created = live.store.put_user(body.row(user))
-    live.users.forget([user])
+    live.forget([user])
     live.nudge()
-    return _json(service.user(live, user), 201 if created else 200)
+    return _json(about.user(live, user), 201 if created else 200)
 
 
 @require("events")
@@ -183,16 +193,40 @@ def post_events(body: EventsBody) -> Response:
     live, _ = state()
     events = [each.event() for each in body.events]
     stored = live.store.add_events(events)
-    live.users.forget({event.user for event in events})
+    live.forget({event.user for event in events})
     live.nudge()
     answer = {"stored": stored, "repeated": len(events) - stored, "ids": [event.id for event in events]}
     return _json(answer, 201 if stored else 200)
 
 
+@gives(RulesBody)
+def get_rules() -> Response:
+    """Show the rules that stand behind every request."""
+    live, _ = state()
+    return _json(RulesBody.model_validate(live.store.rules()).model_dump(mode="json"))
+
+
+@require("catalogue")
+@takes(body=RulesBody)
+@gives(RulesBody)
+def put_rules(body: RulesBody) -> Response:
+    """Set the rules that stand behind every request, in place of those before; an empty object: none.
+
+    They hold within a second, in every worker.
+    """
+    live, _ = state()
+    if live.served is not None:
+        check(live.served.catalogue, body)
+    said = body.model_dump(mode="json")
+    live.store.put_rules(body.model_dump(mode="json", exclude_defaults=True))
+    live.nudge()
+    return _json(said)
+
+
 @gives(ModelOut)
 def get_model() -> Response:
     """Say which model is served, how good it was, and whether a newer one could not be loaded."""
-    return _json(service.model(state()[0]))
+    return _json(about.model(state()[0]))
 
 
 def _counted(answer: dict[str, Any]) -> Response:

@@ -7,7 +7,7 @@ snapshot beside it. Nothing here is ever written in place.
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
@@ -19,6 +19,7 @@ from palate.dataset.ids import Codes, IdMap
 from palate.dataset.schema import Interactions
 from palate.errors import BundleFormatError
 from palate.models import recommender_class
+from palate.models.als import ALS
 from palate.models.popularity import Popularity
 from palate.models.protocol import Capability, Context, Recommender
 from services.recommender.catalogue import NO_TIME, Catalogue, ItemRow, fits, items_of
@@ -178,6 +179,22 @@ class Served:
     @cached_property
     def nothing_barred(self) -> Mask:
         return np.zeros(len(self.catalogue), dtype=bool)
+
+    @cached_property
+    def _factors(self) -> npt.NDArray[np.float32] | None:
+        """What a factorization learned of the items, `(n_learned, factors)`, if the model is one or holds one."""
+        part = self.release.part("als")
+        return part.item_factors if isinstance(part, ALS) else None
+
+    def vectors(self, codes: Sequence[int]) -> npt.NDArray[np.float32]:
+        """Learned vectors of items, of length one, `(len(codes), factors)`; zeros where nothing was learned."""
+        factors = self._factors
+        if factors is None:
+            return np.zeros((len(codes), 1), np.float32)
+        held = np.asarray(codes, np.int64)
+        found = np.where((held < len(factors))[:, None], factors[np.minimum(held, len(factors) - 1)], 0)
+        lengths = np.linalg.norm(found, axis=1, keepdims=True)
+        return np.asarray(found / np.where(lengths == 0, 1, lengths), np.float32)
 
     def user_code(self, user: str | None) -> int:
         """The personal model's code of a user, -1 if it does not know them."""

@@ -8,14 +8,15 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, Table, insert, select, update
+from sqlalchemy import Column, Connection, Engine, Row, Table, insert, select, update
 
 from palate.errors import ConflictError, StoreError
 from palate.store.engine import reading, writing
 from services.recommender.catalogue import ItemRow
-from services.recommender.tables import counters, events, items, users
+from services.recommender.tables import counters, events, items, rules, users
 
 _CHUNK = 500
+_STANDING = "standing"
 RECENT = 1000
 """How many of a user's latest events count."""
 
@@ -141,6 +142,27 @@ class Store:
             acted = connection.execute(select(events.c.user).where(events.c.change > events_change).distinct())
             return {str(user) for user in [*written.scalars(), *acted.scalars()]}
 
+    def acts(self, user: str) -> tuple[tuple[str, str, float], ...]:
+        """(item, kind, timestamp) of the user's latest events, newest first."""
+        query = select(events.c.item, events.c.kind, events.c.timestamp).where(events.c.user == user)
+        with reading(self.engine) as connection:
+            found = connection.execute(query.order_by(events.c.change.desc(), events.c.id).limit(RECENT))
+            return tuple((item, kind, when) for item, kind, when in found)
+
+    # -- rules -----------------------------------------------------------------------------------------------------
+
+    def rules(self) -> dict[str, Any]:
+        """The rules that stand for the deployment, as JSON; empty if none do."""
+        with reading(self.engine) as connection:
+            found = connection.execute(select(rules.c.rules).where(rules.c.name == _STANDING)).scalar()
+        return dict(found or {})
+
+    def put_rules(self, said: Mapping[str, Any]) -> None:
+        with writing(self.engine) as connection:
+            values = {"name": _STANDING, "rules": dict(said), "change": self._next(connection, "rules")}
+            held = connection.execute(select(rules.c.name)).scalars().all()
+            _write(connection, rules, {_STANDING: values}, held, rules.c.name)
+
     # -- events ----------------------------------------------------------------------------------------------------
 
     def add_events(self, batch: Sequence[Event]) -> int:
@@ -192,14 +214,21 @@ def _chunked(connection: Connection, query: Any, table: Table, ids: Sequence[str
         yield from connection.execute(query.where(table.c.id.in_(ids[start : start + _CHUNK]))).all()
 
 
-def _write(connection: Connection, table: Table, values: Mapping[str, dict[str, Any]], held: Iterable[str]) -> None:
+def _write(
+    connection: Connection,
+    table: Table,
+    values: Mapping[str, dict[str, Any]],
+    held: Iterable[str],
+    id_column: Column[Any] | None = None,
+) -> None:
     known = set(held)
+    column = table.c.id if id_column is None else id_column
     fresh = [row for key, row in values.items() if key not in known]
     if fresh:
         connection.execute(insert(table), fresh)
     for key, row in values.items():
         if key in known:
-            connection.execute(update(table).where(table.c.id == key).values(**row))
+            connection.execute(update(table).where(column == key).values(**row))
 
 
 def _item_values(row: ItemRow, change: int) -> dict[str, Any]:

@@ -7,10 +7,11 @@ Each says its name and why it chose an item, so that a fallback is never silent.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any, Protocol
 
 import numpy as np
+import numpy.typing as npt
 
 from palate.models.protocol import Capability, Context, UserVectors
 from services.recommender.ranker import Mask, Ranked, Ranker
@@ -180,31 +181,74 @@ _BY_POPULARITY: Why = {"because": "popular"}
 STRATEGIES: tuple[Strategy, ...] = (Personal(), FoldIn(), Content(), Similar(), PopularInSegment(), Popular())
 
 
-@dataclass
-class Answer:
-    """Codes, scores and the strategy of each place, best first."""
+class Latest:
+    """The newest items, for the list of them; the score is when each appeared."""
 
-    places: list[tuple[int, float, Strategy]] = field(default_factory=list)
+    name = "latest"
 
-    def add(self, strategy: Strategy, ranked: Ranked) -> None:
-        codes, scores = ranked
-        self.places.extend(zip(codes.tolist(), scores.tolist(), [strategy] * len(codes), strict=True))
+    def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
+        order = served.catalogue.latest
+        codes = order[~barred[order]][:n]
+        return codes, served.catalogue.timestamps[codes]
+
+    def why(self, served: Served, asked: Question, code: int) -> Why:
+        return {"because": "new"}
+
+
+class _Pinned:
+    """A rule of the shop put the item where it stands."""
+
+    name = "pinned"
+
+    def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
+        return None
+
+    def why(self, served: Served, asked: Question, code: int) -> Why:
+        return {"because": "pinned"}
+
+
+PINNED: Strategy = _Pinned()
+Place = tuple[int, float | None, Strategy]
+"""An item's code, its score (a pinned item has none), and which strategy chose it."""
 
 
 def answer(
-    served: Served, asked: Question, barred: Mask, n: int, strategies: Sequence[Strategy] = STRATEGIES
-) -> Answer:
-    """The `n` best items over all strategies in order. `barred` is written to: what one chose, the next leaves out."""
-    found = Answer()
+    served: Served,
+    asked: Question,
+    barred: Mask,
+    n: int,
+    strategies: Sequence[Strategy] = STRATEGIES,
+    factors: npt.NDArray[np.float32] | None = None,
+) -> list[Place]:
+    """The `n` best items over all strategies in order. `barred` is written to: what one chose, the next leaves out.
+
+    factors: `(n_served,)`; each strategy's scores are boosted by them before its best are taken.
+    """
+    found: list[Place] = []
     for strategy in strategies:
-        ranked = strategy.rank(served, asked, barred, n - len(found.places))
+        wanted = n - len(found)
+        width = wanted if factors is None else max(1, len(barred) - int(np.count_nonzero(barred)))
+        ranked = strategy.rank(served, asked, barred, width)
         if ranked is None or not len(ranked[0]):
             continue
-        found.add(strategy, ranked)
-        if len(found.places) >= n:
+        codes, scores = ranked if factors is None else _boosted(ranked, factors, wanted)
+        found.extend(zip(codes.tolist(), scores.tolist(), [strategy] * len(codes), strict=True))
+        if len(found) >= n:
             break
-        barred[ranked[0]] = True
+        barred[codes] = True
     return found
+
+
+def _boosted(ranked: Ranked, factors: npt.NDArray[np.float32], n: int) -> Ranked:
+    """The `n` best once a score above zero is multiplied by its item's factor, and one below divided by it.
+
+    So a factor above 1 always lifts, one below 1 always lowers, and the two undo each other.
+    """
+    codes, scores = ranked
+    factor = factors[codes]
+    scores = np.where(scores >= 0, scores * factor, scores / factor)
+    order = np.argsort(-scores, kind="stable")[:n]
+    return codes[order], scores[order]
 
 
 def similar(served: Served, item: str, barred: Mask, n: int) -> Ranked | None:
@@ -241,4 +285,4 @@ def _as_shown(served: Served, items: Sequence[Any]) -> list[Any]:
     return [served.catalogue.entries[code]["item"] for code in codes if code >= 0]
 
 
-__all__ = ["STRATEGIES", "Answer", "Question", "Strategy", "answer", "similar"]
+__all__ = ["PINNED", "STRATEGIES", "Place", "Question", "Strategy", "answer", "similar"]

@@ -23,7 +23,7 @@ from sqlalchemy import (
 
 from palate.store.types import NAMES
 
-COUNTERS = ("items", "users", "events")
+COUNTERS = ("items", "users", "events", "rules")
 
 ID_LENGTH = 512
 """Ids longer than this many characters are refused at the door."""
@@ -77,4 +77,12 @@ events = Table(
     Column("recommendation", String(80)),
     Column("change", BigInteger, nullable=False, index=True),
     Index("ix_recommender_events_user_change", "user", "change"),
+)
+
+rules = Table(
+    "recommender_rules",
+    metadata,
+    Column("name", String(40), primary_key=True),
+    Column("rules", JSON, nullable=False),
+    Column("change", BigInteger, nullable=False),
 )

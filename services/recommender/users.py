@@ -4,24 +4,25 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable, Iterable
+from typing import Generic, TypeVar
 
-from services.recommender.store import UserState
+State = TypeVar("State")
 
 
-class UserCache:
+class UserCache(Generic[State]):
     """Reads a user's state once, and again after it changed. Reading what is held takes no lock.
 
     read: asks the store. size: how many users are held; beyond it the one held longest goes.
     """
 
-    def __init__(self, read: Callable[[str], UserState], size: int = 50_000) -> None:
+    def __init__(self, read: Callable[[str], State], size: int = 50_000) -> None:
         self._read = read
         self._size = size
-        self._held: dict[str, UserState] = {}
+        self._held: dict[str, State] = {}
         self._lock = threading.Lock()
         self._forgotten = 0
 
-    def get(self, user: str) -> UserState:
+    def get(self, user: str) -> State:
         found = self._held.get(user)
         if found is not None:
             return found

@@ -168,7 +168,12 @@ def test_each_scope_opens_its_own_routes_and_no_other(api):
             ("POST", "/v1/recommendations", {}),
             ("GET", "/v1/model", None),
         ],
-        "catalogue": [("PUT", "/v1/items/x", {}), ("DELETE", "/v1/items/x", None), ("PUT", "/v1/users/x", {})],
+        "catalogue": [
+            ("PUT", "/v1/items/x", {}),
+            ("DELETE", "/v1/items/x", None),
+            ("PUT", "/v1/users/x", {}),
+            ("PUT", "/v1/rules", {}),
+        ],
         "events": [("POST", "/v1/events", {"user": "a", "item": "b"})],
     }
     for scope, token in {scope: api.key(scope) for scope in calls}.items():
@@ -190,7 +195,10 @@ def test_openapi_describes_every_route(shared_api):
                 assert operation["summary"]
                 assert operation["x-scope"] in ("recommend", "catalogue", "events")
     names = {each["name"] for each in document["paths"]["/v1/users/{user}/recommendations"]["get"]["parameters"]}
-    assert names == {"user", "limit", "offset", "category", "exclude", "segment", "exclude_seen", "filter"}
+    assert names == {
+        *("user", "segment", "limit", "offset", "category", "include", "exclude", "filter", "exclude_filter"),
+        *("exclude_seen", "max_per_category", "diversity"),
+    }
     assert shared_api.client.get("/docs").status_code == 200
 
 

@@ -8,6 +8,8 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from services.recommender.bodies import RulesBody
+
 LONG = "x" * 10_000
 
 
@@ -210,12 +212,28 @@ def test_items(api, body, field):
         ({"recent_items": ["x"] * 1001}, "recent_items"),
         ({"attributes": {"colour": "red"}}, "attributes.colour"),
         ({"segment": 1.5}, "segment"),
-        ({"exclude_seen": 1}, "exclude_seen"),
+        ({"include": "western-1"}, "include"),
+        ({"filter": 3}, "filter"),
+        ({"filter": "title ="}, "filter, at 8"),
+        ({"exclude_filter": "titel = 3"}, "exclude_filter, at 1"),
+        ({"boost": [{"filter": "available", "factor": 0}]}, "boost.0.factor"),
+        ({"boost": [{"filter": "available", "factor": 2}, {"filter": "x", "factor": 2}]}, "boost.1.filter, at 1"),
+        ({"boost": [{"filter": "available"}]}, "boost.0.factor"),
+        ({"boost": [{"filter": "available", "factor": 2}] * 21}, "boost"),
+        ({"max_per_category": 0}, "max_per_category"),
+        ({"diversity": 1.1}, "diversity"),
+        ({"pins": [{"item": "a", "position": 0}]}, "pins.0.position"),
+        ({"pins": [{"item": "a", "position": 1}, {"item": "b", "position": 1}]}, "pins"),
+        ({"pins": [{"item": "a", "position": 1}, {"item": "a", "position": 2}]}, "pins"),
+        ({"exclude_seen": 1}, "exclude_seen.bool"),
+        ({"exclude_seen": {"kinds": ["view"], "days": 0}}, "exclude_seen.Seen.days"),
     ],
 )
 @pytest.mark.usefixtures("unchanged")
 def test_visitors(api, body, field):
     problem(api.call("POST", "/v1/recommendations", body), 422, field)
+    if set(body) & set(RulesBody.model_fields):
+        problem(api.call("PUT", "/v1/rules", body), 422, field)
 
 
 def test_an_integer_catalogue_takes_integers_only(open_api, settings, bundles, integer_als):
@@ -245,6 +263,7 @@ json_values = st.recursive(
 )
 FIELDS = ["user", "item", "id", "kind", "weight", "timestamp", "events", "recent_items", "attributes", "segment"]
 FIELDS += ["limit", "offset", "exclude_seen", "category", "exclude", "title", "categories", "tags", "available"]
+FIELDS += ["filter", "boost", "pins", "diversity", "max_per_category", "include"]
 calm = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
 
 
@@ -265,7 +284,7 @@ def test_no_body_is_a_bug_of_ours(api, body, name):
 @calm
 @given(
     st.dictionaries(
-        st.sampled_from(["limit", "offset", "category", "exclude", "segment", "exclude_seen", "x"]),
+        st.sampled_from(["limit", "offset", "category", "exclude", "segment", "exclude_seen", "filter", "x"]),
         st.text(max_size=30) | st.integers().map(str),
         max_size=4,
     ),

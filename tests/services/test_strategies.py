@@ -22,7 +22,7 @@ def ask(served, n=5, barred=(), **question):
     if asked.code >= 0:
         mask[served.seen(asked.code)] = True
     found = answer(served, asked, mask, n)
-    return [(str(served.catalogue.entries[c]["item"]), s.name, s.why(served, asked, c)) for c, _, s in found.places]
+    return [(str(served.catalogue.entries[c]["item"]), s.name, s.why(served, asked, c)) for c, _, s in found]
 
 
 @pytest.fixture(scope="module")
@@ -119,7 +119,7 @@ def test_a_changed_new_item_is_recommended_by_what_it_is_now(served):
     def likeness(held):
         """The score of the new item for lovers of westerns, beside that of a western."""
         asked = Question(categories=("Western",))
-        places = answer(held, asked, held.catalogue.barred.copy(), 25).places
+        places = answer(held, asked, held.catalogue.barred.copy(), 25)
         scores = {held.catalogue.entries[code]["item"]: score for code, score, _ in places}
         return scores["new"] / scores["western-0"]
 
