@@ -20,7 +20,7 @@ from palate.spark.stages.base import NativeEstimator
 from palate.spark.stages.columns import quoted, require_categories, require_numbers
 from palate.spark.stages.features import require_features, sent
 from palate.spark.stages.fm_model import FMClassificationModel, FMRegressionModel, Training
-from palate.spark.stages.fm_params import CHECKS, FMParams
+from palate.spark.stages.fm_params import CHECKS, CLASSIFIER_CHECKS, FMParams
 from palate.spark.stages.fm_training import Columns, tasks_for, train
 
 _log = logging.getLogger("palate.spark")
@@ -98,6 +98,7 @@ class FMClassifier(_NativeFM, _ProbabilisticClassifierParams):
     ParameterError if training diverges at once.
     """
 
+    checks: ClassVar = {**CHECKS, **CLASSIFIER_CHECKS}
     _task, _loss = "classification", "logistic"
 
     def _fit(self, dataset: DataFrame) -> FMClassificationModel:

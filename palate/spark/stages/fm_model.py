@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Any, cast
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 import numpy.typing as npt
@@ -29,7 +29,7 @@ from palate.models.factorization_machine import FactorizationMachine
 from palate.spark.stages.base import NativeModel
 from palate.spark.stages.columns import quoted, require_categories, require_numbers
 from palate.spark.stages.features import placed, sent, to_block, vector_array
-from palate.spark.stages.fm_params import FMParams
+from palate.spark.stages.fm_params import CLASSIFIER_CHECKS, FMParams
 
 
 @dataclass(frozen=True)
@@ -119,7 +119,14 @@ def _scorer(machine: FactorizationMachine, features: str, names: list[str], comp
 class FMClassificationModel(_NativeFMModel, _ProbabilisticClassifierParams):
     """`transform` adds the log odds, the probabilities and the predicted label, each where its column has a name."""
 
+    checks: ClassVar = CLASSIFIER_CHECKS
     _trained_on: DataFrame | None = None
+
+    def copy(self, extra: Any = None) -> Self:
+        """Raises ParameterError for thresholds of `extra` that are none."""
+        made = super().copy(extra)
+        made._check()
+        return made
 
     @property
     def numClasses(self) -> int:
@@ -127,6 +134,7 @@ class FMClassificationModel(_NativeFMModel, _ProbabilisticClassifierParams):
 
     @property
     def hasSummary(self) -> bool:
+        """Whether `summary()` has what it needs: False for a model that was loaded, as in pyspark.ml."""
         return self.training is not None
 
     def summary(self) -> FMClassificationTrainingSummary:
@@ -166,10 +174,12 @@ class FMClassificationModel(_NativeFMModel, _ProbabilisticClassifierParams):
         return DenseVector([-raw, raw])
 
     def predictProbability(self, value: Vector) -> DenseVector:
-        one = float(expit(self._raw(value)))
-        return DenseVector([1 - one, one])
+        """The probabilities of labels 0 and 1 of one vector of all features."""
+        raw = self._raw(value)
+        return DenseVector([float(expit(-raw)), float(expit(raw))])
 
     def predict(self, value: Vector) -> float:
+        """The label, 0.0 or 1.0, of one vector of all features."""
         return float(self._labels(np.array([self._raw(value)]))[0])
 
     def _labels(self, raw: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
@@ -208,12 +218,15 @@ class FMRegressionModel(_NativeFMModel):
 
 
 def _labels(raw: npt.NDArray[np.float64], thresholds: list[float] | None) -> npt.NDArray[np.float64]:
-    """The label of the larger probability, each divided by its threshold where there are any, as in pyspark.ml."""
+    """The label of the larger probability, each divided by its threshold where there are any.
+
+    As in pyspark.ml: label 0 if both are alike; a label whose threshold is 0 wins unless its probability is 0 as well.
+    """
     if thresholds is None:
         return (raw > 0).astype(np.float64)
-    one = expit(raw)
     with np.errstate(divide="ignore", invalid="ignore"):
-        return np.where(one / thresholds[1] > (1 - one) / thresholds[0], 1.0, 0.0)
+        zero, one = expit(-raw) / thresholds[0], expit(raw) / thresholds[1]
+    return ((one > zero) | np.isnan(zero)).astype(np.float64)
 
 
 def _answers(raw: npt.NDArray[np.float64], thresholds: list[float] | None) -> pa.Array:

@@ -74,6 +74,13 @@ def _finite(check: Check) -> Check:
     return lambda value: check(value) if np.isfinite(value) else f"must be a finite number, not {value!r}."
 
 
+def _thresholds(values: list[float]) -> str | None:
+    """As pyspark.ml has it: a label's probability is divided by its threshold, and the larger quotient wins."""
+    rule = "two thresholds, none below 0 and at most one 0"
+    fine = len(values) == 2 and all(np.isfinite(values)) and min(values) >= 0 and max(values) > 0
+    return None if fine else f"must be {rule}, not {values!r}."
+
+
 CHECKS = {
     "factorSize": at_least(0),
     "regParam": _finite(at_least(0)),
@@ -89,3 +96,4 @@ CHECKS = {
     "numWorkers": at_least(0),
     "weightCol": _unsupported,
 }
+CLASSIFIER_CHECKS = {"thresholds": _thresholds}

@@ -21,6 +21,7 @@ from pyspark.sql import functions as f
 from sklearn.metrics import roc_auc_score
 
 from palate.errors import NotFittedError, ParameterError, SchemaError
+from palate.models.factorization_machine import FactorizationMachine
 from palate.spark import FMClassificationModel, FMClassifier, FMRegressor
 from palate.spark.stages.fm_training import tasks_for
 
@@ -127,9 +128,40 @@ def test_one_vector_is_answered_as_a_row(visits: DataFrame, spark: SparkSession)
         made.predict(Vectors.dense([1.0, 2.0]))
 
 
-def test_thresholds_and_empty_column_names(model: FMClassificationModel, visits: DataFrame) -> None:
-    answers = model.copy({model.thresholds: [0.2, 0.8]}).transform(visits).collect()
-    assert all(row.prediction == float(row.probability[1] / 0.8 > row.probability[0] / 0.2) for row in answers)
+ODDS = (-800.0, -2.0, -1.0, 0.0, 1.0, 2.0, 800.0)
+
+
+@pytest.mark.parametrize(
+    ("thresholds", "labels"),
+    [
+        ([0.2, 0.8], [0, 0, 0, 0, 0, 1, 1]),
+        ([3.0, 3.0], [0, 0, 0, 0, 1, 1, 1]),
+        ([0.0, 1.0], [0, 0, 0, 0, 0, 0, 1]),  # its threshold is 0, but where its probability is 0, too
+        ([1.0, 0.0], [0, 1, 1, 1, 1, 1, 1]),
+    ],
+)
+def test_thresholds_divide_the_probabilities(spark: SparkSession, thresholds: list[float], labels: list[float]) -> None:
+    """As MLlib's ProbabilisticClassificationModel.probability2prediction."""
+    model = FMClassificationModel(FactorizationMachine(0.0, [1.0], np.zeros((1, 0)), "classification"))
+    model.setThresholds(thresholds)
+    rows = model.transform(spark.createDataFrame([(Vectors.dense(odds),) for odds in ODDS], ["features"])).collect()
+    assert [row.prediction for row in rows] == labels
+    assert [model.predict(row.features) for row in rows] == labels
+    assert [model.predictProbability(row.features) for row in rows] == [row.probability for row in rows]
+
+
+@pytest.mark.parametrize("thresholds", [[0.5], [0.5, 0.5, 0.5], [-0.1, 1.0], [0.0, 0.0], [float("nan"), 1.0]])
+def test_thresholds_that_are_none_are_refused(model: FMClassificationModel, thresholds: list[float]) -> None:
+    for refuse in (
+        lambda: FMClassifier(thresholds=thresholds),
+        lambda: model.copy().setThresholds(thresholds),
+        lambda: model.copy({model.thresholds: thresholds}),
+    ):
+        with pytest.raises(ParameterError, match=r"thresholds: must be two thresholds, none below 0"):
+            refuse()
+
+
+def test_empty_column_names_leave_columns_out(model: FMClassificationModel, visits: DataFrame) -> None:
     short = model.copy({model.rawPredictionCol: "", model.predictionCol: ""}).transform(visits)
     assert short.columns == [*visits.columns, "probability"]
 
