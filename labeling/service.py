@@ -11,11 +11,15 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Integer, func, literal, select
 
+from labeling.config import KINDS, generate
 from labeling.exports import FORMATS, Format, format_of
 from labeling.queue import turns
 from labeling.queue.progress import Progress, progress
-from labeling.store import MIGRATIONS, projects
-from labeling.store.definition import Definition, NewTask, Project
+from labeling.store import MIGRATIONS, life, projects, remarks
+from labeling.store.definition import Definition, NewTask, Project, config_of
+from labeling.store.relabel import LabelMap, relabel
+from labeling.store.remarks import Comment
+from palate.errors import ParameterError
 from palate.store import migrate, open_engine, reading, writing
 
 __all__ = ["FORMATS", "Labeling", "Step"]
@@ -75,6 +79,60 @@ class Labeling:
             project = projects.get(db, project_id)
             return project, progress(db, project, person)
 
+    def change(self, project_id: int, changes: dict[str, Any]) -> Project:
+        """The project with other instructions, another deadline, paused or taken up again."""
+        with writing(self._engine) as db:
+            life.change(db, projects.get(db, project_id), changes)
+            return projects.get(db, project_id)
+
+    def relabel(
+        self, project_id: int, *, config: str = "", labels: Sequence[str] = (), mapping: LabelMap | None = None
+    ) -> tuple[Project, int]:
+        """The project with another interface, or other labels for its kind, and how many answers were mapped."""
+        with writing(self._engine) as db:
+            project = projects.get(db, project_id)
+            if bool(config) == bool(labels):
+                raise ParameterError("give either the XML or the labels.", where="config")
+            written = project.kind in KINDS and project.config == generate(project.kind, project.labels)
+            if not config and not written:
+                raise ParameterError(
+                    "this project's interface is XML of your own, so its labels are changed there.", where="labels"
+                )
+            mapped = relabel(db, project, config or config_of(project.kind, labels), mapping or {})
+            return projects.get(db, project_id), mapped
+
+    def remove(self, project_id: int) -> Project:
+        """Delete the project with all its answers; what it was."""
+        with writing(self._engine) as db:
+            project = projects.get(db, project_id)
+            life.remove(db, project)
+            return project
+
+    # Tasks
+
+    def task(self, project_id: int, task_id: int) -> life.TaskState:
+        with reading(self._engine) as db:
+            return life.task_state(db, projects.get(db, project_id), task_id)
+
+    def comment(self, project_id: int, task_id: int, person: str, text: str, *, flag: bool = False) -> Comment:
+        with writing(self._engine) as db:
+            project = projects.get(db, project_id)
+            turns.require_task(db, project, task_id)
+            return remarks.comment(db, project, task_id, person, text, flag=flag)
+
+    def comments(
+        self, project_id: int, *, task_id: int | None = None, flag: bool | None = None, resolved: bool | None = None
+    ) -> Sequence[Comment]:
+        with reading(self._engine) as db:
+            project = projects.get(db, project_id)
+            if task_id is not None:
+                turns.require_task(db, project, task_id)
+            return remarks.listed(db, project, task_id=task_id, flag=flag, resolved=resolved)
+
+    def resolve(self, project_id: int, comment_id: int, *, resolved: bool) -> Comment:
+        with writing(self._engine) as db:
+            return remarks.resolve(db, projects.get(db, project_id), comment_id, resolved=resolved)
+
     # Turns
 
     def next_task(self, project_id: int, person: str, holding: Collection[int] = ()) -> Step:
@@ -89,13 +147,13 @@ class Labeling:
 
         When this returns, the answer is on disk.
         """
-        with self._turn(project_id, person) as (db, project):
+        with self._turn(project_id, person, hold=True) as (db, project):
             new = turns.submit(db, project, person, task_id, value, seconds=seconds)
             return _step(db, project, person), new
 
-    def skip(self, project_id: int, person: str, task_id: int) -> Step:
+    def skip(self, project_id: int, person: str, task_id: int, reason: str | None = None) -> Step:
         with self._turn(project_id, person) as (db, project):
-            turns.skip(db, project, person, task_id)
+            turns.skip(db, project, person, task_id, reason=reason)
             return _step(db, project, person)
 
     def undo(self, project_id: int, person: str, before: int | None = None) -> Step:
@@ -109,14 +167,14 @@ class Labeling:
             return _step(db, project, person)
 
     @contextmanager
-    def _turn(self, project_id: int, person: str) -> Iterator[tuple[Connection, Project]]:
+    def _turn(self, project_id: int, person: str, *, hold: bool = False) -> Iterator[tuple[Connection, Project]]:
         """A transaction for one turn. A person's turns come one after the other, also those sent twice at once."""
         with writing(self._engine) as db:
             if db.dialect.name == "postgresql":
                 # SQLite lets one writer in at a time anyway. The lock ends with the transaction.
                 mine = zlib.crc32(f"{project_id}\n{person}".encode()) - 2**31
                 db.execute(select(func.pg_advisory_xact_lock(literal(_TURNS, Integer), literal(mine, Integer))))
-            yield db, projects.get(db, project_id)
+            yield db, projects.get(db, project_id, hold=hold)
 
     # Answers
 

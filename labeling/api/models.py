@@ -73,6 +73,8 @@ class ProjectOut(Model):
     config: str = Field(description="The labeling interface: Label Studio's XML, as it came or as it was written.")
     editor: Literal["own", "label-studio"] = Field(description="Whose editor can show it.")
     controls: list[ControlOut]
+    paused: bool
+    deadline: datetime | None
     progress: ProgressOut
 
     @classmethod
@@ -88,6 +90,8 @@ class ProjectOut(Model):
             config=project.config,
             editor=project.interface.editor,
             controls=[ControlOut.of(control) for control in project.interface.controls],
+            paused=project.paused,
+            deadline=project.deadline,
             progress=ProgressOut.of(state),
         )
 
@@ -211,8 +215,10 @@ class UndoIn(Model):
     task: StrictInt | None = None
 
 
-class Empty(Model):
-    """An empty object."""
+class SkipIn(Model):
+    """Why the task is left to others, if you like to say."""
+
+    reason: StrictStr | None = None
 
 
 class ExportQuery(Model):

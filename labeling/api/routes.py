@@ -5,45 +5,26 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from flask import Blueprint, Response, current_app
+from flask import Blueprint, Response
 
+from labeling.api import life
+from labeling.api.caller import LABEL, MANAGE, labeling, me
 from labeling.api.models import (
     Added,
     AnswerIn,
-    Empty,
     ExportQuery,
     NextIn,
     ProgressOut,
     ProjectIn,
     ProjectList,
     ProjectOut,
+    SkipIn,
     StepOut,
     TasksIn,
     UndoIn,
 )
 from labeling.exports import FORMATS
-from labeling.service import Labeling
-from palate.store import Principal
-from palate.web import gives, principal, require, require_all, takes
-
-LABEL, MANAGE = "label", "label:manage"
-"""Scopes: doing the work; making projects and taking the answers out."""
-
-
-def labeling() -> Labeling:
-    """The service of the running app."""
-    found: Labeling = current_app.extensions["labeling"]
-    return found
-
-
-def person_of(who: Principal) -> str:
-    """Under which name somebody's work is kept: a person's name, or a key's id."""
-    return who.name if who.kind == "person" else f"key:{who.id}"
-
-
-def me() -> str:
-    """Whoever makes this request, as a worker."""
-    return person_of(principal())
+from palate.web import gives, require, require_all, takes
 
 
 def blueprint() -> Blueprint:
@@ -61,6 +42,7 @@ def blueprint() -> Blueprint:
         ("POST", f"{one}/undo", undo),
         ("DELETE", f"{one}/skips", return_skipped),
         ("GET", f"{one}/export", export),
+        *life.RULES,
     ]
     bp = require_all(Blueprint("v1", __name__, url_prefix="/v1"), LABEL)
     for method, path, view in rules:
@@ -130,11 +112,11 @@ def submit(project_id: int, task_id: int, body: AnswerIn) -> tuple[StepOut, int]
     return StepOut.of(step), 201 if new else 200
 
 
-@takes(body=Empty)
+@takes(body=SkipIn)
 @gives(StepOut)
-def skip(project_id: int, task_id: int, body: Empty) -> StepOut:
+def skip(project_id: int, task_id: int, body: SkipIn) -> StepOut:
     """Leave a task to others. Your answer to it, if you had given one, is withdrawn."""
-    return StepOut.of(labeling().skip(project_id, me(), task_id))
+    return StepOut.of(labeling().skip(project_id, me(), task_id, body.reason))
 
 
 @takes(body=UndoIn)

@@ -19,6 +19,8 @@ from sqlalchemy import Connection, delete, exists, insert, null, or_, select, up
 
 from labeling.answers import check
 from labeling.store.definition import Project
+from labeling.store.life import require_open
+from labeling.store.remarks import check_remark
 from labeling.store.tables import ANSWERED, FREE, LEASED, answers, skips, slots, tasks
 from palate.errors import ConflictError, UnknownIdError
 from palate.store.types import clock
@@ -52,9 +54,10 @@ def next_task(
     """The task this person does next, leased to them; None if there is none for them.
 
     holding: ids of tasks that the person has on screen or loaded ahead. Any other task they hold comes first, so a
-    page that was reloaded finds its place again.
+    page that was reloaded finds its place again. Raises ConflictError when the project is paused or over.
     """
     now = now or clock(connection)
+    require_open(project, now)
     held = _renew(connection, project, person, holding, now + lease, now)
     if held is None:
         held = _take(connection, project, person, now + lease, now)
@@ -135,7 +138,7 @@ def submit(
     Raises ConflictError if the person no longer holds the task.
     """
     now = now or clock(connection)
-    value = check(project.interface, _require_task(connection, project, task_id), value)
+    value = check(project.interface, require_task(connection, project, task_id), value)
     mine = (answers.c.task_id == task_id) & (answers.c.person == person)
     present = connection.execute(select(answers.c.value).where(mine)).scalar_one_or_none()
     if present is not None:
@@ -175,13 +178,23 @@ def stale(task_id: int) -> ConflictError:
     )
 
 
-def skip(connection: Connection, project: Project, person: str, task_id: int, *, now: datetime | None = None) -> None:
+def skip(
+    connection: Connection,
+    project: Project,
+    person: str,
+    task_id: int,
+    *,
+    reason: str | None = None,
+    now: datetime | None = None,
+) -> None:
     """Give the task back for others to do; this person is not offered it again unless they ask for it.
 
     An answer they had given is withdrawn with it. Raises ConflictError if the task is not in their hands.
     """
     now = now or clock(connection)
-    _require_task(connection, project, task_id)
+    if reason is not None:
+        check_remark(reason, "reason")
+    require_task(connection, project, task_id)
     mine = (skips.c.task_id == task_id) & (skips.c.person == person)
     if connection.execute(select(skips.c.task_id).where(mine)).first() is not None:
         return
@@ -194,7 +207,8 @@ def skip(connection: Connection, project: Project, person: str, task_id: int, *,
     ).first()
     if freed is None:
         raise stale(task_id)
-    connection.execute(insert(skips).values(task_id=task_id, person=person, project_id=project.id, created=now))
+    skipped = {"task_id": task_id, "person": person, "project_id": project.id, "created": now, "reason": reason}
+    connection.execute(insert(skips), skipped)
 
 
 def undo(
@@ -280,7 +294,7 @@ def return_skipped(connection: Connection, project: Project, person: str) -> int
     return gone.rowcount
 
 
-def _require_task(connection: Connection, project: Project, task_id: int) -> dict[str, Any]:
+def require_task(connection: Connection, project: Project, task_id: int) -> dict[str, Any]:
     """The task's data. Raises UnknownIdError."""
     query = select(tasks.c.data).where(tasks.c.id == task_id, tasks.c.project_id == project.id)
     found = connection.execute(query).first() if 0 < task_id < 2**63 else None

@@ -95,7 +95,7 @@ def _check_labels(labels: Sequence[str], least: int) -> None:
 
 @dataclass(frozen=True)
 class Project:
-    """One project as stored. `tasks` is how many it has."""
+    """One project as stored. `tasks` is how many it has. After `deadline`, or while `paused`, none are handed out."""
 
     id: int
     title: str
@@ -106,6 +106,8 @@ class Project:
     tasks: int
     created: datetime
     config: str
+    paused: bool
+    deadline: datetime | None
 
     @classmethod
     def of(cls, row: RowMapping) -> Project:

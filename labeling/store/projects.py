@@ -53,11 +53,17 @@ def create(connection: Connection, definition: Definition) -> tuple[Project, boo
     return Project.of(made.mappings().one()), True
 
 
-def get(connection: Connection, project_id: int) -> Project:
-    """The project. Raises UnknownIdError."""
+def get(connection: Connection, project_id: int, *, hold: bool = False) -> Project:
+    """The project. Raises UnknownIdError.
+
+    hold: what it asks stays as it is until the transaction ends. Imports and other turns go on all the same.
+    """
     row = None
     if 0 < project_id < 2**63:
-        row = connection.execute(select(projects).where(projects.c.id == project_id)).mappings().first()
+        query = select(projects).where(projects.c.id == project_id)
+        if hold:
+            query = query.with_for_update(read=True, key_share=True)
+        row = connection.execute(query).mappings().first()
     if row is None:
         raise UnknownIdError(f"there is no project {project_id}.", hint="GET /v1/projects lists them.")
     return Project.of(row)
@@ -166,5 +172,5 @@ def answered(connection: Connection, project: Project, *, unanswered: bool = Fal
         .where(tasks.c.project_id == project.id)
         .order_by(tasks.c.position, answers.c.id)
     )
-    for row in connection.execution_options(yield_per=1000).execute(query).mappings():
+    for row in connection.execute(query.execution_options(yield_per=1000)).mappings():
         yield Answered(**row)

@@ -10,6 +10,7 @@ annotation fills it. What must never happen is kept from happening by constraint
 from sqlalchemy import (
     JSON,
     BigInteger,
+    Boolean,
     CheckConstraint,
     Column,
     Float,
@@ -21,6 +22,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -50,6 +52,8 @@ projects = Table(
     Column("tasks", Integer, nullable=False, server_default="0"),
     Column("created", Instant, nullable=False),
     Column("config", Text, nullable=False, server_default=""),
+    Column("paused", Boolean, nullable=False, server_default=false()),
+    Column("deadline", Instant),
     CheckConstraint("overlap >= 1", name="ck_projects_overlap"),
 )
 """`config` is the labeling interface, Label Studio's XML; `kind` and `labels` are read from it. `tasks` is how many the
@@ -130,5 +134,19 @@ skips = Table(
     Column("person", String(PERSON_LENGTH), primary_key=True),
     Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
     Column("created", Instant, nullable=False),
+    Column("reason", Text),
     Index("ix_skips_turns", "project_id", "person", "created"),
+)
+
+comments = Table(
+    "comments",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("task_id", ForeignKey("tasks.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("person", String(PERSON_LENGTH), nullable=False),
+    Column("text", Text, nullable=False),
+    Column("flag", Boolean, nullable=False),
+    Column("resolved", Boolean, nullable=False),
+    Column("created", Instant, nullable=False),
 )

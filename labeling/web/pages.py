@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from flask import Blueprint, render_template, url_for
 
-from labeling.api.routes import LABEL, MANAGE, labeling, me
+from labeling.api.caller import LABEL, MANAGE, labeling, me
 from palate.web import principal, require_all
 
 SHOWN = ("choice",)

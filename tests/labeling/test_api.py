@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -184,6 +185,52 @@ def test_skip_undo_and_taking_up_again(ann, films):
     assert ann("DELETE", f"/projects/{films}/skips").json["progress"]["skipped"] == 0
 
 
+def test_a_projects_life_over_http(manager, ann, films):
+    one = f"/projects/{films}"
+    assert manager("PATCH", one, {"paused": True}).json["paused"] is True
+    assert "paused" in problem(ann("POST", f"{one}/next", {}), 409)["detail"]
+    changed = manager("PATCH", one, {"paused": False, "deadline": "2999-01-01T00:00:00Z", "instructions": "x"}).json
+    assert (changed["deadline"], changed["instructions"]) == ("2999-01-01T00:00:00Z", "x")
+    task = ann("POST", f"{one}/next", {}).json["task"]["id"]
+    ann("PUT", f"{one}/tasks/{task}/annotation", DRAMA)
+    assert ann("GET", f"{one}/tasks/{task}").json["done"] is True
+    said = ann("POST", f"{one}/tasks/{task}/comments", {"text": "Hm?", "flag": True})
+    assert said.status_code == 201
+    assert ann("GET", f"{one}/tasks/{task}").json["flagged"] is True
+    assert manager("GET", f"{one}/comments?flag=true&resolved=false").json["comments"] == [said.json]
+    assert manager("PUT", f"{one}/comments/{said.json['id']}", {"resolved": True}).json["resolved"] is True
+    assert ann("GET", f"{one}/tasks/{task}/comments").json["comments"][0]["resolved"] is True
+    problem(manager("PUT", f"{one}/interface", {"labels": ["Comedy", "War"]}), 409)
+    answer = manager("PUT", f"{one}/interface", {"labels": ["Comedy", "War"], "map": {"label": {"Drama": "War"}}})
+    assert (answer.json["mapped"], answer.json["project"]["labels"]) == (1, ["Comedy", "War"])
+    assert manager("DELETE", one).json == {"project": films, "title": "Films", "tasks": 3}
+    problem(manager("GET", one), 404)
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "body"),
+    [
+        ("PATCH", "", {"deadline": "2999-01-01T00:00:00"}),
+        ("PATCH", "", {"paused": "yes"}),
+        ("PATCH", "", {"instructions": "\0"}),
+        ("PATCH", "", {"overlap": 2}),
+        ("PUT", "/interface", {}),
+        ("PUT", "/interface", {"labels": ["a", "b"], "config": "<View/>"}),
+        ("PUT", "/interface", {"config": "<View>"}),
+        ("PUT", "/interface", {"labels": ["a", "b"], "map": {"label": {"Western": "a"}}}),
+        ("PUT", "/interface", {"labels": ["a", "b"], "map": {"label": {"Drama": "c"}}}),
+        ("PUT", "/interface", {"labels": ["a", "b"], "map": {"other": {"Drama": "a"}}}),
+        ("POST", "/tasks/1/comments", {"text": " "}),
+        ("POST", "/tasks/1/comments", {"text": "x" * 5001}),
+        ("POST", "/tasks/1/skip", {"reason": ""}),
+    ],
+)
+def test_changes_that_do_not_fit_are_refused(manager, films, method, path, body):
+    before = manager("GET", f"/projects/{films}").json
+    problem(manager(method, f"/projects/{films}{path}", body), 422)
+    assert manager("GET", f"/projects/{films}").json == before
+
+
 ROUTES = [
     ("GET", "/projects", None),
     ("POST", "/projects", PROJECT),
@@ -196,6 +243,14 @@ ROUTES = [
     ("POST", "/projects/{}/undo", {}),
     ("DELETE", "/projects/{}/skips", None),
     ("GET", "/projects/{}/export", None),
+    ("PATCH", "/projects/{}", {"paused": True}),
+    ("DELETE", "/projects/{}", None),
+    ("PUT", "/projects/{}/interface", {"labels": PROJECT["labels"]}),
+    ("GET", "/projects/{}/tasks/1", None),
+    ("GET", "/projects/{}/tasks/1/comments", None),
+    ("POST", "/projects/{}/tasks/1/comments", {"text": "Look."}),
+    ("GET", "/projects/{}/comments", None),
+    ("PUT", "/projects/{}/comments/1", {"resolved": True}),
 ]
 
 
@@ -203,7 +258,7 @@ def test_every_route_is_tried_here(app):
     rules = {(method, rule.rule) for rule in app.url_map.iter_rules() for method in rule.methods - {"HEAD", "OPTIONS"}}
     known = {(method, f"/v1{path}") for method, path, _ in ROUTES}
     plain = {
-        (method, rule.replace("<int:project_id>", "{}").replace("<int:task_id>", "1"))
+        (method, re.sub(r"<int:\w+>", "1", rule.replace("<int:project_id>", "{}")))
         for method, rule in rules
         if rule.startswith("/v1")
     }
@@ -216,10 +271,13 @@ def test_nobody_gets_in_without_credentials_or_scope(app, films, method, path, b
     problem(Client(app, "recommend")(method, path.format(films), body), 403)
 
 
-@pytest.mark.parametrize(("method", "path"), [("POST", "/projects"), ("POST", "/projects/1/tasks")])
+MANAGING = ["POST /projects", "POST /projects/{}/tasks", "GET /projects/{}/export", "PATCH /projects/{}"]
+MANAGING += ["DELETE /projects/{}", "PUT /projects/{}/interface"]
+
+
+@pytest.mark.parametrize(("method", "path"), [route.split() for route in MANAGING])
 def test_annotators_manage_nothing(ann, films, method, path):
-    problem(ann(method, path, PROJECT), 403)
-    problem(ann("GET", f"/projects/{films}/export"), 403)
+    problem(ann(method, path.format(films), PROJECT), 403)
 
 
 @pytest.mark.parametrize(("method", "path", "body"), [route for route in ROUTES if "{}" in route[1]])

@@ -1,0 +1,86 @@
+"""A project's life after it was made: paused and taken up again, its deadline, its instructions, its end."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, delete, func, select, update
+
+from labeling.store.definition import Project, check_instructions
+from labeling.store.tables import ANSWERED, answers, comments, projects, skips, slots, tasks
+from palate.errors import ConflictError, ParameterError, UnknownIdError
+
+CHANGEABLE = ("instructions", "paused", "deadline")
+
+
+def change(connection: Connection, project: Project, changes: dict[str, Any]) -> None:
+    """Set some of `CHANGEABLE`; a deadline of None is none. Raises ParameterError for what cannot be set so."""
+    for name in changes:
+        if name not in CHANGEABLE:
+            raise ParameterError("cannot be changed.", where=name, hint=f"These can: {', '.join(CHANGEABLE)}.")
+    if "instructions" in changes:
+        check_instructions(changes["instructions"])
+    if changes.get("deadline") is not None and changes["deadline"].tzinfo is None:
+        raise ParameterError("has no time zone.", where="deadline", hint="Write 2026-12-24T18:00:00Z, for instance.")
+    if changes:
+        connection.execute(update(projects).where(projects.c.id == project.id).values(**changes))
+
+
+def require_open(project: Project, now: datetime) -> None:
+    """Raises ConflictError when no tasks are handed out: the project is paused, or its deadline is over."""
+    if project.paused:
+        raise ConflictError(
+            "the project is paused: no tasks are handed out. What is in your hands can still be answered.",
+            hint="Ask again later.",
+        )
+    if project.deadline is not None and project.deadline <= now:
+        raise ConflictError(
+            f"the project's deadline was {project.deadline:%Y-%m-%d %H:%M} UTC: no tasks are handed out any more. "
+            "What is in your hands can still be answered."
+        )
+
+
+def remove(connection: Connection, project: Project) -> None:
+    """Delete the project with its tasks, answers and comments."""
+    connection.execute(delete(projects).where(projects.c.id == project.id))
+
+
+@dataclass(frozen=True)
+class TaskState:
+    """Where one task stands. It is done when it has all the answers it needs."""
+
+    id: int
+    external_id: str
+    data: dict[str, Any]
+    answers: int
+    needed: int
+    done: bool
+    skipped: int
+    comments: int
+    flagged: bool
+
+
+def task_state(connection: Connection, project: Project, task_id: int) -> TaskState:
+    """Where the task stands. Raises UnknownIdError."""
+    query = select(tasks.c.external_id, tasks.c.data).where(tasks.c.id == task_id, tasks.c.project_id == project.id)
+    task = connection.execute(query).first() if 0 < task_id < 2**63 else None
+    if task is None:
+        raise UnknownIdError(f"project {project.id} has no task {task_id}.")
+
+    def count(table: Any, *more: Any) -> int:
+        return connection.execute(select(func.count()).where(table.c.task_id == task_id, *more)).scalar_one()
+
+    given = count(answers)
+    return TaskState(
+        id=task_id,
+        external_id=task.external_id,
+        data=task.data,
+        answers=given,
+        needed=count(slots),
+        done=count(slots, slots.c.state != ANSWERED) == 0,
+        skipped=count(skips),
+        comments=count(comments),
+        flagged=count(comments, comments.c.flag, ~comments.c.resolved) > 0,
+    )

@@ -1,0 +1,130 @@
+"""Changing what a project asks after people have answered: labels renamed, merged, added, removed.
+
+Every answer there is must fit the new interface once its labels are mapped; otherwise nothing changes. So no answer is
+ever dropped, and none is left that nobody could give. Required questions that are new are the exception: who answered
+before them was not asked.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, select, update
+
+from labeling.answers import check
+from labeling.config import Interface, parse
+from labeling.store.definition import Project
+from labeling.store.tables import answers, projects, tasks
+from palate.errors import ConflictError, ParameterError
+
+LabelMap = Mapping[str, Mapping[str, str]]
+"""By the control's name: each old label and the new one that takes its place."""
+LISTS = ("choices", "labels", "rectanglelabels")
+"""Where the value of a region holds labels."""
+
+
+def relabel(connection: Connection, project: Project, config: str, mapping: LabelMap) -> int:
+    """Give the project another interface; how many answers were mapped.
+
+    Raises ParameterError for a mapping from or to what is not there, ConflictError naming how many answers stand in
+    the way.
+    """
+    new = parse(config)
+    # Turns hold a share of this row while they check an answer: none is checked by the old interface from here on.
+    connection.execute(select(projects.c.id).where(projects.c.id == project.id).with_for_update())
+    _check_mapping(project.interface, new, mapping)
+    gone = _gone(project.interface, new, mapping)
+    query = (
+        select(answers.c.id, answers.c.value, tasks.c.data)
+        .join(tasks, tasks.c.id == answers.c.task_id)
+        .where(answers.c.project_id == project.id)
+    )
+    changed: list[dict[str, Any]] = []
+    in_the_way: Counter[tuple[str, str]] = Counter()
+    misfits: list[ParameterError] = []
+    for number, value, data in connection.execute(query.execution_options(yield_per=1000)):
+        used = {(name, label) for name, label in _labels(value) if label in gone.get(name, ())}
+        in_the_way.update(used)
+        mapped = mapped_result(value, mapping)
+        if not used:
+            try:
+                check(new, data, mapped, whole=False, where="answer")
+            except ParameterError as error:
+                misfits.append(error)
+        if mapped != value:
+            changed.append({"this": number, "mapped": mapped})
+    _refuse(in_the_way, misfits)
+    if changed:
+        connection.execute(
+            update(answers).where(answers.c.id == bindparam("this")).values(value=bindparam("mapped")), changed
+        )
+    connection.execute(
+        update(projects)
+        .where(projects.c.id == project.id)
+        .values(config=new.config, kind=new.kind, labels=list(new.labels))
+    )
+    return len(changed)
+
+
+def mapped_result(result: Sequence[Mapping[str, Any]], mapping: LabelMap) -> list[dict[str, Any]]:
+    """The regions with their labels mapped; two that become one are there once."""
+    return [_mapped(region, mapping.get(str(region.get("from_name")), {})) for region in result]
+
+
+def _mapped(region: Mapping[str, Any], labels: Mapping[str, str]) -> dict[str, Any]:
+    value = region.get("value")
+    if not labels or not isinstance(value, dict):
+        return dict(region)
+    lists = {name: value[name] for name in LISTS if isinstance(value.get(name), list)}
+    changed = {name: list(dict.fromkeys(labels.get(label, label) for label in given)) for name, given in lists.items()}
+    return {**region, "value": {**value, **changed}}
+
+
+def _labels(result: Sequence[Mapping[str, Any]]) -> list[tuple[str, str]]:
+    """Which controls were answered with which labels."""
+    return [
+        (str(region.get("from_name")), label)
+        for region in result
+        if isinstance(region.get("value"), dict)
+        for name in LISTS
+        for label in region["value"].get(name) or ()
+    ]
+
+
+def _check_mapping(old: Interface, new: Interface, mapping: LabelMap) -> None:
+    for name, labels in mapping.items():
+        where = f"map.{name[:80]}"
+        if name not in old.by_name or name not in new.by_name:
+            raise ParameterError("is asked in only one of the two interfaces, or in none.", where=where)
+        for before, after in labels.items():
+            if before not in old.by_name[name].labels:
+                raise ParameterError(f"{before[:80]!r} is no label so far.", where=where)
+            if after not in new.by_name[name].labels:
+                raise ParameterError(f"{after[:80]!r} will be no label.", where=where)
+
+
+def _gone(old: Interface, new: Interface, mapping: LabelMap) -> dict[str, set[str]]:
+    """By control, the labels that are no more and that nothing takes the place of."""
+    kept = {control.name: set(control.labels) | set(mapping.get(control.name, ())) for control in new.controls}
+    return {
+        control.name: set(control.labels) - kept[control.name]
+        for control in old.controls
+        if control.name in kept and not new.by_name[control.name].any_label
+    }
+
+
+def _refuse(in_the_way: Counter[tuple[str, str]], misfits: Sequence[ParameterError]) -> None:
+    if in_the_way:
+        uses = ", ".join(f"{label[:80]!r} ({count})" for (_, label), count in in_the_way.most_common(5))
+        raise ConflictError(
+            f"answers use labels that would be gone: {uses}. Nothing was changed.",
+            where="map",
+            hint="Say which label takes the place of each.",
+        )
+    if misfits:
+        raise ConflictError(
+            f"{len(misfits)} answers would not fit the new interface; the first: {misfits[0]} Nothing was changed.",
+            where="config",
+        )
