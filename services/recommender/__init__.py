@@ -7,6 +7,9 @@ served            one immutable snapshot: a model with the live catalogue laid o
 sources, live     where the model comes from; keeping the snapshot fresh, in the background
 rules, rerank     what a request and the deployment want shown: barred, boosted, pinned; diversity and limits
 strategies        known user -> fold-in -> content -> similar -> popular in segment -> popular
+trends            what is done more often lately than usual
+explain, pages    because of which items; next pages of a list that is kept
+batches           many users in one call
 service, about    from a request to the answer's JSON
 routes, app, cli  Flask, and the command `palate api`
 """

@@ -41,6 +41,7 @@ def create(settings: RecommenderSettings | None = None) -> Flask:
         poll=settings.catalogue_seconds,
         model_poll=settings.model_seconds,
         retry=settings.retry_seconds,
+        trending=settings.trending_hours,
     )
     app = create_app(
         "recommender",

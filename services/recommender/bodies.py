@@ -243,6 +243,10 @@ class RulesBody(_Body):
         return pins
 
 
+_EXPLAIN = "Say of each item because of which items, categories and tags it came up."
+_PAGING = "Keep the list for an hour, so that `next` gives its next pages as they are now."
+
+
 class Page(Model):
     """What the lists of items take in the query."""
 
@@ -274,18 +278,56 @@ class UserPage(Page):
     exclude_seen: bool | None = Field(
         None, description="Leave out what the user has touched, in training and since. True unless told."
     )
+    explain: bool = Field(False, description=_EXPLAIN)
+    paging: bool = Field(False, description=_PAGING)
 
 
-class RecommendBody(RulesBody):
-    """Who asks, and what is known of the moment. All of it is optional: nothing at all gets what is popular."""
+class Moment(RulesBody):
+    """What is known of the moment of a request."""
 
-    user: AnyId | None = Field(None, description="Known or not.")
     recent_items: list[AnyId] = Field(default_factory=list, max_length=1000, description="Newest first.")
     item: AnyId | None = Field(None, description="The item on the page.")
     attributes: Preferences = NO_PREFERENCES
     segment: Segment | None = None
+    explain: bool = Field(False, description=_EXPLAIN)
+
+
+class RecommendBody(Moment):
+    """Who asks, and what is known of the moment. All of it is optional: nothing at all gets what is popular."""
+
+    user: AnyId | None = Field(None, description="Known or not.")
     limit: Limit = 10
     offset: Offset = 0
+    paging: bool = Field(False, description=_PAGING)
+
+
+class SessionBody(Moment):
+    """A visitor without an account, by what they looked at in this session."""
+
+    recent_items: list[AnyId] = Field(min_length=1, max_length=1000, description="Newest first.")
+    limit: Limit = 10
+    offset: Offset = 0
+    paging: bool = Field(False, description=_PAGING)
+
+
+class RankBody(Moment):
+    """Items to put into order, for a user or a visitor. What was seen stays, unless `exclude_seen` says otherwise."""
+
+    items: list[AnyId] = Field(min_length=1, max_length=1000)
+    user: AnyId | None = Field(None, description="Known or not.")
+
+
+class BatchBody(RulesBody):
+    """Many users at once."""
+
+    users: list[AnyId] = Field(min_length=1, max_length=500)
+    limit: Limit = 10
+    explain: bool = Field(False, description=_EXPLAIN)
+
+
+class NextPage(Model):
+    after: int = Field(0, ge=0, le=1000, description="How many places of what was kept to skip, as `next` says.")
+    limit: Limit = 10
 
 
 class Why(Model):
@@ -294,6 +336,7 @@ class Why(Model):
     because: str
     items: list[str | int] | None = None
     categories: list[str] | None = None
+    tags: list[str] | None = None
     segment: int | None = None
 
 
@@ -315,6 +358,24 @@ class Recommended(Model):
     strategies: list[str]
     model_version: str
     recommendation_id: str
+    next: str | None = Field(None, description="Where the next page is, if `paging` was asked for and there is one.")
+
+
+class RankedOut(Recommended):
+    """The items in order; those that are hidden, unknown or kept out by a rule are in `left_out`."""
+
+    left_out: list[str]
+
+
+class UserAnswer(Recommended):
+    user: str
+
+
+class Answers(Model):
+    """One answer per user, in the order asked."""
+
+    answers: list[UserAnswer]
+    model_version: str
 
 
 class ItemOut(Model):

@@ -21,6 +21,7 @@ from services.recommender.served import Served
 from services.recommender.sources import Pointer, Source, load
 from services.recommender.store import Store
 from services.recommender.tables import COUNTERS
+from services.recommender.trends import Trends
 from services.recommender.users import UserCache
 
 log = logging.getLogger("palate.recommender")
@@ -33,15 +34,24 @@ class Live:
     ----------
     poll: seconds between two looks at the store. model_poll: seconds between two looks for another model.
     retry: seconds until a bundle that failed is tried again, although nothing says it changed.
+    trending: hours, the half-life of what counts as recent for trending items.
     """
 
     def __init__(
-        self, store: Store, source: Source, *, poll: float = 0.2, model_poll: float = 1.0, retry: float = 30.0
+        self,
+        store: Store,
+        source: Source,
+        *,
+        poll: float = 0.2,
+        model_poll: float = 1.0,
+        retry: float = 30.0,
+        trending: float = 24.0,
     ) -> None:
         self.store = store
         self.source = source
         self.users = UserCache(store.state)
         self.acts = UserCache(store.acts)
+        self.trends = Trends(store.activity, trending)
         self.rules: RulesBody = NO_RULES
         self.served: Served | None = None
         self.problems: dict[str, str] = {}

@@ -16,6 +16,9 @@ Ranked = tuple[Codes, npt.NDArray[np.floating | np.integer]]
 """Codes of the served catalogue, best first, and their scores; no padding."""
 Mask = npt.NDArray[np.bool_]
 
+_EXCLUDED_AT_ONCE = 4_000_000
+"""Pairs of a user and an item left out that are held at once while ranking many users: 32 MB."""
+
 NOBODY: list[Id] = ["\x00nobody"]
 """A user no model knows: ids with control characters are refused at every door."""
 
@@ -61,6 +64,27 @@ class Ranker:
         if not found.personal[0]:
             return None
         return self._served(found.codes[0], found.scores[0])
+
+    def best_of(
+        self, users: Sequence[str], n: int, barred: Sequence[Mask], contexts: Sequence[Context]
+    ) -> list[Ranked | None]:
+        """As `best` of each user, computed together in blocks; None for those of whom the model knows nothing."""
+        found: list[Ranked | None] = []
+        while len(found) < len(users):
+            rows = [self._exclusion(barred[len(found)])]
+            held = rows[0].nnz
+            while held < _EXCLUDED_AT_ONCE and len(found) + len(rows) < len(users):
+                rows.append(self._exclusion(barred[len(found) + len(rows)]))
+                held += rows[-1].nnz
+            block = slice(len(found), len(found) + len(rows))
+            ranked = self.model.recommend(
+                list(users[block]), n, exclude=sparse.vstack(rows, "csr"), context=list(contexts[block])
+            )
+            found.extend(
+                self._served(ranked.codes[row], ranked.scores[row]) if ranked.personal[row] else None
+                for row in range(len(rows))
+            )
+        return found
 
     def popular(self) -> Ranked:
         """Every item the model has a popularity for, most popular first."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections import Counter as Tally
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Blueprint, Response, current_app
@@ -13,24 +14,32 @@ from palate.errors import ParameterError
 from palate.web import gives, require, require_all, takes
 from services.recommender import about, service
 from services.recommender.addresses import checked, install
+from services.recommender.batches import recommend_to_many
 from services.recommender.bodies import (
     NO_PREFERENCES,
+    Answers,
+    BatchBody,
     EventsBody,
     EventsOut,
     ItemBody,
     ItemOut,
     ItemsPage,
     ModelOut,
+    NextPage,
+    RankBody,
+    RankedOut,
     RecommendBody,
     Recommended,
     RulesBody,
     SegmentPage,
+    SessionBody,
     UserBody,
     UserOut,
     UserPage,
 )
 from services.recommender.catalogue import fits
 from services.recommender.live import Live
+from services.recommender.pages import following
 from services.recommender.rules import check
 
 KEY = "palate.recommender"
@@ -49,7 +58,12 @@ def blueprint() -> Blueprint:
     require_all(v1, "recommend")
     v1.get("/users/<id:user>/recommendations")(for_user)
     v1.post("/recommendations")(for_anybody)
+    v1.post("/recommendations/session")(for_session)
+    v1.post("/recommendations/batch")(for_many)
+    v1.get("/recommendations/<id:recommendation_id>")(next_page)
+    v1.post("/rank")(rank)
     v1.get("/items/popular")(popular)
+    v1.get("/items/trending")(trending)
     v1.get("/items/latest")(latest)
     v1.get("/items/<id:item>/similar")(similar)
     v1.get("/items/<id:item>")(get_item)
@@ -91,6 +105,8 @@ def for_user(user: str, query: UserPage) -> Response:
         max_per_category=query.max_per_category,
         diversity=query.diversity,
         pins=[],
+        explain=query.explain,
+        paging=query.paging,
     )
     return _counted(service.recommend(state()[0], asked))
 
@@ -103,6 +119,45 @@ def for_anybody(body: RecommendBody) -> Response:
     From a user's id, recent items, the item on the page, stated categories and tags: whatever is known.
     """
     return _counted(service.recommend(state()[0], body))
+
+
+@takes(body=SessionBody)
+@gives(Recommended)
+def for_session(body: SessionBody) -> Response:
+    """Recommend items to a visitor without an account, from the items of their session, newest first."""
+    return _counted(service.recommend(state()[0], body))
+
+
+@takes(body=BatchBody)
+@gives(Answers)
+def for_many(body: BatchBody) -> Response:
+    """Recommend items to many users at once. Each is answered as if asked alone, only faster."""
+    answer = recommend_to_many(state()[0], body)
+    _count(place for one in answer["answers"] for place in one["items"])
+    return _json(answer)
+
+
+@takes(query=NextPage)
+@gives(Recommended)
+def next_page(recommendation_id: str, query: NextPage) -> Response:
+    """Show the next page of a list that was asked for with `paging`, as it was then; `next` leads here."""
+    live, _ = state()
+    name = checked(recommendation_id, "recommendation_id")
+    return _counted(following(live.store, about.serving(live), name, query.after, query.limit))
+
+
+@takes(body=RankBody)
+@gives(RankedOut)
+def rank(body: RankBody) -> Response:
+    """Put given items into order for a user or a visitor."""
+    return _counted(service.rank(state()[0], body))
+
+
+@takes(query=ItemsPage)
+@gives(Recommended)
+def trending(query: ItemsPage) -> Response:
+    """List items that are trending: done something with more often lately than usual."""
+    return _counted(service.trending(state()[0], query))
 
 
 @takes(query=SegmentPage)
@@ -230,10 +285,14 @@ def get_model() -> Response:
 
 
 def _counted(answer: dict[str, Any]) -> Response:
-    places = state()[1]
-    for strategy, count in Tally(place["strategy"] for place in answer["items"]).items():
-        places.labels(strategy).inc(count)
+    _count(answer["items"])
     return _json(answer)
+
+
+def _count(places: Iterable[dict[str, Any]]) -> None:
+    counter = state()[1]
+    for strategy, count in Tally(place["strategy"] for place in places).items():
+        counter.labels(strategy).inc(count)
 
 
 def _json(answer: dict[str, Any], status: int = 200) -> Response:

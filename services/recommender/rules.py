@@ -7,7 +7,7 @@ limit per category, diversity and what counts as seen, the request's own word go
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -36,6 +36,10 @@ class Rules:
     diversity: float = 0.0
     pins: list[tuple[int, int]] = field(default_factory=list)
     seen: bool | Seen = True
+
+    def copy(self) -> Rules:
+        """The same, to be written to by itself."""
+        return replace(self, barred=self.barred.copy(), pins=list(self.pins))
 
     def unpin(self, code: int) -> None:
         """The item is not to be shown, pinned or not."""

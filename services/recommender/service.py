@@ -5,11 +5,16 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
 from services.recommender.about import no_item, serving
-from services.recommender.bodies import ItemsPage, RecommendBody, Seen, SegmentPage
+from services.recommender.bodies import ItemsPage, Moment, RankBody, RecommendBody, Seen, SegmentPage, SessionBody
+from services.recommender.explain import Explainer
 from services.recommender.live import Live
+from services.recommender.pages import KEPT, keep
 from services.recommender.rerank import chosen
 from services.recommender.rules import Rules, applied, bar
 from services.recommender.served import Served
@@ -23,6 +28,7 @@ from services.recommender.strategies import (
     Question,
     Similar,
     Strategy,
+    Trending,
 )
 
 Json = dict[str, Any]
@@ -32,23 +38,58 @@ _LATEST: tuple[Strategy, ...] = (Latest(),)
 _SIMILAR: tuple[Strategy, ...] = (Similar(),)
 
 
-def recommend(live: Live, asked: RecommendBody) -> Json:
+@dataclass(frozen=True)
+class Work:
+    """A request that is understood: which snapshot answers which question under which rules."""
+
+    served: Served
+    question: Question
+    rules: Rules
+    explain: bool = False
+
+
+def recommend(live: Live, asked: RecommendBody | SessionBody) -> Json:
     """Recommendations for a user, or for a visitor of whom only the request tells."""
     served = serving(live)
-    state = _NOBODY if asked.user is None else live.users.get(asked.user)
-    question = _question(served, asked, state)
+    work = prepared(live, served, asked, applied(served.catalogue, asked, live.rules))
+    if asked.paging:
+        return keep(live.store, finished(work, asked.offset, asked.limit + KEPT), asked.limit)
+    return finished(work, asked.offset, asked.limit)
+
+
+def rank(live: Live, asked: RankBody) -> Json:
+    """The given items in order, and those that have no place in it."""
+    served = serving(live)
     rules = applied(served.catalogue, asked, live.rules)
+    if asked.exclude_seen is None:
+        rules.seen = False
+    codes = served.catalogue.ids.encode(asked.items)
+    others = np.ones(len(served.catalogue), bool)
+    others[codes[codes >= 0]] = False
+    rules.barred |= others
+    rules.pins = [pin for pin in rules.pins if not others[pin[1]]]
+    answer = finished(prepared(live, served, asked, rules), 0, len(asked.items))
+    held = {str(place["item"]) for place in answer["items"]}
+    return {**answer, "left_out": [item for item in dict.fromkeys(asked.items) if item not in held]}
+
+
+def prepared(live: Live, served: Served, asked: RecommendBody | SessionBody | RankBody, rules: Rules) -> Work:
+    """Who asks, and what they have seen, looked up; `rules` is written to."""
+    user = None if isinstance(asked, SessionBody) else asked.user
+    state = _NOBODY if user is None else live.users.get(user)
+    question = _question(served, asked, user, state)
     _bar_seen(live, served, rules, asked, question, state)
     if asked.item is not None and (code := served.catalogue.ids.code(asked.item)) >= 0:
         rules.unpin(code)
-    return _answered(served, question, rules, asked.offset, asked.limit)
+    return Work(served, question, rules, asked.explain)
 
 
 def popular(live: Live, asked: SegmentPage) -> Json:
     """What most people like, or those of a segment."""
     served = serving(live)
     rules = applied(served.catalogue, asked, live.rules)
-    return _answered(served, Question(segment=asked.segment), rules, asked.offset, asked.limit, _POPULAR)
+    work = Work(served, Question(segment=asked.segment), rules)
+    return finished(work, asked.offset, asked.limit, strategies=_POPULAR)
 
 
 def similar(live: Live, item: str, asked: ItemsPage) -> Json:
@@ -59,21 +100,29 @@ def similar(live: Live, item: str, asked: ItemsPage) -> Json:
         raise no_item(item)
     rules = applied(served.catalogue, asked, live.rules)
     rules.unpin(code)
-    return _answered(served, Question(item=item), rules, asked.offset, asked.limit, _SIMILAR)
+    return finished(Work(served, Question(item=item), rules), asked.offset, asked.limit, strategies=_SIMILAR)
 
 
 def latest(live: Live, asked: ItemsPage) -> Json:
     """The newest items; the score is when each appeared, in seconds since 1970 UTC."""
     served = serving(live)
     rules = applied(served.catalogue, asked, live.rules)
-    return _answered(served, Question(), rules, asked.offset, asked.limit, _LATEST)
+    return finished(Work(served, Question(), rules), asked.offset, asked.limit, strategies=_LATEST)
 
 
-def _question(served: Served, asked: RecommendBody, state: UserState) -> Question:
+def trending(live: Live, asked: ItemsPage) -> Json:
+    """What is done more often lately than usual; the score is by how many deviations."""
+    served = serving(live)
+    rules = applied(served.catalogue, asked, live.rules)
+    work = Work(served, Question(), rules)
+    return finished(work, asked.offset, asked.limit, strategies=(Trending(live.trends.ranked(served.catalogue)),))
+
+
+def _question(served: Served, asked: Moment, user: str | None, state: UserState) -> Question:
     row = state.row
     return Question(
-        asked.user,
-        served.user_code(asked.user),
+        user,
+        served.user_code(user),
         (*asked.recent_items, *state.recent) if asked.recent_items else state.recent,
         asked.item,
         tuple(asked.attributes.categories) or (row.categories if row else ()),
@@ -82,14 +131,12 @@ def _question(served: Served, asked: RecommendBody, state: UserState) -> Questio
     )
 
 
-def _bar_seen(
-    live: Live, served: Served, rules: Rules, asked: RecommendBody, question: Question, state: UserState
-) -> None:
+def _bar_seen(live: Live, served: Served, rules: Rules, asked: Moment, question: Question, state: UserState) -> None:
     """Bars what the user has seen, in the sense of the rules. A pinned item is shown all the same."""
     if isinstance(rules.seen, Seen):
-        if asked.user is not None:
+        if question.user is not None:
             kinds, oldest = set(rules.seen.kinds), time.time() - (rules.seen.days or float("inf")) * 86_400
-            acts = live.acts.get(asked.user)
+            acts = live.acts.get(question.user)
             seen = {item for item, kind, when in acts if when >= oldest and (not kinds or kind in kinds)}
             bar(rules.barred, served.catalogue, seen)
     elif rules.seen:
@@ -99,28 +146,32 @@ def _bar_seen(
         bar(rules.barred, served.catalogue, asked.recent_items)
 
 
-def _answered(
-    served: Served,
-    question: Question,
-    rules: Rules,
+def finished(
+    work: Work,
     offset: int,
     limit: int,
+    places: list[Place] | None = None,
     strategies: Sequence[Strategy] = STRATEGIES,
 ) -> Json:
-    places = chosen(served, question, rules, offset + limit, strategies)[offset:]
+    """The answer. places: those that are known already, from the first on."""
+    served, question = work.served, work.question
+    if places is None:
+        places = chosen(served, question, work.rules, offset + limit, strategies)
+    places = places[offset : offset + limit]
+    explainer = Explainer(served, question) if work.explain else None
     return {
-        "items": [_shown(served, question, place) for place in places],
+        "items": [_shown(served, question, place, explainer) for place in places],
         "strategies": list(dict.fromkeys(strategy.name for _, _, strategy in places)),
         "model_version": served.version,
         "recommendation_id": uuid.uuid4().hex,
     }
 
 
-def _shown(served: Served, question: Question, place: Place) -> Json:
+def _shown(served: Served, question: Question, place: Place, explainer: Explainer | None) -> Json:
     code, score, strategy = place
     return {
         **served.catalogue.entries[code],
         "score": None if score is None else round(score, 6),
         "strategy": strategy.name,
-        "why": strategy.why(served, question, code),
+        "why": strategy.why(served, question, code) if explainer is None else explainer.why(place),
     }

@@ -20,5 +20,7 @@ class RecommenderSettings(WebSettings):
     """Seconds between two looks at the store: how long a new item or event may take to count in every worker."""
     model_seconds: float = Field(default=1.0, gt=0, le=3600)
     """Seconds between two looks whether another model is meant now."""
+    trending_hours: float = Field(default=24.0, gt=0, le=8760)
+    """The half-life of what counts as recent for trending items; what is usual is measured over 14 times that."""
     retry_seconds: float = Field(default=30.0, gt=0)
     """Seconds until a bundle that could not be loaded is tried again, although nothing about it changed."""

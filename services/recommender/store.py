@@ -8,12 +8,26 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import Column, Connection, Engine, Row, Table, insert, select, update
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Connection,
+    Engine,
+    Row,
+    Table,
+    cast,
+    delete,
+    func,
+    insert,
+    or_,
+    select,
+    update,
+)
 
 from palate.errors import ConflictError, StoreError
 from palate.store.engine import reading, writing
 from services.recommender.catalogue import ItemRow
-from services.recommender.tables import counters, events, items, rules, users
+from services.recommender.tables import counters, events, items, lists, rules, users
 
 _CHUNK = 500
 _STANDING = "standing"
@@ -163,6 +177,22 @@ class Store:
             held = connection.execute(select(rules.c.name)).scalars().all()
             _write(connection, rules, {_STANDING: values}, held, rules.c.name)
 
+    # -- lists -----------------------------------------------------------------------------------------------------
+
+    def keep_list(self, name: str, held: Mapping[str, Any], seconds: float) -> None:
+        """Keeps a list, and forgets those older than that."""
+        now = time.time()
+        with writing(self.engine) as connection:
+            connection.execute(delete(lists).where(lists.c.kept < now - seconds))
+            connection.execute(insert(lists).values(id=name, list=dict(held), kept=now))
+
+    def kept_list(self, name: str, seconds: float) -> dict[str, Any] | None:
+        """A list that was kept less than so many seconds ago."""
+        query = select(lists.c.list).where(lists.c.id == name, lists.c.kept >= time.time() - seconds)
+        with reading(self.engine) as connection:
+            found = connection.execute(query).scalar()
+        return None if found is None else dict(found)
+
     # -- events ----------------------------------------------------------------------------------------------------
 
     def add_events(self, batch: Sequence[Event]) -> int:
@@ -199,6 +229,24 @@ class Store:
         query = select(events).where(events.c.change > change).order_by(events.c.change, events.c.id)
         with reading(self.engine) as connection:
             yield from connection.execution_options(yield_per=2000).execute(query)
+
+    def activity(self, change: int, hour: int) -> tuple[int, list[tuple[str, int, int]]]:
+        """What was done after a change and since an hour: up to which change, and (item, hour, events) for each.
+
+        Hours are counted since 1970 UTC. Events that say an item was not liked do not count.
+        """
+        # Rounding down, by what both databases have.
+        bucket = cast(func.round(events.c.timestamp / 3600 - 0.5), BigInteger)
+        with reading(self.engine) as connection:
+            latest = connection.execute(select(counters.c.value).where(counters.c.name == "events")).scalar_one()
+            query = select(events.c.item, bucket, func.count()).where(
+                events.c.change > change,
+                events.c.change <= latest,
+                events.c.timestamp >= hour * 3600.0,
+                or_(events.c.weight.is_(None), events.c.weight > 0),
+            )
+            found = connection.execute(query.group_by(events.c.item, bucket)).all()
+        return int(latest), [(item, int(at), int(count)) for item, at, count in found]
 
     def _next(self, connection: Connection, name: str) -> int:
         """The next number of a counter; its row stays locked until the transaction ends."""

@@ -81,10 +81,14 @@ class Personal:
 
     name = "personal"
 
-    def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
+    def answers(self, served: Served, asked: Question) -> bool:
+        """Whether the model knows the user, and of nothing they did since."""
         if asked.code < 0 or asked.user is None or not served.personal.can(Capability.PERSONAL):
-            return None
-        if asked.recent and served.personal.can(Capability.FOLD_IN_USERS) and _fresh(served, asked):
+            return False
+        return not (asked.recent and served.personal.can(Capability.FOLD_IN_USERS) and _fresh(served, asked))
+
+    def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
+        if asked.user is None or not self.answers(served, asked):
             return None
         return served.personal.best(asked.user, n, barred, asked.context)
 
@@ -178,7 +182,8 @@ class Popular:
 _BY_HISTORY: Why = {"because": "history"}
 _BY_POPULARITY: Why = {"because": "popular"}
 
-STRATEGIES: tuple[Strategy, ...] = (Personal(), FoldIn(), Content(), Similar(), PopularInSegment(), Popular())
+PERSONAL = Personal()
+STRATEGIES: tuple[Strategy, ...] = (PERSONAL, FoldIn(), Content(), Similar(), PopularInSegment(), Popular())
 
 
 class Latest:
@@ -193,6 +198,21 @@ class Latest:
 
     def why(self, served: Served, asked: Question, code: int) -> Why:
         return {"because": "new"}
+
+
+class Trending:
+    """What is done more often lately than usual, for the list of it."""
+
+    name = "trending"
+
+    def __init__(self, ranked: Ranked) -> None:
+        self._ranked = ranked
+
+    def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
+        return _free(self._ranked, barred, n)
+
+    def why(self, served: Served, asked: Question, code: int) -> Why:
+        return {"because": "trending"}
 
 
 class _Pinned:
@@ -283,6 +303,3 @@ def _as_shown(served: Served, items: Sequence[Any]) -> list[Any]:
     """The ids as answers show them: of the catalogue's type."""
     codes: list[int] = [served.catalogue.ids.code(item) for item in items]
     return [served.catalogue.entries[code]["item"] for code in codes if code >= 0]
-
-
-__all__ = ["PINNED", "STRATEGIES", "Place", "Question", "Strategy", "answer", "similar"]

@@ -79,6 +79,14 @@ events = Table(
     Index("ix_recommender_events_user_change", "user", "change"),
 )
 
+lists = Table(
+    "recommender_lists",
+    metadata,
+    Column("id", String(32), primary_key=True),
+    Column("list", JSON, nullable=False),
+    Column("kept", Float, nullable=False, index=True),
+)
+
 rules = Table(
     "recommender_rules",
     metadata,

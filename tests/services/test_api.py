@@ -197,7 +197,7 @@ def test_openapi_describes_every_route(shared_api):
     names = {each["name"] for each in document["paths"]["/v1/users/{user}/recommendations"]["get"]["parameters"]}
     assert names == {
         *("user", "segment", "limit", "offset", "category", "include", "exclude", "filter", "exclude_filter"),
-        *("exclude_seen", "max_per_category", "diversity"),
+        *("exclude_seen", "max_per_category", "diversity", "explain", "paging"),
     }
     assert shared_api.client.get("/docs").status_code == 200
 

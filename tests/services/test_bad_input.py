@@ -236,6 +236,34 @@ def test_visitors(api, body, field):
         problem(api.call("PUT", "/v1/rules", body), 422, field)
 
 
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("session", {}, "recent_items"),
+        ("session", {"recent_items": []}, "recent_items"),
+        ("session", {"recent_items": ["a"], "user": "u"}, "user"),
+        ("batch", {"users": []}, "users"),
+        ("batch", {"users": ["u"] * 501}, "users"),
+        ("batch", {"users": ["u", ""]}, "users.1"),
+        ("batch", {"users": ["u"], "filter": "("}, "filter, at 2"),
+        ("../rank", {}, "items"),
+        ("../rank", {"items": "a"}, "items"),
+        ("../rank", {"items": ["a"] * 1001}, "items"),
+        ("../rank", {"items": ["a"], "limit": 3}, "limit"),
+    ],
+)
+@pytest.mark.usefixtures("unchanged")
+def test_sessions_batches_and_rankings(api, path, body, field):
+    place = "/v1/rank" if path == "../rank" else f"/v1/recommendations/{path}"
+    problem(api.call("POST", place, body), 422, field)
+
+
+@pytest.mark.parametrize("query", ["after=-1", "after=x", "limit=0", "offset=3"])
+def test_next_pages(api, query):
+    problem(api.get(f"/v1/recommendations/{'0' * 32}?{query}"), 422, query.split("=")[0])
+    problem(api.get("/v1/recommendations/nothing"), 404, "recommendation_id")
+
+
 def test_an_integer_catalogue_takes_integers_only(open_api, settings, bundles, integer_als):
     from palate.bundle import publish_bundle, set_current
 
@@ -274,6 +302,7 @@ def test_no_body_is_a_bug_of_ours(api, body, name):
     for method, path in (
         ("POST", "/v1/events"),
         ("POST", "/v1/recommendations"),
+        ("POST", "/v1/rank"),
         ("PUT", f"/v1/items/{part}"),
         ("PUT", f"/v1/users/{part}"),
     ):
