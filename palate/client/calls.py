@@ -51,14 +51,14 @@ class Limiter:
         self._next = time.monotonic() + self._gap
         self._lock = threading.Lock()
 
-    def wait(self) -> None:
-        """Returns when it is this call's turn."""
+    def wait(self, stop: threading.Event) -> None:
+        """Returns when it is this call's turn, or `stop` is set."""
         if not self._gap:
             return
         with self._lock:
             turn = max(self._next, time.monotonic())
             self._next = turn + self._gap
-        time.sleep(max(0.0, turn - time.monotonic()))
+        stop.wait(max(0.0, turn - time.monotonic()))
 
 
 @dataclass(frozen=True)
@@ -94,18 +94,22 @@ class Caller:
         self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
         self._policy = policy or Policy()
         self._limiter = limiter or Limiter(0)
+        self._closed = threading.Event()
         wait = urllib3.Timeout(connect=min(10.0, self._policy.timeout), read=self._policy.timeout)
         self._pool = urllib3.PoolManager(maxsize=connections, timeout=wait, retries=False)
 
     def call(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
         """The service's answer, whose status is 2xx.
 
-        Raises RemoteError: refused, with the service's own words; or not answered, with how often it was tried.
+        Raises RemoteError: refused, with the service's own words; or not answered, with how often it was tried; or
+        closed before the next try.
         """
         tries = self._policy.retries + 1
         failure = ""
         for attempt in range(1, tries + 1):
-            self._limiter.wait()
+            self._limiter.wait(self._closed)
+            if self._closed.is_set():
+                raise RemoteError(f"{method} {path}: it was given up: the caller was closed.", where=self.url)
             pause = self._policy.pause(attempt)
             try:
                 response = self._pool.request(
@@ -121,7 +125,7 @@ class Caller:
                     raise RemoteError(f"{method} {path}: {failure}", where=self.url, code=response.status)
                 pause = max(pause, _retry_after(response))
             if attempt < tries:
-                time.sleep(pause)
+                self._closed.wait(pause)
         times = "once" if tries == 1 else f"{tries} times"
         raise RemoteError(
             f"{method} {path}: {failure}", where=self.url, hint=f"It was tried {times}. Is the server up?"
@@ -137,6 +141,8 @@ class Caller:
             raise RemoteError(f"{method} {path}: the answer is no JSON.", where=self.url) from None
 
     def close(self) -> None:
+        """Ends all waits, also those of other threads: nothing is tried again."""
+        self._closed.set()
         self._pool.clear()
 
 

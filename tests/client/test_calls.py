@@ -179,3 +179,23 @@ def test_an_answer_that_is_no_json(script):
     script.replies = [reply(200, b"hello")]
     with pytest.raises(RemoteError, match="no JSON"):
         Caller(script.url, None, QUICK).json("PUT", "/x", {})
+
+
+def test_closing_ends_the_waits_of_other_threads(script):
+    script.replies = [reply(503, Retry_After="300")]
+    caller, told = Caller(script.url, None, QUICK), []
+
+    def ask():
+        try:
+            caller.call("POST", "/x")
+        except RemoteError as error:
+            told.append(str(error))
+
+    thread = threading.Thread(target=ask, daemon=True)
+    thread.start()
+    while not script.seen:
+        time.sleep(0.01)
+    caller.close()
+    thread.join(60)
+    assert ["caller was closed" in text for text in told] == [True]
+    assert len(script.seen) == 1

@@ -136,7 +136,7 @@ class EndpointModel(NativeTransformer, _EndpointParams):
     Which fields there are is known before any row is sent: from `outputSchema`, else from `kind`, else the server is
     asked, each time that `transform` is called. Raises ParameterError for what is missing or does not fit, SchemaError
     for null, ragged or non-finite vectors, RemoteError for what the server refuses, or does not answer in spite of all
-    retries; the latter two name partition and rows.
+    retries; the latter two name task and rows.
     """
 
     checks: ClassVar = {
@@ -240,15 +240,12 @@ class EndpointModel(NativeTransformer, _EndpointParams):
                 try:
                     found = endpoint.ask(request.block, content_type, tuple(each.field for each in outputs))
                 except RemoteError as error:
-                    place = f"{column}: partition {request.task}, rows {request.start} to {request.end}"
+                    place = f"{column}: task {request.task}, rows {request.start} to {request.end}"
                     raise RemoteError(error.message, where=place, hint=error.hint, code=error.code) from None
                 made = [each.convert(values) for each, values in zip(outputs, found, strict=True)]
                 return pa.StructArray.from_arrays(made, names=[f"f{number}" for number in range(len(made))])
 
-            try:
-                yield from in_order(one, requests_of(arrays, column, size), at_once)
-            finally:
-                caller.close()
+            yield from in_order(one, requests_of(arrays, column, size), at_once, caller.close)
 
         ask.__annotations__ = {"arrays": Iterator[pa.Array], "return": Iterator[pa.Array]}
         return ask

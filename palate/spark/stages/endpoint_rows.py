@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from collections import deque
 from collections.abc import Callable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import FIRST_COMPLETED, Future, InvalidStateError, ThreadPoolExecutor, wait
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
@@ -101,7 +102,7 @@ def spark_type(kind: str) -> str:
 
 @dataclass(frozen=True)
 class Request:
-    """Rows `start` to `end`, counted within the partition `task` from 0, both included."""
+    """Rows `start` to `end`, counted within the task from 0, both included."""
 
     block: Block
     task: int
@@ -120,17 +121,39 @@ def requests_of(arrays: Iterator[pa.Array], column: str, size: int) -> Iterator[
                 yield Request(part, task, start + first, start + first + part.shape[0] - 1)
 
 
-def in_order(one: Callable[[Request], pa.Array], requests: Iterator[Request], at_once: int) -> Iterator[pa.Array]:
-    """The answers in the order of the requests, `at_once` of them on the way. The first error ends it."""
+def in_order(
+    one: Callable[[Request], pa.Array], requests: Iterator[Request], at_once: int, stop: Callable[[], None]
+) -> Iterator[pa.Array]:
+    """The answers in the order of the requests, `at_once` of them on the way.
+
+    The first request to fail ends it, wherever it stands in the order. However it ends, `stop` is called, after which
+    `one` has to give up soon; those still on the way are not waited for.
+    """
     waiting: deque[Future[pa.Array]] = deque()
-    with ThreadPoolExecutor(at_once, thread_name_prefix="palate-endpoint") as pool:
+    failed: Future[None] = Future()
+
+    def tried(request: Request) -> pa.Array:
         try:
-            for request in requests:
-                waiting.append(pool.submit(one, request))
-                if len(waiting) >= at_once:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for left in waiting:
-                left.cancel()
+            return one(request)
+        except BaseException as error:
+            with suppress(InvalidStateError):  # another one failed first
+                failed.set_exception(error)
+            raise
+
+    def first() -> pa.Array:
+        wait([waiting[0], failed], return_when=FIRST_COMPLETED)
+        if failed.done():
+            failed.result()
+        return waiting.popleft().result()
+
+    pool = ThreadPoolExecutor(at_once, thread_name_prefix="palate-endpoint")
+    try:
+        for request in requests:
+            waiting.append(pool.submit(tried, request))
+            if len(waiting) >= at_once:
+                yield first()
+        while waiting:
+            yield first()
+    finally:
+        stop()
+        pool.shutdown(wait=False, cancel_futures=True)

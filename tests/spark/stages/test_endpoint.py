@@ -135,6 +135,25 @@ def test_a_pipeline_of_two_endpoints_finds_the_clusters_of_the_one_in_the_proces
     np.testing.assert_array_equal([row[1] for row in told], distances.astype(np.float64))
 
 
+def test_a_pipeline_of_endpoints_comes_back_from_hadoop_s_file_systems(
+    server: Any, stage: Any, spark: SparkSession, frame: DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """viewfs is one that no Python path leads to."""
+    asked = PipelineModel(
+        stages=[
+            stage("pca", kind="pca", outputCol="projection"),
+            stage("kmeans", kind="kmeans", inputCol="projection", outputCol="prediction"),
+        ]
+    )
+    spark.conf.set("fs.viewfs.mounttable.endpoints.link./disk", tmp_path.as_uri())
+    for uri in ("viewfs://endpoints/disk/one", f"{tmp_path.as_uri()}/two"):
+        asked.save(uri)
+        back = PipelineModel.load(uri)
+        assert [type(made) for made in back.stages] == [EndpointModel, EndpointModel]
+        monkeypatch.setenv(KEY, server.token)
+        assert collected(back.transform(frame), "prediction") == expected()[1].tolist()
+
+
 def test_a_fitted_pipeline_is_deployed_stage_by_stage_and_answers_as_before(
     server: Any, frame: DataFrame, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -242,7 +261,7 @@ def failure(frame: DataFrame) -> str:
 
 def test_what_the_model_refuses_names_the_rows(stage: Any, frame: DataFrame) -> None:
     told = failure(stage("kmeans", kind="kmeans", outputCol="c", batchSize=10).transform(frame.coalesce(1)))
-    assert "RemoteError: features: partition 0, rows 0 to 9" in told
+    assert "RemoteError: features: task 0, rows 0 to 9" in told
     assert "it answered 424" in told
     assert "5 numbers, the model takes 2" in told
 
@@ -253,11 +272,25 @@ def test_a_server_that_is_away_is_told(stage: Any, frame: DataFrame) -> None:
     assert "cannot be reached. It was tried 2 times" in told
 
 
+def test_a_request_that_fails_for_good_ends_those_that_are_tried_again(spark: SparkSession) -> None:
+    """Rows 15 to 19 are refused when the requests before them have been told to come back later: none of them does."""
+    with scripted(lambda rows: [], refuse=lambda rows: 400 if "15" in rows else 503, together=4) as fake:
+        frame = spark.createDataFrame([([float(n)],) for n in range(40)], "v array<double>").coalesce(1)
+        asked = EndpointModel(
+            endpointUrl=fake.url, endpointName="x", kind="kmeans", inputCol="v", outputCol="c",
+            batchSize=5, maxInFlight=4, maxRetries=3,
+        )  # fmt: skip
+        assert "v: task 0, rows 15 to 19: POST /endpoints/x/invocations: it answered 400" in failure(
+            asked.transform(frame)
+        )
+        assert len(fake.at) == 4
+
+
 def test_bad_vectors_never_leave(spark: SparkSession) -> None:
     with scripted(lambda rows: []) as fake:
         frame = spark.createDataFrame([([1.0],), ([float("nan")],)], "v array<double>").coalesce(1)
         asked = EndpointModel(endpointUrl=fake.url, endpointName="x", kind="pca", inputCol="v", outputCol="p")
-        assert "v: partition 0, row 1: the vector holds NaN" in failure(asked.transform(frame))
+        assert "v: task 0, row 1: the vector holds NaN" in failure(asked.transform(frame))
         assert fake.rows == []
 
 
@@ -381,14 +414,25 @@ def test_the_rate_is_shared_by_the_tasks(spark: SparkSession) -> None:
 
 
 class scripted:
-    """A server whose model is a function from rows to rows of the answer; `rows` are the sizes of its batches."""
+    """A server whose model is a function from rows to rows of the answer; `rows` are the sizes of its batches.
 
-    def __init__(self, model: Any, refuse_first: int = 0) -> None:
+    refuse: rows to the status of a refusal, or None; unless given, the first `refuse_first` requests are refused with
+    429. together: the first so many requests are answered only when all of them are there.
+    """
+
+    def __init__(self, model: Any, refuse_first: int = 0, refuse: Any = None, together: int = 1) -> None:
         self.rows: list[int] = []
         self.at: list[float] = []
         self.most_at_once = self.now = 0
         self.lock = threading.Lock()
-        script, left = self, [refuse_first]
+        script, left, barrier = self, [refuse_first], threading.Barrier(together)
+
+        def first_ones(_: list[str]) -> int | None:
+            with script.lock:
+                left[0] -= 1
+                return 429 if left[0] >= 0 else None
+
+        refusal = refuse or first_ones
 
         class Handler(BaseHTTPRequestHandler):
             protocol_version = "HTTP/1.1"
@@ -400,14 +444,17 @@ class scripted:
                     script.now += 1
                     script.most_at_once = max(script.most_at_once, script.now)
                     script.at.append(time.monotonic())
-                    refused, left[0] = left[0] > 0, left[0] - 1
+                    early = len(script.at) <= together
                 rows = self.rfile.read(int(self.headers["Content-Length"])).decode().split("\n")
+                refused = refusal(rows)
+                if early:
+                    barrier.wait(60)
                 body = b"" if refused else "".join(json.dumps(row) + "\n" for row in model(rows)).encode()
                 if not refused:
                     script.rows.append(len(rows))
                 with script.lock:
                     script.now -= 1
-                self.send_response(429 if refused else 200)
+                self.send_response(refused or 200)
                 if refused:
                     self.send_header("Retry-After", "1")
                 self.send_header("Content-Length", str(len(body)))
