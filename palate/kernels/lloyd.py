@@ -30,6 +30,8 @@ Labels = npt.NDArray[np.int32]
 
 _BLOCK_BYTES = 1 << 19
 """A block of rows and their products: what stays in a core's second-level cache."""
+_ROWS_SQUARED = 1 << 11
+"""Sparse rows whose squares are held at a time."""
 
 
 @dataclass(frozen=True)
@@ -139,7 +141,10 @@ class SparseRows:
     squares: Doubles = field(init=False)
 
     def __post_init__(self) -> None:
-        self.squares = np.asarray(self.values.multiply(self.values).sum(axis=1)).ravel()
+        self.squares = np.empty(len(self))
+        for start in range(0, len(self), _ROWS_SQUARED):
+            part = self.values[start : start + _ROWS_SQUARED]
+            self.squares[start : start + _ROWS_SQUARED] = np.asarray(part.multiply(part).sum(axis=1)).ravel()
 
     def __len__(self) -> int:
         return int(self.values.shape[0])

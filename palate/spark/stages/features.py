@@ -1,12 +1,16 @@
-"""A column of features as numpy blocks, and numpy as columns.
+"""A column of features as numpy blocks, and numpy as columns. Every stage reads its vectors here.
 
 A column is VectorUDT (dense, sparse or both), array<float> or array<double>. A block is what one Arrow batch holds of
 it: a view `(rows, width)` of Arrow's own memory where all rows are dense, a CSR matrix otherwise.
 
-Send Python `sent(frame, column)`, not the column itself, which is not understood here: vectors as they are, with their
-indices even where none are, took 1.6 times (784 wide) to 5 times (50 wide) the processor time of their values alone. As
-far as we can tell, that is because Spark measures a batch after each row it puts in, which takes longer the more fields
-there are.
+    on the driver     `require_features` checks the column's type; `sent` is the form in which it goes to Python
+    on the executors  `blocks` or `to_block` make blocks of that and refuse what is no number; `bad_row` names a row
+    and back          `vector_array` makes vectors of a block; `map_features` is all of it, as one new column
+
+Whoever reads blocks must not write to them: they are Arrow's. `sent` and `to_block` know of each other how vectors are
+packed, and nobody else does. Only values are sent because vectors as they are, with their indices even where none are,
+took 1.6 times (784 wide) to 5 times (50 wide) the processor time. As far as we can tell, that is because Spark measures
+a batch after each row it puts in, which takes longer the more fields there are.
 """
 
 from __future__ import annotations
@@ -31,6 +35,7 @@ from palate.spark.stages.columns import quoted, require_column
 Dense: TypeAlias = npt.NDArray[np.floating[Any]]
 Block: TypeAlias = "Dense | sparse.csr_matrix"
 
+_Refuse: TypeAlias = Callable[..., None]
 _TYPES = "Give it VectorUDT, array<float> or array<double>."
 
 
@@ -76,8 +81,7 @@ def checked_vectors(frame: DataFrame, column: str, width: int) -> Column:
 def blocks(arrays: Iterator[pa.Array], column: str, task: int = 0, width: int | None = None) -> Iterator[Block]:
     """The blocks of a column's Arrow arrays, empty ones left out, each checked: no nulls, one width, finite numbers.
 
-    width: what each row has to have; that of the first row unless told. Raises SchemaError naming the row, counted
-    within the partition `task` from 0.
+    width: what each row has to have; that of the first row unless told. Raises SchemaError as `bad_row` makes it.
     """
     for array, _, start in placed(arrays, task):
         if len(array):
@@ -86,10 +90,19 @@ def blocks(arrays: Iterator[pa.Array], column: str, task: int = 0, width: int | 
             yield block
 
 
-def placed(arrays: Iterator[pa.Array], task: int | None = None) -> Iterator[tuple[pa.Array, int, int]]:
-    """Each array with its partition and the number of its first row there, by which errors name rows.
+def bad_row(column: str, task: int, row: int, what: str) -> SchemaError:
+    """The error for a row with which something is wrong: `what` should tell the values by which the row can be found.
 
-    task: the partition; the one that Spark runs here unless told.
+    row: counted from 0 as the task read them. That need not be how the user counts: a fit may read several partitions
+    in one task, or move rows first.
+    """
+    return SchemaError(what, where=f"{column}: task {task}, row {row}", hint="Mend or drop such rows.")
+
+
+def placed(arrays: Iterator[pa.Array], task: int | None = None) -> Iterator[tuple[pa.Array, int, int]]:
+    """Each array with its task and the number of its first row there, by which errors name rows.
+
+    task: the number of the one that Spark runs here, unless told.
     """
     if task is None:
         from pyspark import TaskContext
@@ -103,14 +116,14 @@ def placed(arrays: Iterator[pa.Array], task: int | None = None) -> Iterator[tupl
 
 
 def to_block(array: pa.Array, column: str, task: int = 0, start: int = 0, width: int | None = None) -> Block:
-    """One array of what `sent` gives, whose first row is row `start` of its partition, as a block; see `blocks`."""
+    """One array of what `sent` gives, whose first row is row `start` of its task, as a block; see `blocks`."""
 
-    def refuse(rows: npt.NDArray[Any], what: str) -> None:
+    def refuse(rows: npt.NDArray[Any], what: str, told: Callable[[int], str] = lambda row: "") -> None:
         if rows.any():
-            row = start + int(np.argmax(rows))
-            raise SchemaError(what, where=f"{column}: partition {task}, row {row}", hint="Mend or drop such rows.")
+            row = int(np.argmax(rows))
+            raise bad_row(column, task, start + row, f"{what}{told(row)}.")
 
-    refuse(_mask(array), "there is no vector (null).")
+    refuse(_mask(array), "there is no vector (null)")
     if pa.types.is_struct(array.type):
         return _vectors(array, refuse, width)
     lengths, values = _lists(array, refuse)
@@ -123,41 +136,57 @@ def _mask(array: pa.Array) -> npt.NDArray[np.bool_]:
     return np.asarray(array.is_null())
 
 
-def _lists(array: pa.Array, refuse: Callable[[Any, str], None]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+def _lists(array: pa.Array, refuse: _Refuse) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """The lengths of an array of lists, and all their values one after the other."""
     values = array.flatten()
     offsets = np.asarray(array.offsets)
     if values.null_count:
         inside = offsets - offsets[0]
         counts = np.concatenate([[0], np.cumsum(np.asarray(values.is_null()))])
-        refuse(counts[inside[1:]] > counts[inside[:-1]], "an element of the array is null.")
+        refuse(counts[inside[1:]] > counts[inside[:-1]], "an element of the array is null")
     return np.diff(offsets), np.asarray(values)
 
 
-def _dense(
-    lengths: npt.NDArray[Any], values: npt.NDArray[Any], refuse: Callable[[Any, str], None], width: int | None
-) -> Dense:
-    expected = int(lengths[0]) if width is None else width
-    refuse(lengths == 0, "the vector is empty.")
-    refuse(lengths != expected, f"the vector is not {expected} wide as those before it.")
+def _dense(lengths: npt.NDArray[Any], values: npt.NDArray[Any], refuse: _Refuse, width: int | None) -> Dense:
+    expected = _one_width(lengths, refuse, width)
     block = values.reshape(len(lengths), expected)
     with np.errstate(over="ignore", invalid="ignore"):
         total = block.sum(dtype=np.float64)
     if not np.isfinite(total):  # any NaN or infinity reaches the sum; so may an overflow
-        refuse(~np.isfinite(block).all(axis=1), "the vector holds NaN or infinity.")
+        refuse(~np.isfinite(block).all(axis=1), _ENDLESS, lambda row: _first_endless(block[row]))
     return block
 
 
-def _vectors(array: pa.StructArray, refuse: Callable[[Any, str], None], width: int | None) -> Block:
+_ENDLESS = "the vector holds NaN or infinity"
+
+
+def _one_width(widths: npt.NDArray[Any], refuse: _Refuse, width: int | None) -> int:
+    expected = int(widths[0]) if width is None else width
+    refuse(widths == 0, "the vector is empty")
+    refuse(
+        widths != expected,
+        f"the vector is not {expected} wide as those before it",
+        lambda row: f", but {widths[row]}",
+    )
+    return expected
+
+
+def _first_endless(values: npt.NDArray[Any], indices: npt.NDArray[Any] | None = None) -> str:
+    """Where the first NaN or infinity is, and how the vector begins, that the row can be found."""
+    at = int(np.argmin(np.isfinite(values)))
+    shown = ", ".join(f"{value:g}" for value in values[:4])
+    more = ", ..." if len(values) > 4 else ""
+    return f": {values[at]:g} at index {at if indices is None else indices[at]}; its values are {shown}{more}"
+
+
+def _vectors(array: pa.StructArray, refuse: _Refuse, width: int | None) -> Block:
     """Vectors as `sent` packs them."""
     lengths, packed = _lists(array.field("values"), refuse)
     is_dense = np.asarray(array.field("size")) < 0
     if is_dense.all():
         return _dense(lengths, packed, refuse, width)
     sizes = np.where(is_dense, lengths, np.asarray(array.field("size")))
-    expected = int(sizes[0]) if width is None else width
-    refuse(sizes == 0, "the vector is empty.")
-    refuse(sizes != expected, f"the vector is not {expected} wide as those before it.")
+    expected = _one_width(sizes, refuse, width)
     stored = np.where(is_dense, lengths, lengths // 2)
     starts = np.concatenate([[0], np.cumsum(stored)])
     place = np.arange(len(packed)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
@@ -170,7 +199,8 @@ def _vectors(array: pa.StructArray, refuse: Callable[[Any, str], None], width: i
     if not finite.all():
         refuse(
             np.add.reduceat(~np.append(finite, True), starts[:-1]) * (stored > 0) > 0,
-            "the vector holds NaN or infinity.",
+            _ENDLESS,
+            lambda row: _first_endless(*(each[starts[row] : starts[row + 1]] for each in (values, indices))),
         )
     return sparse.csr_matrix((values, indices, starts.astype(np.int32)), shape=(len(lengths), expected))
 

@@ -109,7 +109,7 @@ class _Read:
         for batch in batches:
             if batch.num_rows == 0:
                 continue
-            place = f"partition {task}, row"
+            place = f"task {task}, row"
             labels.append(checked_number(batch.column(columns.label), columns.label, place, start))
             if columns.classes:
                 _require_classes(labels[-1], columns.label, place, start)

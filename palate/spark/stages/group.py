@@ -22,6 +22,7 @@ from pyspark.sql import functions as f
 from palate.engines import import_torch
 from palate.errors import PalateError
 from palate.spark.failures import explain
+from palate.spark.stages.columns import quoted
 from palate.spark.stages.tasks import Batches, Results, decode_error, encode_error, run_tasks, slots
 
 MEETING_SECONDS = 60
@@ -87,15 +88,21 @@ class Group:
         return value
 
 
-def run_together(frame: DataFrame, work: Together, *, tasks: int | None = None) -> list[dict[str, npt.NDArray[Any]]]:
+def run_together(
+    frame: DataFrame, work: Together, *, tasks: int | None = None, ordered: bool = False
+) -> list[dict[str, npt.NDArray[Any]]]:
     """`work` in every partition at the same time; the named arrays that each gave, by rank.
 
     The frame is moved into `tasks` partitions (as many as can run at once, unless told) where it has another number.
+    ordered: rows that were moved, which a shuffle hands on in any order, are sorted by a hash of what they hold.
     Raises the PalateError that a task raised. When a task dies the stage does, as Spark has it for barrier stages
     whose results are collected; it is run again from the data, ATTEMPTS times in all.
     """
     tasks = min(tasks or slots(frame), slots(frame))
-    frame = into(frame, tasks)
+    moved = into(frame, tasks)
+    if ordered and moved is not frame:
+        moved = moved.sortWithinPartitions(f.xxhash64(*(f.col(quoted(name)) for name in frame.columns)))
+    frame = moved
     if tasks == 1:
         return run_tasks(frame, lambda rank, batches: work(Group(0, 1), batches))
     store = import_torch().distributed.TCPStore

@@ -83,7 +83,7 @@ class KMeans(NativeEstimator, _NativeKMeansParams):
             column, weight, self.getK(), self.getInitMode(), self.getInitSteps(), self.getMaxIter(), self.getTol(),
             distance == "cosine", self.getOrDefault("nInit"), self.getSeed() % 2**64,
         )  # fmt: skip
-        (found,) = run_together(dataset.select(*columns), options.work, tasks=_tasks())
+        (found,) = run_together(dataset.select(*columns), options.work, tasks=_tasks(), ordered=True)
         model = KMeansModel(Artifact(found["centers"], distance))._of(self)
         sizes = np.zeros(self.getK(), dtype=np.int64)
         sizes[: len(found["sizes"])] = found["sizes"]

@@ -1,4 +1,8 @@
-"""The rows that a task of KMeans holds while it iterates: read once from its Arrow batches, float32 where dense."""
+"""The rows that a task of KMeans holds while it iterates: read once from its Arrow batches, float32 where dense.
+
+They are held once: 4 bytes a value and some 30 a row where dense, 12 a stored value where sparse, besides the batch
+that is being read (up to 64 MB).
+"""
 
 from __future__ import annotations
 
@@ -12,7 +16,7 @@ from scipy import sparse
 
 from palate.errors import SchemaError
 from palate.kernels.lloyd import DenseRows, Rows, SparseRows
-from palate.spark.stages.features import Block, blocks
+from palate.spark.stages.features import Block, bad_row, blocks
 from palate.spark.stages.group import Group
 from palate.spark.stages.tasks import Batches
 
@@ -66,10 +70,11 @@ def _weights(array: pa.Array, name: str, task: int, begin: int) -> Doubles:
     for wrong, what in (
         (np.isnan(weights), "the weight is null or NaN."),
         (np.isinf(weights), "the weight is infinite."),
-        (weights < 0, "the weight is negative."),
+        (weights < 0, "the weight is negative: {:g}."),
     ):
         if wrong.any():
-            raise _at(name, task, begin + int(np.argmax(wrong)), what)
+            row = int(np.argmax(wrong))
+            raise bad_row(name, task, begin + row, what.format(weights[row]))
     return weights
 
 
@@ -79,14 +84,10 @@ def _of_length_one(block: Block, name: str, task: int, begin: int) -> Block:
     lengths = np.sqrt(np.asarray(squares).ravel())
     if not lengths.all():
         row = begin + int(np.argmin(lengths))
-        raise _at(name, task, row, "a vector of zeros has no angle, hence no cosine distance.")
+        raise bad_row(name, task, row, "a vector of zeros has no angle, hence no cosine distance.")
     if sparse.issparse(wide):
         return sparse.csr_matrix(sparse.diags_array(1 / lengths) @ wide)
     return np.asarray(wide / lengths[:, None])
-
-
-def _at(name: str, task: int, row: int, what: str) -> SchemaError:
-    return SchemaError(what, where=f"{name}: partition {task}, row {row}", hint="Mend or drop such rows.")
 
 
 def _common(group: Group, first: Part | None, column: str) -> tuple[Doubles, bool]:
@@ -116,28 +117,43 @@ def _common(group: Group, first: Part | None, column: str) -> tuple[Doubles, boo
 _FLOAT32 = (float(np.finfo(np.float32).min), float(np.finfo(np.float32).max))
 
 
+class _Grown:
+    """An array to whose end rows are added. It grows in its place, so that no copy of what it holds is ever beside it:
+    on Linux large arrays are moved by their page tables; elsewhere it may be there twice for a moment."""
+
+    def __init__(self, dtype: npt.DTypeLike, *shape: int) -> None:
+        self.held: npt.NDArray[Any] = np.empty((0, *shape), dtype)
+
+    def add(self, part: npt.NDArray[Any]) -> None:
+        begin = len(self.held)
+        self.held.resize((begin + len(part), *self.held.shape[1:]), refcheck=False)
+        self.held[begin:] = part
+
+
 def _held(
     first: Part | None, read: Iterator[Part], shift: Doubles, *, dense: bool, unit: bool
 ) -> DenseRows | SparseRows:
     """All parts in one array; each is taken off the shift, and let go, as it comes."""
-    values, weights = [], []
-    width = len(shift)
+    width, weights = len(shift), _Grown(np.float64)
+    rows, entries, columns, lengths = _Grown(np.float32, width), _Grown(np.float64), _Grown(np.int32), _Grown(np.int64)
     block: Any
     while first is not None:
         block, given = first
-        weights.append(given)
+        weights.add(given)
         if dense:
             full = block.toarray() if sparse.issparse(block) else block
             with np.errstate(over="ignore"):
-                values.append((full - shift.astype(full.dtype)).astype(np.float32, copy=False))
+                rows.add(full - shift.astype(full.dtype))
         else:
-            values.append(sparse.csr_matrix(block, dtype=np.float64))
+            thin = sparse.csr_matrix(block)
+            for grown, part in ((entries, thin.data), (columns, thin.indices), (lengths, np.diff(thin.indptr))):
+                grown.add(part)
         first = next(read, None)
-    weight = np.concatenate([np.zeros(0), *weights])
     if dense:
-        rows = np.concatenate([np.zeros((0, width), np.float32), *values])
-        return DenseRows(rows, weight, shift, unit)
-    return SparseRows(sparse.vstack([sparse.csr_matrix((0, width)), *values], format="csr"), weight, shift, unit)
+        return DenseRows(rows.held, weights.held, shift, unit)
+    starts = np.concatenate([[0], np.cumsum(lengths.held)])
+    made = sparse.csr_matrix((entries.held, columns.held, starts), shape=(len(weights.held), width), copy=False)
+    return SparseRows(made, weights.held, shift, unit)
 
 
 def _scaled(group: Group, rows: DenseRows | SparseRows, column: str) -> tuple[Rows, float]:
@@ -149,4 +165,5 @@ def _scaled(group: Group, rows: DenseRows | SparseRows, column: str) -> tuple[Ro
     if largest == 0 or 1e-6 < largest < 1e6:
         return rows, 1.0
     scale = 2.0 ** -round(np.log2(largest))
-    return type(rows)(rows.values * np.float32(scale), rows.weights, rows.shift), scale
+    stored *= stored.dtype.type(scale)
+    return type(rows)(rows.values, rows.weights, rows.shift), scale

@@ -64,21 +64,21 @@ def test_a_slice_is_only_its_own_rows() -> None:
     ("rows", "kind", "message", "row"),
     [
         ([dense(1, 2), None], VECTOR, "null", 1),
-        ([dense(1, 2), dense(1, 2), dense(1)], VECTOR, "not 2 wide", 2),
+        ([dense(1, 2), dense(1, 2), dense(1)], VECTOR, "not 2 wide as those before it, but 1", 2),
         ([thin(2), thin(3)], VECTOR, "not 2 wide", 1),
-        ([thin(2), thin(2, _1=float("nan"))], VECTOR, "NaN", 1),
+        ([thin(2), thin(2, _1=float("nan"))], VECTOR, "nan at index 1; its values are nan", 1),
         ([thin(2, _0=1.0), thin(2), thin(2, _1=float("inf"))], VECTOR, "infinity", 2),
         ([dense(1, 2), dense(float("inf"), -float("inf"))], VECTOR, "NaN or infinity", 1),
         ([dense()], VECTOR, "empty", 0),
         ([[1.0, 2.0], [1.0, None]], pa.list_(pa.float32()), "element of the array is null", 1),
-        ([[1.0], [float("nan")]], pa.list_(pa.float64()), "NaN", 1),
+        ([[1.0] * 5, [2.0, 3.0, 4.0, float("inf"), 5.0]], pa.list_(pa.float64()), r"index 3; .* 2, 3, 4, inf, \.", 1),
         ([[1.0], []], pa.list_(pa.float64()), "empty", 1),
     ],
 )
 def test_bad_rows_are_named(rows: list[Any], kind: pa.DataType, message: str, row: int) -> None:
     with pytest.raises(SchemaError, match=message) as raised:
         to_block(pa.array(rows, kind), "x", task=3, start=100)
-    assert raised.value.where == f"x: partition 3, row {100 + row}"
+    assert raised.value.where == f"x: task 3, row {100 + row}"
 
 
 def test_large_finite_numbers_are_no_infinity() -> None:

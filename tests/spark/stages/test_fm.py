@@ -210,10 +210,10 @@ def test_one_class_is_learned_as_just_that(visits: DataFrame) -> None:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lambda rows: rows.withColumn("label", f.col("shop")), r"label: partition 0, row \d+: the label \d is neither"),
+        (lambda rows: rows.withColumn("label", f.col("shop")), r"label: task 0, row \d+: the label \d is neither"),
         (lambda rows: rows.withColumn("label", f.when(f.col("shop") > 3, 1.0)), r"label: .* row \d+: .*null"),
-        (lambda rows: rows.withColumn("price", f.lit(float("nan"))), "price: partition 0, row 0: nan"),
-        (lambda rows: rows.withColumn("price", f.lit(float("inf"))), "price: partition 0, row 0: inf"),
+        (lambda rows: rows.withColumn("price", f.lit(float("nan"))), "price: task 0, row 0: nan"),
+        (lambda rows: rows.withColumn("price", f.lit(float("inf"))), "price: task 0, row 0: inf"),
         (lambda rows: rows.withColumn("label", f.lit("yes")), "label: the column holds string, no numbers"),
         (lambda rows: rows.withColumn("price", f.lit("dear")), "price: the column holds string, no numbers"),
         (lambda rows: rows.withColumn("shop", f.lit(0.5)), "shop: the column holds .*, no categories"),
