@@ -13,10 +13,11 @@ from sqlalchemy import Connection, Engine, Integer, func, literal, select
 
 from labeling.config import KINDS, generate
 from labeling.exports import FORMATS, Format, format_of
-from labeling.queue import turns
+from labeling.queue import drafts, leases, turns
 from labeling.queue.progress import Progress, progress
 from labeling.store import MIGRATIONS, life, projects, remarks
 from labeling.store.definition import Definition, NewTask, Project, config_of
+from labeling.store.forecasts import Prediction, predict
 from labeling.store.relabel import LabelMap, relabel
 from labeling.store.remarks import Comment
 from palate.errors import ParameterError
@@ -33,19 +34,19 @@ class Step:
     """What a turn leaves a person with: the task in their hands, if any, and where the project stands."""
 
     project: Project
-    task: turns.Turn | None
+    task: leases.Turn | None
     progress: Progress
 
 
 class Labeling:
     """One labeling store. Safe to share between threads. `person` is whoever the work is counted for."""
 
-    def __init__(self, engine: Engine, *, lease: timedelta = turns.LEASE) -> None:
+    def __init__(self, engine: Engine, *, lease: timedelta = leases.LEASE) -> None:
         self._engine = engine
         self._lease = lease
 
     @classmethod
-    def open(cls, url: str, *, lease: timedelta = turns.LEASE) -> Labeling:
+    def open(cls, url: str, *, lease: timedelta = leases.LEASE) -> Labeling:
         """The store at a database address, its tables brought up to date."""
         engine = open_engine(url)
         migrate(engine, "labeling", MIGRATIONS)
@@ -110,6 +111,11 @@ class Labeling:
 
     # Tasks
 
+    def predict(self, project_id: int, model: str, predictions: Sequence[Prediction]) -> int:
+        """Store what a model says of tasks, all of it or nothing; how many."""
+        with writing(self._engine) as db:
+            return predict(db, projects.get(db, project_id, hold=True), model, predictions)
+
     def task(self, project_id: int, task_id: int) -> life.TaskState:
         with reading(self._engine) as db:
             return life.task_state(db, projects.get(db, project_id), task_id)
@@ -117,7 +123,7 @@ class Labeling:
     def comment(self, project_id: int, task_id: int, person: str, text: str, *, flag: bool = False) -> Comment:
         with writing(self._engine) as db:
             project = projects.get(db, project_id)
-            turns.require_task(db, project, task_id)
+            leases.require_task(db, project, task_id)
             return remarks.comment(db, project, task_id, person, text, flag=flag)
 
     def comments(
@@ -126,7 +132,7 @@ class Labeling:
         with reading(self._engine) as db:
             project = projects.get(db, project_id)
             if task_id is not None:
-                turns.require_task(db, project, task_id)
+                leases.require_task(db, project, task_id)
             return remarks.listed(db, project, task_id=task_id, flag=flag, resolved=resolved)
 
     def resolve(self, project_id: int, comment_id: int, *, resolved: bool) -> Comment:
@@ -137,7 +143,7 @@ class Labeling:
 
     def next_task(self, project_id: int, person: str, holding: Collection[int] = ()) -> Step:
         with self._turn(project_id, person) as (db, project):
-            turn = turns.next_task(db, project, person, holding=holding, lease=self._lease)
+            turn = leases.next_task(db, project, person, holding=holding, lease=self._lease)
             return _step(db, project, person, turn)
 
     def submit(
@@ -155,6 +161,11 @@ class Labeling:
         with self._turn(project_id, person) as (db, project):
             turns.skip(db, project, person, task_id, reason=reason)
             return _step(db, project, person)
+
+    def keep_draft(self, project_id: int, person: str, task_id: int, value: Any) -> None:
+        """Keep what the person has begun to answer; None forgets it."""
+        with self._turn(project_id, person, hold=True) as (db, project):
+            drafts.keep(db, project, person, task_id, value)
 
     def undo(self, project_id: int, person: str, before: int | None = None) -> Step:
         with self._turn(project_id, person) as (db, project):
@@ -189,5 +200,5 @@ class Labeling:
             yield from form.write(project, projects.answered(db, project, unanswered=every_task))
 
 
-def _step(db: Connection, project: Project, person: str, turn: turns.Turn | None = None) -> Step:
+def _step(db: Connection, project: Project, person: str, turn: leases.Turn | None = None) -> Step:
     return Step(project, turn, progress(db, project, person))

@@ -4,22 +4,67 @@ from __future__ import annotations
 
 from dataclasses import asdict
 from datetime import datetime
-from typing import Self
+from typing import Annotated, Any, Self
 
-from pydantic import AwareDatetime, Field, JsonValue, StrictBool, StrictStr
+from pydantic import AwareDatetime, Field, JsonValue, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from labeling.api.caller import MANAGE, labeling, me
 from labeling.api.models import ProjectOut
 from labeling.store import remarks
+from labeling.store.forecasts import Prediction
 from palate.web import Model, gives, require, takes
 
 
 class ProjectChange(Model):
-    """What to change; what is left out stays. `deadline`: null for none."""
+    """What to change; what is left out stays. `deadline`: null for none.
+
+    `order`: import, priority, random (by `seed`) or uncertainty (the least sure prediction first). `gold_rate`: the
+    share of everybody's tasks that are gold.
+    """
 
     instructions: StrictStr = ""
     paused: StrictBool = False
     deadline: AwareDatetime | None = None
+    order: StrictStr = "import"
+    seed: StrictInt = 0
+    gold_rate: Annotated[StrictFloat | StrictInt, Field(ge=0, le=1)] = 0
+
+    def changes(self) -> dict[str, Any]:
+        """By the names that the store has for them."""
+        return {"ordering" if name == "order" else name: getattr(self, name) for name in self.model_fields_set}
+
+
+class PredictionIn(Model):
+    """What a model says of one task: an answer, and how sure it is."""
+
+    external_id: StrictStr
+    value: JsonValue
+    score: Annotated[StrictFloat | StrictInt, Field(ge=0, le=1)]
+
+
+class PredictionsIn(Model):
+    """What one model says of tasks; each takes the place of an earlier prediction."""
+
+    model: StrictStr
+    predictions: list[PredictionIn] = Field(min_length=1, max_length=100_000)
+
+
+class Predicted(Model):
+    """How many predictions were stored."""
+
+    stored: int
+
+
+class DraftIn(Model):
+    """What you have begun to answer; null forgets it."""
+
+    value: JsonValue
+
+
+class DraftOut(Model):
+    """Whether a draft is kept."""
+
+    kept: bool
 
 
 class InterfaceIn(Model):
@@ -108,11 +153,11 @@ class ResolvedIn(Model):
 @takes(body=ProjectChange)
 @gives(ProjectOut)
 def change_project(project_id: int, body: ProjectChange) -> ProjectOut:
-    """Change a project's instructions or deadline, pause it, take it up again.
+    """Change a project's instructions, deadline or order, pause it, take it up again.
 
     While it is paused and after its deadline no tasks are handed out; those in people's hands can still be answered.
     """
-    labeling().change(project_id, {name: getattr(body, name) for name in body.model_fields_set})
+    labeling().change(project_id, body.changes())
     return ProjectOut.of(*labeling().project(project_id, me()))
 
 
@@ -134,6 +179,23 @@ def delete_project(project_id: int) -> Removed:
     """Delete a project with its tasks, answers and comments. There is no way back but a backup."""
     gone = labeling().remove(project_id)
     return Removed(project=gone.id, title=gone.title, tasks=gone.tasks)
+
+
+@require(MANAGE)
+@takes(body=PredictionsIn)
+@gives(Predicted)
+def put_predictions(project_id: int, body: PredictionsIn) -> Predicted:
+    """Store what a model says of tasks: all of it or, if one does not fit, nothing. People see it as a suggestion."""
+    new = [Prediction(each.external_id, each.value, each.score) for each in body.predictions]
+    return Predicted(stored=labeling().predict(project_id, body.model, new))
+
+
+@takes(body=DraftIn)
+@gives(DraftOut)
+def keep_draft(project_id: int, task_id: int, body: DraftIn) -> DraftOut:
+    """Keep what you have begun to answer; it comes back with the task, and goes when you submit or skip it."""
+    labeling().keep_draft(project_id, me(), task_id, body.value)
+    return DraftOut(kept=body.value is not None)
 
 
 @gives(TaskStateOut)
@@ -175,7 +237,9 @@ RULES = [
     ("PATCH", ONE, change_project),
     ("DELETE", ONE, delete_project),
     ("PUT", f"{ONE}/interface", change_interface),
+    ("PUT", f"{ONE}/predictions", put_predictions),
     ("GET", f"{ONE}/tasks/<int:task_id>", get_task),
+    ("PUT", f"{ONE}/tasks/<int:task_id>/draft", keep_draft),
     ("GET", f"{ONE}/tasks/<int:task_id>/comments", list_task_comments),
     ("POST", f"{ONE}/tasks/<int:task_id>/comments", add_comment),
     ("GET", f"{ONE}/comments", list_comments),

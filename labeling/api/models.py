@@ -13,7 +13,7 @@ from labeling.answers import short
 from labeling.config import Control
 from labeling.exports import FORMATS
 from labeling.queue import progress as counting
-from labeling.queue.turns import Turn
+from labeling.queue.leases import Turn
 from labeling.service import Step
 from labeling.store.definition import Definition, NewTask, Project
 from palate.errors import ParameterError
@@ -75,6 +75,8 @@ class ProjectOut(Model):
     controls: list[ControlOut]
     paused: bool
     deadline: datetime | None
+    order: str
+    seed: int
     progress: ProgressOut
 
     @classmethod
@@ -92,6 +94,8 @@ class ProjectOut(Model):
             controls=[ControlOut.of(control) for control in project.interface.controls],
             paused=project.paused,
             deadline=project.deadline,
+            order=project.ordering,
+            seed=project.seed,
             progress=ProgressOut.of(state),
         )
 
@@ -105,17 +109,21 @@ class ProjectList(Model):
 class TaskIn(Model):
     """One task: `data` is what people see of it (title, text, tags) and whatever should come out again with the answer.
 
-    `external_id` is your own name for it; without one it is `data.item_id`. Sent again, it is not added again.
+    `external_id` is your own name for it; without one it is `data.item_id`. Sent again, it is not added again. The
+    higher the `priority` the earlier it is handed out, where the project's order is `priority`. `gold` is the right
+    answer, if it is known: such a task is given to everybody now and then, to see how well they answer.
     """
 
     external_id: StrictStr | None = None
     data: dict[str, JsonValue] = Field(default_factory=dict)
+    priority: StrictInt = 0
+    gold: JsonValue = None
 
     def task(self, where: str) -> NewTask:
         name = self.external_id if self.external_id is not None else self.data.get("item_id", "")
         if isinstance(name, bool) or not isinstance(name, str | int):
             raise ParameterError("an id is a text or an integer.", where=f"{where}.data.item_id")
-        return NewTask(str(name), self.data, where=where)
+        return NewTask(str(name), self.data, self.priority, self.gold, where=where)
 
 
 class TasksIn(Model):
@@ -157,8 +165,17 @@ class Added(Model):
     present: int
 
 
+class SuggestionOut(Model):
+    """What a model says of a task, and how sure it is, from 0 to 1. It counts only once a person submits it."""
+
+    value: dict[str, Any] | list[dict[str, Any]]
+    score: float
+    model: str
+
+
 class TaskOut(Model):
     """A task in your hands. `value` is your answer if you came back to it; otherwise it is yours until `expires`.
+    `draft` is what you had begun.
 
     An answer is a list of regions in Label Studio's form, or the one value where that says it all.
     """
@@ -168,15 +185,25 @@ class TaskOut(Model):
     data: dict[str, JsonValue]
     expires: datetime | None
     value: dict[str, Any] | list[dict[str, Any]] | None
+    draft: dict[str, Any] | list[dict[str, Any]] | None
+    suggestion: SuggestionOut | None
 
     @classmethod
     def of(cls, project: Project, turn: Turn) -> Self:
+        hint = turn.suggestion
+        said = (
+            None
+            if hint is None
+            else SuggestionOut(value=short(project.interface, hint.value), score=hint.score, model=hint.model)
+        )
         return cls(
             id=turn.task_id,
             external_id=turn.external_id,
             data=turn.data,
             expires=turn.expires,
             value=None if turn.value is None else short(project.interface, turn.value),
+            draft=None if turn.draft is None else short(project.interface, turn.draft),
+            suggestion=said,
         )
 
 

@@ -12,7 +12,7 @@ from labeling.store.tables import ANSWERED, answers, skips, slots
 
 @dataclass(frozen=True)
 class Progress:
-    """tasks = done + remaining; a task is done when it has as many answers as the project's overlap.
+    """tasks = done + remaining, without gold ones; a task is done when it has as many answers as the project's overlap.
 
     answers of needed were given; mine are this person's, skipped are the tasks they passed by.
     """
@@ -28,14 +28,15 @@ class Progress:
 
 def progress(connection: Connection, project: Project, person: str) -> Progress:
     """Counted from the slots still open, which are few when a project is nearly done."""
-    is_open = (slots.c.project_id == project.id) & (slots.c.state != ANSWERED)
+    is_open = (slots.c.project_id == project.id) & (slots.c.state != ANSWERED) & ~slots.c.gold
     open_slots, open_tasks = connection.execute(
         select(func.count(), func.count(slots.c.task_id.distinct())).where(is_open)
     ).one()
-    needed = project.tasks * project.overlap
+    plain = project.tasks - project.golds
+    needed = plain * project.overlap
     return Progress(
-        tasks=project.tasks,
-        done=project.tasks - open_tasks,
+        tasks=plain,
+        done=plain - open_tasks,
         remaining=open_tasks,
         answers=needed - open_slots,
         needed=needed,

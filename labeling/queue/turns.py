@@ -1,125 +1,23 @@
-"""A person's turns: take the next task, answer it, skip it, go back.
+"""A person's turns: answer the task in their hands, skip it, go back.
 
-Each function is one transaction's work on a connection the caller opened for writing. The statement that takes a
-slot both finds and marks it, so two people never get the same one: SQLite lets one writer in at a time, PostgreSQL
-skips rows another transaction holds.
-
-A lease ends at its time, yet the slot stays its person's until somebody else needs it: an answer that comes late
-still counts if nobody was given the task meanwhile, and is refused if somebody was.
+Each function is one transaction's work on a connection the caller opened for writing.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, insert, null, or_, select, update
+from sqlalchemy import Connection, delete, insert, null, or_, select, update
 
 from labeling.answers import check
+from labeling.queue.drafts import forget
+from labeling.queue.leases import LEASE, Turn, require_task, stale, turn
 from labeling.store.definition import Project
-from labeling.store.life import require_open
 from labeling.store.remarks import check_remark
-from labeling.store.tables import ANSWERED, FREE, LEASED, answers, skips, slots, tasks
-from palate.errors import ConflictError, UnknownIdError
+from labeling.store.tables import ANSWERED, FREE, LEASED, answers, skips, slots
+from palate.errors import ConflictError
 from palate.store.types import clock
-
-LEASE = timedelta(minutes=15)
-MAX_HELD = 10
-"""Tasks one person may hold in a project at a time: the one shown and those loaded ahead, in a few tabs."""
-
-
-@dataclass(frozen=True)
-class Turn:
-    """A task in a person's hands. `value` is what they answered before, if they came back to it."""
-
-    task_id: int
-    position: int
-    external_id: str
-    data: dict[str, Any]
-    expires: datetime | None
-    value: list[dict[str, Any]] | None = None
-
-
-def next_task(
-    connection: Connection,
-    project: Project,
-    person: str,
-    *,
-    holding: Collection[int] = (),
-    lease: timedelta = LEASE,
-    now: datetime | None = None,
-) -> Turn | None:
-    """The task this person does next, leased to them; None if there is none for them.
-
-    holding: ids of tasks that the person has on screen or loaded ahead. Any other task they hold comes first, so a
-    page that was reloaded finds its place again. Raises ConflictError when the project is paused or over.
-    """
-    now = now or clock(connection)
-    require_open(project, now)
-    held = _renew(connection, project, person, holding, now + lease, now)
-    if held is None:
-        held = _take(connection, project, person, now + lease, now)
-    return None if held is None else _turn(connection, held, now + lease)
-
-
-def _renew(
-    connection: Connection, project: Project, person: str, holding: Collection[int], until: datetime, now: datetime
-) -> int | None:
-    """The first task the person holds and has not on screen, its lease renewed."""
-    mine = (slots.c.project_id == project.id) & (slots.c.person == person) & (slots.c.state == LEASED)
-    held = list(connection.execute(select(slots.c.task_id).where(mine).order_by(slots.c.leased, slots.c.id)).scalars())
-    shown = [task for task in held if task in set(holding)]
-    if shown:  # whoever asks for more is at work on these
-        connection.execute(update(slots).where(mine, slots.c.task_id.in_(shown)).values(expires=until))
-    waiting = [task for task in held if task not in set(holding)]
-    if not waiting:
-        if len(held) >= MAX_HELD:
-            raise ConflictError(
-                f"{len(held)} tasks of this project are in your hands already.",
-                hint="Answer or skip them first; asking with an empty `holding` gives them again.",
-            )
-        return None
-    connection.execute(update(slots).where(mine, slots.c.task_id == waiting[0]).values(expires=until))
-    found: int = waiting[0]
-    return found
-
-
-def _take(connection: Connection, project: Project, person: str, until: datetime, now: datetime) -> int | None:
-    """A free slot, or one whose lease is over, of a task this person has neither held, answered nor skipped.
-
-    First slots come before second ones, so every task gets one answer before any gets two.
-    """
-    other = slots.alias("other")
-    theirs = exists().where(other.c.task_id == slots.c.task_id, other.c.person == person)
-    passed = exists().where(skips.c.task_id == slots.c.task_id, skips.c.person == person)
-    found = (
-        select(slots.c.id)
-        .where(
-            slots.c.project_id == project.id,
-            slots.c.state != ANSWERED,
-            or_(slots.c.state == FREE, slots.c.expires <= now),
-            ~theirs,
-            ~passed,
-        )
-        .order_by(slots.c.number, slots.c.position)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    taken = (
-        update(slots)
-        .where(slots.c.id == found)
-        .values(state=LEASED, person=person, leased=now, expires=until)
-        .returning(slots.c.task_id)
-    )
-    return connection.execute(taken).scalar_one_or_none()
-
-
-def _turn(connection: Connection, task_id: int, expires: datetime | None, value: Any = None) -> Turn:
-    row = connection.execute(select(tasks).where(tasks.c.id == task_id)).mappings().one()
-    return Turn(task_id, row["position"], row["external_id"], row["data"], expires, value)
 
 
 def submit(
@@ -141,6 +39,7 @@ def submit(
     value = check(project.interface, require_task(connection, project, task_id), value)
     mine = (answers.c.task_id == task_id) & (answers.c.person == person)
     present = connection.execute(select(answers.c.value).where(mine)).scalar_one_or_none()
+    forget(connection, person, task_id)
     if present is not None:
         if present != value:
             connection.execute(update(answers).where(mine).values(value=value, updated=now))
@@ -168,16 +67,6 @@ def submit(
     return True
 
 
-def stale(task_id: int) -> ConflictError:
-    """The refusal of a turn on a task that is not in the person's hands."""
-    return ConflictError(
-        f"task {task_id} is not leased to you: your lease ended and the task went to somebody else, or it was never "
-        "yours. The answer was not stored.",
-        where="task",
-        hint="Ask for the next task.",
-    )
-
-
 def skip(
     connection: Connection,
     project: Project,
@@ -199,6 +88,7 @@ def skip(
     if connection.execute(select(skips.c.task_id).where(mine)).first() is not None:
         return
     connection.execute(delete(answers).where(answers.c.task_id == task_id, answers.c.person == person))
+    forget(connection, person, task_id)
     freed = connection.execute(
         update(slots)
         .where(slots.c.task_id == task_id, slots.c.person == person)
@@ -235,7 +125,7 @@ def undo(
         return None
     task_id, value = last
     if value is not None:
-        return _turn(connection, task_id, None, value)
+        return turn(connection, person, task_id, None, value)
     free = (
         select(slots.c.id)
         .where(slots.c.task_id == task_id, or_(slots.c.state == FREE, slots.c.expires <= now))
@@ -254,7 +144,7 @@ def undo(
     if taken is None:
         raise ConflictError(f"task {task_id}, which you skipped, is with somebody else now.", where="task")
     connection.execute(delete(skips).where(skips.c.task_id == task_id, skips.c.person == person))
-    return _turn(connection, task_id, now + lease)
+    return turn(connection, person, task_id, now + lease)
 
 
 def _turned(connection: Connection, project: Project, person: str, task_id: int) -> datetime | None:
@@ -292,13 +182,3 @@ def return_skipped(connection: Connection, project: Project, person: str) -> int
     """Offer the person the tasks they skipped once more; how many."""
     gone = connection.execute(delete(skips).where(skips.c.project_id == project.id, skips.c.person == person))
     return gone.rowcount
-
-
-def require_task(connection: Connection, project: Project, task_id: int) -> dict[str, Any]:
-    """The task's data. Raises UnknownIdError."""
-    query = select(tasks.c.data).where(tasks.c.id == task_id, tasks.c.project_id == project.id)
-    found = connection.execute(query).first() if 0 < task_id < 2**63 else None
-    if found is None:
-        raise UnknownIdError(f"project {project.id} has no task {task_id}.")
-    data: dict[str, Any] = found[0]
-    return data

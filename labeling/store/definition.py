@@ -19,6 +19,7 @@ MAX_LABELS = 1000
 MAX_LABEL_LENGTH = 200
 MAX_INSTRUCTIONS = 20_000
 MAX_OVERLAP = 100
+MAX_PRIORITY = 1_000_000
 MAX_DATA = 100_000
 """Bytes of one task's data as JSON."""
 
@@ -95,7 +96,11 @@ def _check_labels(labels: Sequence[str], least: int) -> None:
 
 @dataclass(frozen=True)
 class Project:
-    """One project as stored. `tasks` is how many it has. After `deadline`, or while `paused`, none are handed out."""
+    """One project as stored.
+
+    tasks: how many it has, of which `golds` are gold. After `deadline`, or while `paused`, none are handed out.
+    ordering, seed: in which order, see `labeling.store.ranking`. gold_rate: the share of turns that are gold tasks.
+    """
 
     id: int
     title: str
@@ -108,6 +113,10 @@ class Project:
     config: str
     paused: bool
     deadline: datetime | None
+    ordering: str
+    seed: int
+    gold_rate: float
+    golds: int
 
     @classmethod
     def of(cls, row: RowMapping) -> Project:
@@ -123,11 +132,16 @@ class Project:
 class NewTask:
     """A task to add. `external_id` is the importer's own name for it: adding it again changes nothing.
 
+    priority: the higher, the earlier, where the project goes by it. gold: the right answer, if it is known; such a
+    task is given to everybody now and then, to see how well they answer.
+
     `where` tells errors which one of many it is.
     """
 
     external_id: str
     data: Mapping[str, Any] = field(default_factory=dict)
+    priority: int = 0
+    gold: Any = None
     where: InitVar[str] = ""
 
     def __post_init__(self, where: str) -> None:
@@ -137,6 +151,8 @@ class NewTask:
                 f"{self.external_id[:40]!r} is not one line of 1 to {EXTERNAL_ID_LENGTH} characters.",
                 where=f"{place}external_id",
             )
+        if not -MAX_PRIORITY <= self.priority <= MAX_PRIORITY:
+            raise ParameterError(f"is not between -{MAX_PRIORITY} and {MAX_PRIORITY}.", where=f"{place}priority")
         try:
             size = len(json.dumps(self.data, allow_nan=False, ensure_ascii=False).encode())
         except (TypeError, ValueError, RecursionError) as error:  # NaN, half a surrogate pair, too deep

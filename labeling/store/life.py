@@ -9,14 +9,18 @@ from typing import Any
 from sqlalchemy import Connection, delete, func, select, update
 
 from labeling.store.definition import Project, check_instructions
+from labeling.store.ranking import check_order, rank_all
 from labeling.store.tables import ANSWERED, answers, comments, projects, skips, slots, tasks
 from palate.errors import ConflictError, ParameterError, UnknownIdError
 
-CHANGEABLE = ("instructions", "paused", "deadline")
+CHANGEABLE = ("instructions", "paused", "deadline", "ordering", "seed", "gold_rate")
 
 
 def change(connection: Connection, project: Project, changes: dict[str, Any]) -> None:
-    """Set some of `CHANGEABLE`; a deadline of None is none. Raises ParameterError for what cannot be set so."""
+    """Set some of `CHANGEABLE`; a deadline of None is none. Raises ParameterError for what cannot be set so.
+
+    Another order, or another seed of a random one, ranks all tasks anew.
+    """
     for name in changes:
         if name not in CHANGEABLE:
             raise ParameterError("cannot be changed.", where=name, hint=f"These can: {', '.join(CHANGEABLE)}.")
@@ -24,8 +28,18 @@ def change(connection: Connection, project: Project, changes: dict[str, Any]) ->
         check_instructions(changes["instructions"])
     if changes.get("deadline") is not None and changes["deadline"].tzinfo is None:
         raise ParameterError("has no time zone.", where="deadline", hint="Write 2026-12-24T18:00:00Z, for instance.")
-    if changes:
-        connection.execute(update(projects).where(projects.c.id == project.id).values(**changes))
+    if "ordering" in changes:
+        check_order(changes["ordering"])
+    if not 0 <= changes.get("gold_rate", 0) <= 1:
+        raise ParameterError("is not between 0 and 1.", where="gold_rate")
+    if not 0 <= changes.get("seed", 0) < 2**31:
+        raise ParameterError("is not between 0 and 2147483647.", where="seed")
+    if not changes:
+        return
+    changed = update(projects).where(projects.c.id == project.id).values(**changes).returning(projects)
+    after = Project.of(connection.execute(changed).mappings().one())
+    if (after.ordering, after.seed) != (project.ordering, project.seed):
+        rank_all(connection, after)
 
 
 def require_open(project: Project, now: datetime) -> None:

@@ -7,13 +7,15 @@ are written together or not at all.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
 from sqlalchemy import Connection, insert, literal, select, update
 
+from labeling.answers import check
 from labeling.store.definition import Definition, NewTask, Project
+from labeling.store.ranking import rank_of
 from labeling.store.tables import answers, projects, slots, tasks
 from palate.errors import ConflictError, ParameterError, UnknownIdError
 from palate.store.types import clock
@@ -89,15 +91,20 @@ def add_tasks(connection: Connection, project: Project, new: Sequence[NewTask]) 
             raise ParameterError(
                 f"has no {missing!r}, which this project's people work on.", where=f"tasks[{number}].data"
             )
-    # Locks the project's row: nobody else can be given the positions we are about to use.
-    start = connection.execute(
-        update(projects).where(projects.c.id == project.id).values(tasks=projects.c.tasks).returning(projects.c.tasks)
-    ).scalar_one()
+        if task.gold is not None:
+            gold = check(project.interface, task.data, task.gold, where=f"tasks[{number}].gold")
+            wanted[task.external_id] = replace(task, gold=gold)
+    # Locks the project's row: nobody else can be given the positions we are about to use, or change the order.
+    locked = update(projects).where(projects.c.id == project.id).values(tasks=projects.c.tasks).returning(projects)
+    project = Project.of(connection.execute(locked).mappings().one())
+    start = project.tasks
     fresh = [task for ids in _batched(list(wanted)) for task in _absent(connection, project, ids, wanted)]
     now = clock(connection)
     for first in range(0, len(fresh), BATCH):
         _insert(connection, project, fresh[first : first + BATCH], start + first, now)
-    connection.execute(update(projects).where(projects.c.id == project.id).values(tasks=start + len(fresh)))
+    golds = sum(task.gold is not None for task in fresh)
+    counts = {"tasks": start + len(fresh), "golds": projects.c.golds + golds}
+    connection.execute(update(projects).where(projects.c.id == project.id).values(counts))
     return len(fresh)
 
 
@@ -120,18 +127,22 @@ def _insert(connection: Connection, project: Project, new: Sequence[NewTask], st
             "external_id": task.external_id,
             "data": dict(task.data),
             "created": now,
+            "priority": task.priority,
+            "rank": rank_of(project, task, start + offset),
+            "gold": task.gold,
         }
         for offset, task in enumerate(new)
     ]
     connection.execute(insert(tasks), rows)
     # The slots are copied from the rows just written, so that their ids need not travel to us and back.
     for number in range(project.overlap):
-        source = select(tasks.c.project_id, tasks.c.id, literal(number), tasks.c.position).where(
+        source = select(tasks.c.project_id, tasks.c.id, literal(number), tasks.c.position, tasks.c.rank).where(
             tasks.c.project_id == project.id,
+            tasks.c.gold.is_(None),
             tasks.c.position >= start,
             tasks.c.position < start + len(new),
         )
-        connection.execute(insert(slots).from_select(["project_id", "task_id", "number", "position"], source))
+        connection.execute(insert(slots).from_select(["project_id", "task_id", "number", "position", "rank"], source))
 
 
 @dataclass(frozen=True)

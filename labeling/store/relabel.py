@@ -8,15 +8,16 @@ before them was not asked.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, select, update
+from sqlalchemy import Column, Connection, Table, and_, bindparam, delete, select, update
 
 from labeling.answers import check
 from labeling.config import Interface, parse
 from labeling.store.definition import Project
-from labeling.store.tables import answers, projects, tasks
+from labeling.store.tables import answers, drafts, predictions, projects, tasks
 from palate.errors import ConflictError, ParameterError
 
 LabelMap = Mapping[str, Mapping[str, str]]
@@ -35,37 +36,73 @@ def relabel(connection: Connection, project: Project, config: str, mapping: Labe
     # Turns hold a share of this row while they check an answer: none is checked by the old interface from here on.
     connection.execute(select(projects.c.id).where(projects.c.id == project.id).with_for_update())
     _check_mapping(project.interface, new, mapping)
-    gone = _gone(project.interface, new, mapping)
-    query = (
-        select(answers.c.id, answers.c.value, tasks.c.data)
-        .join(tasks, tasks.c.id == answers.c.task_id)
-        .where(answers.c.project_id == project.id)
-    )
-    changed: list[dict[str, Any]] = []
-    in_the_way: Counter[tuple[str, str]] = Counter()
-    misfits: list[ParameterError] = []
-    for number, value, data in connection.execute(query.execution_options(yield_per=1000)):
-        used = {(name, label) for name, label in _labels(value) if label in gone.get(name, ())}
-        in_the_way.update(used)
-        mapped = mapped_result(value, mapping)
-        if not used:
-            try:
-                check(new, data, mapped, whole=False, where="answer")
-            except ParameterError as error:
-                misfits.append(error)
-        if mapped != value:
-            changed.append({"this": number, "mapped": mapped})
-    _refuse(in_the_way, misfits)
-    if changed:
-        connection.execute(
-            update(answers).where(answers.c.id == bindparam("this")).values(value=bindparam("mapped")), changed
-        )
+    work = _Work(connection, project, new, mapping, _gone(project.interface, new, mapping))
+    changed = work.keep(answers.c.id, answers.c.value, "answers")
+    work.keep(tasks.c.id, tasks.c.gold, "gold tasks")
+    work.keep_what_fits(drafts)
+    work.keep_what_fits(predictions)
     connection.execute(
         update(projects)
         .where(projects.c.id == project.id)
         .values(config=new.config, kind=new.kind, labels=list(new.labels))
     )
-    return len(changed)
+    return changed
+
+
+@dataclass(frozen=True)
+class _Work:
+    """The change of one project. gone: by control, the labels that are no more and that nothing takes the place of."""
+
+    connection: Connection
+    project: Project
+    new: Interface
+    mapping: LabelMap
+    gone: Mapping[str, set[str]]
+
+    def keep(self, ids: Column[Any], column: Column[Any], what: str) -> int:
+        """Map all results in a column, how many changed. Raises ConflictError unless all of them fit."""
+        changed: list[dict[str, Any]] = []
+        in_the_way: Counter[str] = Counter()
+        misfits: list[ParameterError] = []
+        for number, value, data in self._results(ids, column):
+            used = {label for name, label in _labels(value) if label in self.gone.get(name, ())}
+            in_the_way.update(used)
+            mapped = mapped_result(value, self.mapping)
+            misfit = None if used else self._misfit(data, mapped)
+            if misfit is not None:
+                misfits.append(misfit)
+            if mapped != value:
+                changed.append({"this": number, "mapped": mapped})
+        _refuse(in_the_way, misfits, what)
+        if changed:
+            change = update(column.table).where(ids == bindparam("this")).values({column: bindparam("mapped")})
+            self.connection.execute(change, changed)
+        return len(changed)
+
+    def keep_what_fits(self, table: Table) -> None:
+        """Map drafts or predictions; those that do not fit are no loss, and go."""
+        keys = list(table.primary_key.columns)
+        query = select(*keys, table.c.value, tasks.c.data).join(tasks, tasks.c.id == table.c.task_id)
+        for *key, value, data in self.connection.execute(query.where(table.c.project_id == self.project.id)).all():
+            here = and_(*(column == part for column, part in zip(keys, key, strict=True)))
+            mapped = mapped_result(value, self.mapping)
+            if self._misfit(data, mapped) is not None:
+                self.connection.execute(delete(table).where(here))
+            elif mapped != value:
+                self.connection.execute(update(table).where(here).values(value=mapped))
+
+    def _results(self, ids: Column[Any], column: Column[Any]) -> Iterator[Any]:
+        query = select(ids, column, tasks.c.data).where(tasks.c.project_id == self.project.id, column.is_not(None))
+        if ids.table is not tasks:
+            query = query.join(tasks, tasks.c.id == ids.table.c.task_id)
+        return iter(self.connection.execute(query.execution_options(yield_per=1000)))
+
+    def _misfit(self, data: Mapping[str, Any], result: Sequence[Mapping[str, Any]]) -> ParameterError | None:
+        try:
+            check(self.new, data, result, whole=False, where="answer")
+        except ParameterError as error:
+            return error
+        return None
 
 
 def mapped_result(result: Sequence[Mapping[str, Any]], mapping: LabelMap) -> list[dict[str, Any]]:
@@ -115,16 +152,16 @@ def _gone(old: Interface, new: Interface, mapping: LabelMap) -> dict[str, set[st
     }
 
 
-def _refuse(in_the_way: Counter[tuple[str, str]], misfits: Sequence[ParameterError]) -> None:
+def _refuse(in_the_way: Counter[str], misfits: Sequence[ParameterError], what: str) -> None:
     if in_the_way:
-        uses = ", ".join(f"{label[:80]!r} ({count})" for (_, label), count in in_the_way.most_common(5))
+        uses = ", ".join(f"{label[:80]!r} ({count})" for label, count in in_the_way.most_common(5))
         raise ConflictError(
-            f"answers use labels that would be gone: {uses}. Nothing was changed.",
+            f"{what} use labels that would be gone: {uses}. Nothing was changed.",
             where="map",
             hint="Say which label takes the place of each.",
         )
     if misfits:
         raise ConflictError(
-            f"{len(misfits)} answers would not fit the new interface; the first: {misfits[0]} Nothing was changed.",
+            f"{len(misfits)} {what} would not fit the new interface; the first: {misfits[0]} Nothing was changed.",
             where="config",
         )

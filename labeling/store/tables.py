@@ -54,10 +54,15 @@ projects = Table(
     Column("config", Text, nullable=False, server_default=""),
     Column("paused", Boolean, nullable=False, server_default=false()),
     Column("deadline", Instant),
+    Column("ordering", String(20), nullable=False, server_default="import"),
+    Column("seed", Integer, nullable=False, server_default="0"),
+    Column("gold_rate", Float, nullable=False, server_default="0"),
+    Column("golds", Integer, nullable=False, server_default="0"),
     CheckConstraint("overlap >= 1", name="ck_projects_overlap"),
 )
 """`config` is the labeling interface, Label Studio's XML; `kind` and `labels` are read from it. `tasks` is how many the
-project has, counted up by the import that adds them. Its row is what an import locks."""
+project has, gold ones included, `golds` how many of them are gold, both counted up by the import that adds them. Its
+row is what an import locks."""
 
 tasks = Table(
     "tasks",
@@ -68,8 +73,19 @@ tasks = Table(
     Column("external_id", String(EXTERNAL_ID_LENGTH), nullable=False),
     Column("data", JSON, nullable=False),
     Column("created", Instant, nullable=False),
+    Column("priority", Integer, nullable=False, server_default="0"),
+    Column("rank", Float, nullable=False, server_default="0"),
+    Column("gold", JSON(none_as_null=True)),
     UniqueConstraint("project_id", "external_id"),
     UniqueConstraint("project_id", "position"),
+)
+"""The lowest `rank` is handed out first. `gold` is the right answer, of tasks whose answer is known."""
+Index(
+    "ix_tasks_gold",
+    tasks.c.project_id,
+    tasks.c.position,
+    sqlite_where=text("gold IS NOT NULL"),
+    postgresql_where=text("gold IS NOT NULL"),
 )
 
 slots = Table(
@@ -84,6 +100,8 @@ slots = Table(
     Column("person", String(PERSON_LENGTH)),
     Column("leased", Instant),
     Column("expires", Instant),
+    Column("rank", Float, nullable=False, server_default="0"),
+    Column("gold", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("task_id", "number"),
     UniqueConstraint("task_id", "person"),
     CheckConstraint(
@@ -98,6 +116,7 @@ Index(
     "ix_slots_open",
     slots.c.project_id,
     slots.c.number,
+    slots.c.rank,
     slots.c.position,
     sqlite_where=text("state <> 'answered'"),
     postgresql_where=text("state <> 'answered'"),
@@ -148,5 +167,26 @@ comments = Table(
     Column("text", Text, nullable=False),
     Column("flag", Boolean, nullable=False),
     Column("resolved", Boolean, nullable=False),
+    Column("created", Instant, nullable=False),
+)
+
+drafts = Table(
+    "drafts",
+    metadata,
+    Column("task_id", ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True),
+    Column("person", String(PERSON_LENGTH), primary_key=True),
+    Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("value", JSON, nullable=False),
+    Column("updated", Instant, nullable=False),
+)
+
+predictions = Table(
+    "predictions",
+    metadata,
+    Column("task_id", ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), nullable=False),
+    Column("value", JSON, nullable=False),
+    Column("score", Float, nullable=False),
+    Column("model", String(200), nullable=False),
     Column("created", Instant, nullable=False),
 )

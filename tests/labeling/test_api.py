@@ -16,6 +16,7 @@ from palate.store import Accounts
 
 PROJECT = {"title": "Films", "labels": ["Comedy", "Drama", "War"], "instructions": "Look twice."}
 TASKS = [{"external_id": f"film-{i}", "data": {"title": f"Film {i}", "text": "A film."}} for i in range(3)]
+PICK = {"value": {"choices": ["Drama"]}}
 DRAMA = {"value": {"choices": ["Drama"]}, "seconds": 1.5}
 
 
@@ -207,6 +208,23 @@ def test_a_projects_life_over_http(manager, ann, films):
     problem(manager("GET", one), 404)
 
 
+def test_suggestions_and_drafts_come_with_the_task(manager, ann, films):
+    one = f"/projects/{films}"
+    new = [{"external_id": f"film-{i}", "score": 0.9 - i / 10} | PICK for i in range(3)]
+    assert manager("PUT", f"{one}/predictions", {"model": "m1", "predictions": new}).json == {"stored": 3}
+    assert manager("PATCH", one, {"order": "uncertainty"}).json["order"] == "uncertainty"
+    task = ann("POST", f"{one}/next", {}).json["task"]
+    assert (task["external_id"], task["draft"]) == ("film-2", None)
+    assert task["suggestion"] == {"value": PICK["value"], "score": 0.7, "model": "m1"}
+    begun = {"value": {"choices": ["War"]}}
+    assert ann("PUT", f"{one}/tasks/{task['id']}/draft", begun).json == {"kept": True}
+    assert ann("POST", f"{one}/next", {}).json["task"]["draft"] == begun["value"]
+    problem(manager("PUT", f"{one}/tasks/{task['id']}/draft", begun), 409)
+    lost = [*new, {"external_id": "film-9", "score": 1} | PICK]
+    problem(manager("PUT", f"{one}/predictions", {"model": "m2", "predictions": lost}), 404)
+    assert ann("POST", f"{one}/next", {}).json["task"]["suggestion"]["model"] == "m1"
+
+
 @pytest.mark.parametrize(
     ("method", "path", "body"),
     [
@@ -220,6 +238,16 @@ def test_a_projects_life_over_http(manager, ann, films):
         ("PUT", "/interface", {"labels": ["a", "b"], "map": {"label": {"Western": "a"}}}),
         ("PUT", "/interface", {"labels": ["a", "b"], "map": {"label": {"Drama": "c"}}}),
         ("PUT", "/interface", {"labels": ["a", "b"], "map": {"other": {"Drama": "a"}}}),
+        ("PATCH", "", {"order": "alphabet"}),
+        ("PATCH", "", {"gold_rate": 1.5}),
+        ("PATCH", "", {"seed": -1}),
+        ("PUT", "/predictions", {"model": "", "predictions": [{"external_id": "film-0", "score": 1} | PICK]}),
+        ("PUT", "/predictions", {"model": "m", "predictions": [{"external_id": "film-0", "score": 2} | PICK]}),
+        ("PUT", "/predictions", {"model": "m", "predictions": [{"external_id": "film-0", "score": 1} | PICK] * 2}),
+        ("PUT", "/predictions", {"model": "m", "predictions": [{"external_id": "film-0", "score": 1, "value": 3}]}),
+        ("POST", "/tasks", {"tasks": [{"external_id": "x", "gold": {"choices": ["Western"]}}]}),
+        ("POST", "/tasks", {"tasks": [{"external_id": "x", "priority": 10**9}]}),
+        ("PUT", "/tasks/1/draft", {"value": {"choices": ["Western"]}}),
         ("POST", "/tasks/1/comments", {"text": " "}),
         ("POST", "/tasks/1/comments", {"text": "x" * 5001}),
         ("POST", "/tasks/1/skip", {"reason": ""}),
@@ -246,7 +274,13 @@ ROUTES = [
     ("PATCH", "/projects/{}", {"paused": True}),
     ("DELETE", "/projects/{}", None),
     ("PUT", "/projects/{}/interface", {"labels": PROJECT["labels"]}),
+    (
+        "PUT",
+        "/projects/{}/predictions",
+        {"model": "m", "predictions": [{"external_id": "film-0", "score": 1, "value": []}]},
+    ),
     ("GET", "/projects/{}/tasks/1", None),
+    ("PUT", "/projects/{}/tasks/1/draft", {"value": None}),
     ("GET", "/projects/{}/tasks/1/comments", None),
     ("POST", "/projects/{}/tasks/1/comments", {"text": "Look."}),
     ("GET", "/projects/{}/comments", None),
@@ -272,7 +306,7 @@ def test_nobody_gets_in_without_credentials_or_scope(app, films, method, path, b
 
 
 MANAGING = ["POST /projects", "POST /projects/{}/tasks", "GET /projects/{}/export", "PATCH /projects/{}"]
-MANAGING += ["DELETE /projects/{}", "PUT /projects/{}/interface"]
+MANAGING += ["DELETE /projects/{}", "PUT /projects/{}/interface", "PUT /projects/{}/predictions"]
 
 
 @pytest.mark.parametrize(("method", "path"), [route.split() for route in MANAGING])

@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from labeling.exports import as_csv, as_json, safe_cell
-from labeling.queue.turns import next_task, submit
+from labeling.queue.leases import next_task
+from labeling.queue.turns import submit
 from labeling.store import MIGRATIONS, projects
 from labeling.store.projects import Definition, NewTask
 from labeling.store.tables import metadata

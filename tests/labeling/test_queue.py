@@ -13,8 +13,9 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
+from labeling.queue.leases import MAX_HELD, next_task
 from labeling.queue.progress import progress
-from labeling.queue.turns import MAX_HELD, next_task, return_skipped, skip, submit, undo
+from labeling.queue.turns import return_skipped, skip, submit, undo
 from labeling.service import Labeling
 from labeling.store.tables import answers, slots
 from palate.errors import ConflictError, ParameterError, UnknownIdError

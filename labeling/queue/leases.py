@@ -1,0 +1,171 @@
+"""Leases: the task a person does next, theirs for a while.
+
+The statement that takes a slot both finds and marks it, so two people never get the same one: SQLite lets one writer
+in at a time, PostgreSQL skips rows another transaction holds.
+
+A lease ends at its time, yet the slot stays its person's until somebody else needs it: an answer that comes late
+still counts if nobody was given the task meanwhile, and is refused if somebody was.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any
+
+from sqlalchemy import Connection, and_, exists, or_, select, update
+
+from labeling.queue import gold
+from labeling.store.definition import Project
+from labeling.store.life import require_open
+from labeling.store.tables import ANSWERED, FREE, LEASED, drafts, predictions, skips, slots, tasks
+from palate.errors import ConflictError, UnknownIdError
+from palate.store.types import clock
+
+LEASE = timedelta(minutes=15)
+MAX_HELD = 10
+"""Tasks one person may hold in a project at a time: the one shown and those loaded ahead, in a few tabs."""
+
+
+@dataclass(frozen=True)
+class Suggestion:
+    """What a model says of a task, and how sure it is, from 0 to 1."""
+
+    value: list[dict[str, Any]]
+    score: float
+    model: str
+
+
+@dataclass(frozen=True)
+class Turn:
+    """A task in a person's hands. `value` is what they answered before, if they came back to it, `draft` what they
+    had begun."""
+
+    task_id: int
+    position: int
+    external_id: str
+    data: dict[str, Any]
+    expires: datetime | None
+    value: list[dict[str, Any]] | None = None
+    draft: list[dict[str, Any]] | None = None
+    suggestion: Suggestion | None = None
+
+
+def next_task(
+    connection: Connection,
+    project: Project,
+    person: str,
+    *,
+    holding: Collection[int] = (),
+    lease: timedelta = LEASE,
+    now: datetime | None = None,
+) -> Turn | None:
+    """The task this person does next, leased to them; None if there is none for them.
+
+    holding: ids of tasks that the person has on screen or loaded ahead. Any other task they hold comes first, so a
+    page that was reloaded finds its place again. Raises ConflictError when the project is paused or over.
+    """
+    now = now or clock(connection)
+    require_open(project, now)
+    held = _renew(connection, project, person, holding, now + lease, now)
+    if held is None and gold.is_due(connection, project, person):
+        held = gold.take(connection, project, person, now + lease, now)
+    if held is None:
+        held = _take(connection, project, person, now + lease, now)
+    return None if held is None else turn(connection, person, held, now + lease)
+
+
+def _renew(
+    connection: Connection, project: Project, person: str, holding: Collection[int], until: datetime, now: datetime
+) -> int | None:
+    """The first task the person holds and has not on screen, its lease renewed."""
+    mine = (slots.c.project_id == project.id) & (slots.c.person == person) & (slots.c.state == LEASED)
+    held = list(connection.execute(select(slots.c.task_id).where(mine).order_by(slots.c.leased, slots.c.id)).scalars())
+    shown = [task for task in held if task in set(holding)]
+    if shown:  # whoever asks for more is at work on these
+        connection.execute(update(slots).where(mine, slots.c.task_id.in_(shown)).values(expires=until))
+    waiting = [task for task in held if task not in set(holding)]
+    if not waiting:
+        if len(held) >= MAX_HELD:
+            raise ConflictError(
+                f"{len(held)} tasks of this project are in your hands already.",
+                hint="Answer or skip them first; asking with an empty `holding` gives them again.",
+            )
+        return None
+    connection.execute(update(slots).where(mine, slots.c.task_id == waiting[0]).values(expires=until))
+    found: int = waiting[0]
+    return found
+
+
+def _take(connection: Connection, project: Project, person: str, until: datetime, now: datetime) -> int | None:
+    """A free slot, or one whose lease is over, of a task this person has neither held, answered nor skipped.
+
+    First slots come before second ones, so every task gets one answer before any gets two; among them the rank decides.
+    """
+    other = slots.alias("other")
+    theirs = exists().where(other.c.task_id == slots.c.task_id, other.c.person == person)
+    passed = exists().where(skips.c.task_id == slots.c.task_id, skips.c.person == person)
+    found = (
+        select(slots.c.id)
+        .where(
+            slots.c.project_id == project.id,
+            slots.c.state != ANSWERED,
+            ~slots.c.gold,
+            or_(slots.c.state == FREE, slots.c.expires <= now),
+            ~theirs,
+            ~passed,
+        )
+        .order_by(slots.c.number, slots.c.rank, slots.c.position)
+        .limit(1)
+        .with_for_update(skip_locked=True)
+        .scalar_subquery()
+    )
+    taken = (
+        update(slots)
+        .where(slots.c.id == found)
+        .values(state=LEASED, person=person, leased=now, expires=until)
+        .returning(slots.c.task_id)
+    )
+    return connection.execute(taken).scalar_one_or_none()
+
+
+def turn(connection: Connection, person: str, task_id: int, expires: datetime | None, value: Any = None) -> Turn:
+    """The task as the person sees it, with what they had begun and what a model suggests."""
+    theirs = and_(drafts.c.task_id == tasks.c.id, drafts.c.person == person)
+    joined = tasks.outerjoin(drafts, theirs).outerjoin(predictions, predictions.c.task_id == tasks.c.id)
+    row = connection.execute(
+        select(
+            tasks.c.position,
+            tasks.c.external_id,
+            tasks.c.data,
+            drafts.c.value.label("draft"),
+            predictions.c.value.label("predicted"),
+            predictions.c.score,
+            predictions.c.model,
+        )
+        .select_from(joined)
+        .where(tasks.c.id == task_id)
+    ).one()
+    suggestion = None if row.model is None else Suggestion(row.predicted, row.score, row.model)
+    return Turn(task_id, row.position, row.external_id, row.data, expires, value, row.draft, suggestion)
+
+
+def stale(task_id: int) -> ConflictError:
+    """The refusal of a turn on a task that is not in the person's hands."""
+    return ConflictError(
+        f"task {task_id} is not leased to you: your lease ended and the task went to somebody else, or it was never "
+        "yours. The answer was not stored.",
+        where="task",
+        hint="Ask for the next task.",
+    )
+
+
+def require_task(connection: Connection, project: Project, task_id: int) -> dict[str, Any]:
+    """The task's data. Raises UnknownIdError."""
+    query = select(tasks.c.data).where(tasks.c.id == task_id, tasks.c.project_id == project.id)
+    found = connection.execute(query).first() if 0 < task_id < 2**63 else None
+    if found is None:
+        raise UnknownIdError(f"project {project.id} has no task {task_id}.")
+    data: dict[str, Any] = found[0]
+    return data
