@@ -1,25 +1,27 @@
 """A job killed in the middle of writing: its output is the old one or none, and the next run is not in its way.
 
 Each job runs as a process that kills itself with SIGKILL in the very moment when its output, all of it written beside
-its place, is about to be renamed (an audit hook sees the call). An old output has been moved aside by then.
+its place, is about to be renamed (an audit hook sees the call). An old output has been moved aside by then. These
+processes are forks of one that has a Spark session and has computed nothing: so the JVM is started once for all.
 """
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
 import subprocess
 import sys
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from palate.cli.job import QUICK, jobs
+from palate.cli.job import jobs
 from palate.spark.job import Report, output_directory
-from palate.spark.jobs import evaluate, prepare, recommend, segment, train
-from palate.spark.session import QUIET_LOGS
+from palate.spark.jobs import digits, evaluate, prepare, recommend, segment, train, train_fm
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -27,20 +29,32 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 KILLED = """
-import os, runpy, signal, sys
-target = sys.argv.pop(1)
-def watch(event, arguments):
-    if event == "os.rename" and os.fspath(arguments[1]) == target:
-        os.kill(os.getpid(), signal.SIGKILL)
-sys.addaudithook(watch)
-sys.argv = sys.argv[1:]
-runpy.run_path(sys.argv[0], run_name="__main__")
+import json, os, runpy, signal, sys
+from palate.cli.job import QUICK
+from palate.spark.session import QUIET_LOGS, spark_session
+config = {"spark.sql.shuffle.partitions": "1", "spark.driver.extraJavaOptions": QUIET_LOGS + QUICK}
+spark_session("killed", master="local[1]", config=config).range(1).collect()
+for line in sys.stdin:
+    target, *sys.argv = json.loads(line)
+    def watch(event, arguments):
+        if event == "os.rename" and os.fspath(arguments[1]) == target:
+            os.kill(os.getpid(), signal.SIGKILL)
+    child = os.fork()
+    if not child:
+        sys.addaudithook(watch)
+        try:
+            runpy.run_path(sys.argv[0], run_name="__main__")
+        finally:
+            os._exit(1)
+    print(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), flush=True)
 """
 COMMANDS = {
     "prepare": prepare.command,
     "segment": segment.command,
+    "digits": digits.command,
     "train_mf": train.train_mf,
     "train_content": train.train_content,
+    "train_fm": train_fm.command,
     "recommend": recommend.command,
     "evaluate": evaluate.command,
 }
@@ -55,26 +69,31 @@ def arguments(spark: SparkSession, shop: Path, prepared: Path, tmp_path_factory:
     known = {
         "prepare": ["--input", shop],
         "segment": ["--input", prepared, "--item-segments", "2", "--user-segments", "2"],
+        "digits": ["--components", "2", "--clusters", "2", "--restarts", "1"],
         "train_mf": ["--input", prepared, "--set", "factors=2"],
         "train_content": ["--input", prepared],
+        "train_fm": ["--input", prepared, "--factors", "2", "--epochs", "1"],
         "recommend": ["--bundle", bundle, "--input", prepared, "--n", "2"],
         "evaluate": ["--bundle", bundle, "--input", prepared],
     }
     return {name: [str(argument) for argument in told] for name, told in known.items()}
 
 
-def killed(name: str, output: Path, *arguments: str) -> None:
-    script, _ = jobs()[name]
-    submit = f"--master local[1] --conf 'spark.driver.extraJavaOptions={QUIET_LOGS}{QUICK}' pyspark-shell"
-    done = subprocess.run(
-        [sys.executable, "-c", KILLED, str(output), str(script), *arguments, "--output", str(output)],
-        capture_output=True,
-        text=True,
-        timeout=200,
-        check=False,
-        env={**os.environ, "PYSPARK_SUBMIT_ARGS": submit},
-    )
-    assert done.returncode == -signal.SIGKILL, done.stderr
+@pytest.fixture(scope="module")
+def killed() -> Iterator[Callable[..., None]]:
+    """Runs a job that is killed when its output is about to take its place."""
+    process = subprocess.Popen([sys.executable, "-c", KILLED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdin is not None
+    assert process.stdout is not None
+
+    def run(name: str, output: Path, *arguments: str) -> None:
+        told = [str(output), str(jobs()[name][0]), *arguments, "--output", str(output)]
+        process.stdin.write(json.dumps(told) + "\n")
+        process.stdin.flush()
+        assert process.stdout.readline() == f"{-signal.SIGKILL}\n"
+
+    with process:
+        yield run
 
 
 def whole(path: Path) -> dict[str, bytes]:
@@ -83,7 +102,7 @@ def whole(path: Path) -> dict[str, bytes]:
 
 @pytest.mark.parametrize("name", COMMANDS)
 def test_a_killed_job_leaves_no_half_written_table_and_runs_again(
-    name: str, job: Any, arguments: dict[str, list[str]], tmp_path: Path
+    name: str, job: Any, killed: Any, arguments: dict[str, list[str]], tmp_path: Path
 ) -> None:
     output = tmp_path / "out"
     replaces = any(option.name == "overwrite" for option in COMMANDS[name].params)
