@@ -11,14 +11,21 @@ from dataclasses import dataclass
 
 import numpy as np
 import numpy.typing as npt
+from scipy.linalg import qr
 
 Doubles = npt.NDArray[np.float64]
+
+TOLERANCE = 1e-5
+"""Residuals below this are as good as none: an eigenvector is off by its residual over the gap to the next value."""
+_LEAST = 1e-6
+"""A value of this share of the largest is none."""
 
 
 @dataclass(frozen=True)
 class Eigen:
     """values: `(k,) float64`, largest first. vectors: `(width, k) float64`, orthonormal. residual: the largest
-    |A v - value v| over the largest value. applications: how often the operator was applied."""
+    |A v - value v| / value, where values below a millionth of the largest count as that. applications: how often the
+    operator was applied."""
 
     values: Doubles
     vectors: Doubles
@@ -33,32 +40,39 @@ def leading_eigen(
     *,
     seed: int,
     oversampling: int = 10,
-    tolerance: float = 1e-5,
+    tolerance: float = TOLERANCE,
     most: int = 15,
 ) -> Eigen:
     """The `k` largest eigenvalues of a positive semi-definite operator and their vectors.
 
     apply: `(width, m) float64` -> the operator times it. Stops when `residual` falls below `tolerance`, when nothing
-    new is left to look at, or after `most` applications.
+    new is left to look at, or after `most` applications. Holds all vectors that the operator was applied to, hence up
+    to `most * (k + oversampling) * width` float64.
     """
     rng = np.random.default_rng(seed)
     block = np.linalg.qr(rng.standard_normal((width, min(width, k + oversampling))))[0]
-    basis: Doubles = np.empty((width, 0))
-    images: Doubles = np.empty((width, 0))
+    # In column order, so that memory is taken only for as many columns as there come to be.
+    basis = np.empty((width, min(width + block.shape[1], most * block.shape[1])), order="F")
+    projected = np.zeros((basis.shape[1], basis.shape[1]))
+    stop = 0
     for application in range(1, most + 1):
-        image = apply(block)
-        basis, images = np.hstack([basis, block]), np.hstack([images, image])
-        projected = basis.T @ images
-        values, rotation = np.linalg.eigh((projected + projected.T) / 2)
+        start, stop = stop, stop + block.shape[1]
+        basis[:, start:stop] = block
+        held = basis[:, :stop]
+        rest = apply(block)
+        for _ in range(2):  # the first time leaves rounding errors that add up
+            along = held.T @ rest
+            rest = rest - held @ along
+            projected[:stop, start:stop] += along
+        projected[start:stop, :stop] = projected[:stop, start:stop].T
+        values, rotation = np.linalg.eigh(projected[:stop, :stop])
         top = np.argsort(values)[::-1][:k]
         values, rotation = values[top], rotation[:, top]
-        gaps = np.linalg.norm(images @ rotation - (basis @ rotation) * values, axis=0)
-        residual = float(gaps.max() / max(values[0], np.finfo(float).tiny))
-        rest = image - basis @ (basis.T @ image)
-        rest -= basis @ (basis.T @ rest)  # once more: the first time leaves rounding errors that add up
-        block, triangle = np.linalg.qr(rest)
-        scale = np.abs(np.diag(triangle))
-        block = block[:, scale > 1e-12 * max(values[0], np.finfo(float).tiny)]
-        if residual < tolerance or application == most or block.shape[1] == 0 or basis.shape[1] >= width:
+        # The operator takes all blocks but the last into the basis; what it takes out of it is the rest of the last.
+        largest = max(values[0], np.finfo(float).tiny)
+        residual = float((np.linalg.norm(rest @ rotation[start:], axis=0) / np.maximum(values, _LEAST * largest)).max())
+        block, triangle, _ = qr(rest, mode="economic", pivoting=True, check_finite=False)
+        block = block[:, np.abs(np.diag(triangle)) > 1e-12 * largest]
+        if residual < tolerance or application == most or block.shape[1] == 0 or stop >= width:
             break
-    return Eigen(np.maximum(values, 0.0), basis @ rotation, residual, application)
+    return Eigen(np.maximum(values, 0.0), held @ rotation, residual, application)

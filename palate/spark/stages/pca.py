@@ -1,7 +1,8 @@
 """PCA: pyspark.ml's class, with one pass that sums float32 products on the executors.
 
 Up to GRAM_COLUMNS columns the covariance is summed as a matrix. Beyond that it is never formed: block Lanczos asks
-for its product with some 20 vectors, a pass over the data each, which takes 100,000 sparse columns in its stride.
+for its product with k + 10 vectors, a pass over the data each, which takes 100,000 sparse columns in its stride. The
+driver holds one matrix of columns x columns, or, beyond, of columns x (k + 10) x passes, whatever the number of rows.
 
 Signs: pyspark.ml leaves them to LAPACK; here the entry of largest size of each component is positive.
 """
@@ -24,7 +25,7 @@ from scipy.linalg import eigh
 
 from palate.errors import ParameterError, SchemaError
 from palate.kernels.gram import Moments
-from palate.kernels.lanczos import leading_eigen
+from palate.kernels.lanczos import TOLERANCE, leading_eigen
 from palate.models.pca import PCA as Artifact
 from palate.spark.stages.base import NativeEstimator, NativeModel, at_least
 from palate.spark.stages.features import Block, blocks, checked_vectors, sent
@@ -33,6 +34,9 @@ from palate.spark.stages.tasks import Batches, merged
 
 GRAM_COLUMNS = 4096
 """Beyond this many columns a task's matrix of sums (128 MB of float64 here) costs more than passes over the data."""
+
+PASSES = 15
+"""The most passes over the data where columns are many; docs/stages.md says what they cost on the driver."""
 
 Doubles = npt.NDArray[np.float64]
 _log = logging.getLogger("palate.spark")
@@ -186,6 +190,12 @@ def _from_passes(
         product /= max(1, count - 1)
         return product
 
-    found = leading_eigen(covariance, width, k, seed=0)
+    found = leading_eigen(covariance, width, k, seed=0, most=PASSES)
     _log.info("PCA of %d columns: %d passes, residual %.1e", width, found.applications, found.residual)
+    if found.residual > TOLERANCE:
+        _log.warning(
+            "PCA of %d columns: after %d passes over the data eigenvalues are left a residual of %.0e, not %.0e. "
+            "Directions that vary almost alike are not told apart; a smaller k may be.",
+            width, found.applications, found.residual, TOLERANCE,
+        )  # fmt: skip
     return found.values, found.vectors, total

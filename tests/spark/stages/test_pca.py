@@ -33,6 +33,15 @@ def test_components_are_those_of_a_full_decomposition(spark: SparkSession) -> No
     np.testing.assert_allclose(model.explainedVariance.toArray(), values[::-1][:3] / values.sum(), atol=1e-5)
 
 
+def test_partitions_and_order_change_nothing(spark: SparkSession) -> None:
+    """Columns of which some lie far from zero."""
+    rows = np.random.default_rng(4).standard_normal((300, 6)) * [6, 5, 4, 3, 2, 1] + [1e4, 0, -1e4, 0, 1e4, 1]
+    frame = vectors(spark, rows).cache()
+    expected = np.abs(np.linalg.eigh(np.cov(rows.T))[1][:, ::-1][:, :3])
+    for moved in (frame.coalesce(1), frame.orderBy("features").repartition(3), frame.repartition(20, "row")):
+        np.testing.assert_allclose(np.abs(fit(moved, 3).pc.toArray()), expected, atol=1e-4)
+
+
 def test_the_largest_entry_of_a_component_is_positive(spark: SparkSession) -> None:
     components = fit(vectors(spark, -np.random.default_rng(2).random((50, 4))), 4).pc.toArray()
     assert (np.take_along_axis(components, np.abs(components).argmax(axis=0)[None], axis=0) > 0).all()
@@ -57,14 +66,25 @@ def test_a_hundred_thousand_sparse_columns(spark: SparkSession) -> None:
     assert model.transform(spark.createDataFrame(rows[:5], ["row", "features"])).count() == 5
 
 
-def test_constant_rows_have_components_that_explain_nothing(spark: SparkSession) -> None:
-    model = fit(vectors(spark, np.full((30, 4), 7.0)), 2)
+def test_passes_that_do_not_suffice_are_told(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr("palate.spark.stages.pca.PASSES", 1)
+    rows = [(SparseVector(5000, {n: 1.0 + n / 100, n + 1: 1.0}),) for n in range(60)]
+    fit(spark.createDataFrame(rows, ["features"]).coalesce(1), 2)
+    assert "PCA of 5000 columns: after 1 passes over the data eigenvalues are left a residual of" in caplog.text
+
+
+@pytest.mark.parametrize("partitions", [1, 20])
+def test_constant_rows_have_components_that_explain_nothing(spark: SparkSession, partitions: int) -> None:
+    model = fit(vectors(spark, np.full((30, 4), 7.0)).repartition(partitions), 2)
     assert model.explainedVariance == DenseVector([0.0, 0.0])
     np.testing.assert_allclose(model.pc.toArray().T @ model.pc.toArray(), np.eye(2), atol=1e-6)
 
 
-def test_fewer_rows_than_components(spark: SparkSession) -> None:
-    model = fit(vectors(spark, np.array([[1.0, 0.0, 0.0], [3.0, 0.0, 0.0]])), 3)
+@pytest.mark.parametrize("partitions", [1, 20])
+def test_fewer_rows_than_components(spark: SparkSession, partitions: int) -> None:
+    model = fit(vectors(spark, np.array([[1.0, 0.0, 0.0], [3.0, 0.0, 0.0]])).repartition(partitions), 3)
     np.testing.assert_allclose(model.explainedVariance.toArray(), [1, 0, 0], atol=1e-9)
 
 
@@ -82,8 +102,19 @@ def test_params_that_have_to_be_set_are_named(spark: SparkSession) -> None:
 
 def test_another_width_in_another_partition_is_refused(spark: SparkSession) -> None:
     frame = vectors(spark, np.eye(3)).coalesce(1).union(vectors(spark, np.eye(4)).coalesce(1))
-    with pytest.raises(SchemaError, match="wide"):
-        fit(frame, 1)
+    for moved in (frame, frame.coalesce(1), frame.repartition(20, "row")):
+        with pytest.raises(SchemaError, match="wide"):
+            fit(moved, 1)
+
+
+def test_bad_vectors_among_twenty_partitions_are_named(spark: SparkSession) -> None:
+    frame = vectors(spark, np.eye(4)).repartition(20, "row")
+    for wrong, what in (("array(1D, double('NaN'), 2D, 3D)", "nan at index 1"), ("null", "null")):
+        spoilt = frame.selectExpr(f"if(row = 2, {wrong}, array(1D, 2D, 3D, row)) as features")
+        with pytest.raises(SchemaError, match=f"features: task [01], row [0-9]: .*{what}"):
+            fit(spoilt, 1)
+    with pytest.raises(SchemaError, match="no rows"):
+        fit(frame.where("row < 0"), 1)
 
 
 @pytest.mark.parametrize("column", ["features", "array(1D, 2D)", "cast(null as array<float>)"])
