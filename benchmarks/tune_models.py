@@ -30,10 +30,32 @@ GRIDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "weighting": ("weights", "binary"),
     },
     "ease": {
-        "regularization": (100.0, 300.0, 1000.0),
+        "regularization": (100.0, 200.0, 300.0, 400.0, 700.0, 1000.0),
         "user_power": (0.0, 0.25, 0.5),
         "item_power": (0.0, 0.2),
         "debias": (0.0, 0.2),
+        "weighting": ("binary", "weights"),
+    },
+    "sparse-ease": {"neighbours": (50, 100, 200), "known": (300, 1000)},
+    "item-knn": {
+        "neighbours": (30, 100, 300),
+        "similarity": ("cosine", "jaccard", "tf-idf", "bm25"),
+        "shrinkage": (0.0, 3.0, 10.0, 30.0),
+        "weighting": ("binary", "weights"),
+    },
+    "user-knn": {
+        "neighbours": (30, 60, 100),
+        "similarity": ("cosine", "jaccard", "tf-idf", "bm25"),
+        "shrinkage": (0.0, 10.0, 30.0),
+        "bm25_k1": (1.2, 10.0, 100.0),
+        "bm25_b": (0.2, 0.5, 0.8),
+        "weighting": ("binary", "weights"),
+    },
+    "graph-filter": {
+        "factors": (32, 64, 128, 256),
+        "alpha": (0.1, 0.3, 1.0),
+        "user_power": (0.3, 0.5, 0.7),
+        "item_power": (0.3, 0.4, 0.5),
         "weighting": ("binary", "weights"),
     },
     "content": {

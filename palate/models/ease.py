@@ -46,11 +46,11 @@ class EASEParams(ModelParams):
     `python -m benchmarks.tune_models ease`.
     """
 
-    regularization: float = field(default=300.0, metadata=within(above=0))
+    regularization: float = field(default=400.0, metadata=within(above=0))
     user_power: float = field(default=0.0, metadata=within(0, 1))
     item_power: float = field(default=0.0, metadata=within(0, 1))
-    debias: float = field(default=0.0, metadata=within(0, 1))
-    weighting: str = field(default="binary", metadata=one_of(*WEIGHTINGS))
+    debias: float = field(default=0.2, metadata=within(0, 1))
+    weighting: str = field(default="weights", metadata=one_of(*WEIGHTINGS))
 
 
 class EASE(HistoryRecommender):

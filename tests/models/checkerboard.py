@@ -20,6 +20,10 @@ SMALL: dict[str, dict[str, object]] = {
     "blend": {"factors": 4, "dims": 8},
     "content": {"dims": 8},
     "ease": {"regularization": 2.0},
+    "graph-filter": {"factors": 4},
+    "item-knn": {"neighbours": 5, "shrinkage": 0.0},
+    "sparse-ease": {"regularization": 2.0, "neighbours": 6},
+    "user-knn": {"neighbours": 5, "shrinkage": 0.0},
 }
 """Parameters that suit data of a dozen items."""
 

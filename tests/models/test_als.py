@@ -8,6 +8,7 @@ from threadpoolctl import threadpool_limits
 
 from palate.dataset.schema import Interactions
 from palate.errors import ParameterError, SchemaError
+from palate.models import make_recommender
 from palate.models.als import ALS
 from tests.models.checkerboard import NAMES, catalogue, fitted, interactions
 
@@ -103,3 +104,9 @@ def test_parameters_that_leave_no_finite_factors_are_named(wrong: dict[str, floa
     with pytest.raises(ParameterError, match="not finite") as caught:
         ALS(factors=4, **wrong).fit(data)
     assert next(iter(wrong)) in caught.value.message
+
+
+@pytest.mark.parametrize("kind", ["als", "blend"])
+def test_without_confidence_there_is_nothing_to_learn(kind: str) -> None:
+    with pytest.raises(ParameterError, match=f"{kind}.alpha: it must be above 0"):
+        make_recommender(kind, {"alpha": 0.0})
