@@ -18,20 +18,25 @@ import zlib
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self, TypeVar
 
+from pyspark.errors import PySparkException
 from pyspark.ml.base import Estimator, Model, Transformer
 from pyspark.ml.param import Param, Params
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWritable, MLWriter
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.utils import is_remote
 
-from palate.errors import BundleFormatError, ParameterError
+from palate.errors import BundleDamagedError, BundleFormatError, CapabilityError, ParameterError
 from palate.models.protocol import Artifact
-from palate.spark.stages.files import fetch_bundle, require_free, store_bundle
+from palate.spark.stages.files import exists, fetch_bundle, require_free, store_bundle
 
 PUBLIC = "palate.spark"
 """Where users import stages from, and the path by which saved ones name their class, for ever."""
 
 OUTPUTS = ("outputCol", "predictionCol", "rawPredictionCol", "probabilityCol")
 """The Params that name what `transform` adds."""
+
+_METADATA = {"class": str, "uid": str, "sparkVersion": str, "paramMap": dict, "defaultParamMap": dict}
+"""What `load` needs of the metadata."""
 
 Check = Callable[[Any], str | None]
 """What is wrong with a value, or None."""
@@ -79,7 +84,7 @@ def _getter(cls: type, param: str, name: str) -> Callable[[Any], Any]:
 
 
 class Stage(Params, MLWritable, MLReadable[Any]):
-    """Params by keyword, checked; saved without pickle.
+    """Params by keyword, checked; saved without pickle. Raises CapabilityError under Spark Connect.
 
     checks: Param name to what its value has to be.
     """
@@ -98,6 +103,9 @@ class Stage(Params, MLWritable, MLReadable[Any]):
                     setattr(cls, method, make(cls, name, method))
 
     def __init__(self, **values: Any) -> None:
+        if is_remote():
+            what = f"{type(self).__name__} needs the driver's JVM, which Spark Connect does not give."
+            raise CapabilityError(what, where="Spark Connect", hint="Run it in a session of Spark Classic.")
         super().__init__()
         if self.hasParam("seed"):  # pyspark's own default is another one in every process
             self._setDefault(seed=zlib.crc32(type(self).__name__.encode()))
@@ -199,6 +207,13 @@ class _Writer(MLWriter):
         super().__init__()
         self.stage = stage
 
+    def format(self, source: str) -> Self:
+        """As of pyspark.ml's KMeansModel; raises ParameterError for "pmml" and all else but "internal"."""
+        if source != "internal":
+            hint = "Leave format() out: the bundle that save() writes can be served without Spark."
+            raise ParameterError(f"stages are not written as {source!r}.", where="format", hint=hint)
+        return self
+
     def saveImpl(self, path: str) -> None:
         """The metadata come last: what was cut off before is nothing that `load` would take."""
         require_free(self.sparkSession, path)
@@ -213,7 +228,7 @@ class _Reader(MLReader[Any]):
         self.cls = cls
 
     def load(self, path: str) -> Any:
-        metadata = DefaultParamsReader.loadMetadata(path, self.sparkSession)
+        metadata = _metadata(self.sparkSession, path)
         expected = f"{PUBLIC}.{self.cls.__name__}"
         if metadata["class"] != expected:
             raise BundleFormatError(f"this is a {metadata['class']}, not a {expected}.", where=path)
@@ -221,5 +236,22 @@ class _Reader(MLReader[Any]):
         if isinstance(stage, NativeModel):
             stage.artifact = fetch_bundle(self.sparkSession, f"{path}/bundle")
         stage._resetUid(metadata["uid"])
+        for name in (*metadata["paramMap"], *metadata["defaultParamMap"]):
+            if not stage.hasParam(name):
+                raise BundleFormatError(f"a {expected} has no Param {name!r} in this version of Palate.", where=path)
         DefaultParamsReader.getAndSetParams(stage, metadata)
         return stage
+
+
+def _metadata(spark: SparkSession, path: str) -> dict[str, Any]:
+    """What Spark ML says of a saved stage. Raises BundleDamagedError if it is not there, or not whole."""
+    if not exists(spark, f"{path}/metadata"):
+        what = "there are no metadata: no stage was saved here, or its saving was cut off."
+        raise BundleDamagedError(what, where=path)
+    try:
+        metadata: dict[str, Any] = DefaultParamsReader.loadMetadata(path, spark)
+        if all(isinstance(metadata[name], kind) for name, kind in _METADATA.items()):
+            return metadata
+    except (TypeError, ValueError, KeyError, PySparkException):  # no line, no JSON, no such keys, no such checksum
+        pass
+    raise BundleDamagedError("the metadata are not whole.", where=path, hint="Save the stage again.")

@@ -15,10 +15,15 @@ from palate.errors import BundleDamagedError, ConflictError
 from palate.models.protocol import Artifact
 
 
+def exists(spark: SparkSession, uri: str) -> bool:
+    """Whether there is something at `uri`."""
+    fs, path, _ = _file_system(spark, uri)
+    return bool(fs.exists(path))
+
+
 def require_free(spark: SparkSession, uri: str) -> None:
     """Raises ConflictError if there is something at `uri`."""
-    fs, path, _ = _file_system(spark, uri)
-    if fs.exists(path):
+    if exists(spark, uri):
         raise ConflictError(
             "there is something here already.", where=uri, hint="Replace it with stage.write().overwrite().save(path)."
         )
