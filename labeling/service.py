@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,11 +11,13 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Integer, func, literal, select
 
+from labeling import figures
 from labeling.config import KINDS, generate
 from labeling.exports import FORMATS, Format, format_of
-from labeling.queue import drafts, leases, turns
+from labeling.queue import drafts, leases, reviews, turns
 from labeling.queue.progress import Progress, progress
-from labeling.store import MIGRATIONS, life, projects, remarks
+from labeling.queue.reviews import Review
+from labeling.store import MIGRATIONS, life, members, projects, remarks
 from labeling.store.definition import Definition, NewTask, Project, config_of
 from labeling.store.forecasts import Prediction, predict
 from labeling.store.relabel import LabelMap, relabel
@@ -123,6 +125,7 @@ class Labeling:
     def comment(self, project_id: int, task_id: int, person: str, text: str, *, flag: bool = False) -> Comment:
         with writing(self._engine) as db:
             project = projects.get(db, project_id)
+            members.require_worker(db, project, person)
             leases.require_task(db, project, task_id)
             return remarks.comment(db, project, task_id, person, text, flag=flag)
 
@@ -185,7 +188,57 @@ class Labeling:
                 # SQLite lets one writer in at a time anyway. The lock ends with the transaction.
                 mine = zlib.crc32(f"{project_id}\n{person}".encode()) - 2**31
                 db.execute(select(func.pg_advisory_xact_lock(literal(_TURNS, Integer), literal(mine, Integer))))
-            yield db, projects.get(db, project_id, hold=hold)
+            project = projects.get(db, project_id, hold=hold)
+            members.require_worker(db, project, person)
+            yield db, project
+
+    # Who does what
+
+    def members(self, project_id: int) -> dict[str, str]:
+        with reading(self._engine) as db:
+            return members.listed(db, projects.get(db, project_id))
+
+    def set_members(self, project_id: int, roles: Mapping[str, str]) -> dict[str, str]:
+        """Make these the project's members, and nobody else."""
+        with writing(self._engine) as db:
+            project = projects.get(db, project_id)
+            members.set_all(db, project, roles)
+            return members.listed(db, project)
+
+    def require_role(self, project_id: int, person: str, roles: Collection[str]) -> None:
+        """Raises ForbiddenError unless the person has one of these roles in the project."""
+        with reading(self._engine) as db:
+            members.require_role(db, projects.get(db, project_id), person, roles)
+
+    def next_review(self, project_id: int, reviewer: str) -> tuple[Project, Review | None, int]:
+        """The project, the next answer to judge, if there is one for this reviewer, and how many wait."""
+        with writing(self._engine) as db:
+            project = projects.get(db, project_id)
+            review = reviews.next_review(db, project, reviewer, lease=self._lease)
+            return project, review, progress(db, project, reviewer).to_review
+
+    def judge(
+        self,
+        project_id: int,
+        reviewer: str,
+        review_id: int,
+        verdict: str | None,
+        *,
+        value: Any = None,
+        note: str | None = None,
+    ) -> str:
+        """Store a reviewer's verdict; which one stands."""
+        with writing(self._engine) as db:
+            project = projects.get(db, project_id, hold=True)
+            return reviews.judge(db, project, reviewer, review_id, verdict, value=value, note=note)
+
+    def agreement(self, project_id: int) -> list[figures.ControlAgreement]:
+        with reading(self._engine) as db:
+            return figures.project_agreement(db, projects.get(db, project_id))
+
+    def people(self, project_id: int) -> dict[str, figures.Person]:
+        with reading(self._engine) as db:
+            return figures.people(db, projects.get(db, project_id))
 
     # Answers
 

@@ -7,6 +7,7 @@ what is checked here (its id, its origin, a score) is kept as it came.
 """
 
 from labeling.answers.check import MAX_REGIONS, check
+from labeling.answers.compare import same
 from labeling.answers.short import cell, key, short
 
-__all__ = ["MAX_REGIONS", "cell", "check", "key", "short"]
+__all__ = ["MAX_REGIONS", "cell", "check", "key", "same", "short"]

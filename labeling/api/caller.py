@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import functools
+from collections.abc import Callable
+from typing import Any, TypeVar
+
 from flask import current_app
 
 from labeling.service import Labeling
@@ -10,6 +14,9 @@ from palate.web import principal
 
 LABEL, MANAGE = "label", "label:manage"
 """Scopes: doing the work; making projects and taking the answers out."""
+
+
+View = TypeVar("View", bound=Callable[..., Any])
 
 
 def labeling() -> Labeling:
@@ -26,3 +33,18 @@ def person_of(who: Principal) -> str:
 def me() -> str:
     """Whoever makes this request, as a worker."""
     return person_of(principal())
+
+
+def by(*roles: str) -> Callable[[View], View]:
+    """Only for who has one of these roles in the project asked for, or holds the scope `MANAGE`."""
+
+    def decorate(view: View) -> View:
+        @functools.wraps(view)
+        def asked(**arguments: Any) -> Any:
+            if not principal().allows(MANAGE):
+                labeling().require_role(arguments["project_id"], me(), roles)
+            return view(**arguments)
+
+        return asked  # type: ignore[return-value]
+
+    return decorate

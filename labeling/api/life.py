@@ -8,10 +8,11 @@ from typing import Annotated, Any, Self
 
 from pydantic import AwareDatetime, Field, JsonValue, StrictBool, StrictFloat, StrictInt, StrictStr
 
-from labeling.api.caller import MANAGE, labeling, me
+from labeling.api.caller import MANAGE, by, labeling, me
 from labeling.api.models import ProjectOut
 from labeling.store import remarks
 from labeling.store.forecasts import Prediction
+from labeling.store.members import ADMINISTRATOR
 from palate.web import Model, gives, require, takes
 
 
@@ -19,7 +20,8 @@ class ProjectChange(Model):
     """What to change; what is left out stays. `deadline`: null for none.
 
     `order`: import, priority, random (by `seed`) or uncertainty (the least sure prediction first). `gold_rate`: the
-    share of everybody's tasks that are gold.
+    share of everybody's tasks that are gold. `review`: none, open, or blind, where the reviewer answers as well
+    without seeing the answer.
     """
 
     instructions: StrictStr = ""
@@ -28,6 +30,7 @@ class ProjectChange(Model):
     order: StrictStr = "import"
     seed: StrictInt = 0
     gold_rate: Annotated[StrictFloat | StrictInt, Field(ge=0, le=1)] = 0
+    review: StrictStr = "none"
 
     def changes(self) -> dict[str, Any]:
         """By the names that the store has for them."""
@@ -149,11 +152,11 @@ class ResolvedIn(Model):
     resolved: StrictBool
 
 
-@require(MANAGE)
+@by(ADMINISTRATOR)
 @takes(body=ProjectChange)
 @gives(ProjectOut)
 def change_project(project_id: int, body: ProjectChange) -> ProjectOut:
-    """Change a project's instructions, deadline or order, pause it, take it up again.
+    """Change a project's instructions, deadline, order or review, pause it, take it up again.
 
     While it is paused and after its deadline no tasks are handed out; those in people's hands can still be answered.
     """
@@ -161,7 +164,7 @@ def change_project(project_id: int, body: ProjectChange) -> ProjectOut:
     return ProjectOut.of(*labeling().project(project_id, me()))
 
 
-@require(MANAGE)
+@by(ADMINISTRATOR)
 @takes(body=InterfaceIn)
 @gives(Relabeled)
 def change_interface(project_id: int, body: InterfaceIn) -> Relabeled:
@@ -181,7 +184,7 @@ def delete_project(project_id: int) -> Removed:
     return Removed(project=gone.id, title=gone.title, tasks=gone.tasks)
 
 
-@require(MANAGE)
+@by(ADMINISTRATOR)
 @takes(body=PredictionsIn)
 @gives(Predicted)
 def put_predictions(project_id: int, body: PredictionsIn) -> Predicted:

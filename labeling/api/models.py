@@ -26,12 +26,15 @@ class ProgressOut(Model):
     """How far the project is; `mine` and `skipped` are the caller's own."""
 
     tasks: int
-    done: int = Field(description="Tasks with as many answers as the overlap asks for.")
+    done: int = Field(
+        description="Tasks with as many answers as the overlap asks for, all reviewed if the project says so."
+    )
     remaining: int
     answers: int
     needed: int
     mine: int
     skipped: int
+    to_review: int = Field(description="Answers that wait for a verdict, in projects with reviews.")
 
     @classmethod
     def of(cls, state: counting.Progress) -> Self:
@@ -77,6 +80,7 @@ class ProjectOut(Model):
     deadline: datetime | None
     order: str
     seed: int
+    review: str
     progress: ProgressOut
 
     @classmethod
@@ -96,6 +100,7 @@ class ProjectOut(Model):
             deadline=project.deadline,
             order=project.ordering,
             seed=project.seed,
+            review=project.review,
             progress=ProgressOut.of(state),
         )
 
@@ -175,7 +180,7 @@ class SuggestionOut(Model):
 
 class TaskOut(Model):
     """A task in your hands. `value` is your answer if you came back to it; otherwise it is yours until `expires`.
-    `draft` is what you had begun.
+    `draft` is what you had begun, `note` what a reviewer says who sent your answer back.
 
     An answer is a list of regions in Label Studio's form, or the one value where that says it all.
     """
@@ -186,6 +191,7 @@ class TaskOut(Model):
     expires: datetime | None
     value: dict[str, Any] | list[dict[str, Any]] | None
     draft: dict[str, Any] | list[dict[str, Any]] | None
+    note: str | None
     suggestion: SuggestionOut | None
 
     @classmethod
@@ -203,6 +209,7 @@ class TaskOut(Model):
             expires=turn.expires,
             value=None if turn.value is None else short(project.interface, turn.value),
             draft=None if turn.draft is None else short(project.interface, turn.draft),
+            note=turn.note,
             suggestion=said,
         )
 

@@ -7,8 +7,8 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from labeling.api import life
-from labeling.api.caller import LABEL, MANAGE, labeling, me
+from labeling.api import life, team
+from labeling.api.caller import LABEL, MANAGE, by, labeling, me
 from labeling.api.models import (
     Added,
     AnswerIn,
@@ -24,6 +24,7 @@ from labeling.api.models import (
     UndoIn,
 )
 from labeling.exports import FORMATS
+from labeling.store.members import ADMINISTRATOR
 from palate.web import gives, require, require_all, takes
 
 
@@ -43,6 +44,7 @@ def blueprint() -> Blueprint:
         ("DELETE", f"{one}/skips", return_skipped),
         ("GET", f"{one}/export", export),
         *life.RULES,
+        *team.RULES,
     ]
     bp = require_all(Blueprint("v1", __name__, url_prefix="/v1"), LABEL)
     for method, path, view in rules:
@@ -75,7 +77,7 @@ def get_project(project_id: int) -> ProjectOut:
     return ProjectOut.of(*labeling().project(project_id, me()))
 
 
-@require(MANAGE)
+@by(ADMINISTRATOR)
 @takes(body=TasksIn)
 @gives(Added)
 def add_tasks(project_id: int, body: TasksIn) -> Added:
@@ -132,7 +134,7 @@ def return_skipped(project_id: int) -> StepOut:
     return StepOut.of(labeling().return_skipped(project_id, me()))
 
 
-@require(MANAGE)
+@by(ADMINISTRATOR)
 @takes(query=ExportQuery)
 def export(project_id: int, query: ExportQuery) -> Response:
     """The answers as a file: Label Studio's form (json, jsonl), csv, coco for boxes or spacy for stretches of text."""

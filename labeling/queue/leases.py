@@ -10,7 +10,7 @@ still counts if nobody was given the task meanwhile, and is refused if somebody 
 from __future__ import annotations
 
 from collections.abc import Collection
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from sqlalchemy import Connection, and_, exists, or_, select, update
 from labeling.queue import gold
 from labeling.store.definition import Project
 from labeling.store.life import require_open
-from labeling.store.tables import ANSWERED, FREE, LEASED, drafts, predictions, skips, slots, tasks
+from labeling.store.tables import ANSWERED, FREE, LEASED, answers, drafts, predictions, skips, slots, tasks
 from palate.errors import ConflictError, UnknownIdError
 from palate.store.types import clock
 
@@ -39,8 +39,11 @@ class Suggestion:
 
 @dataclass(frozen=True)
 class Turn:
-    """A task in a person's hands. `value` is what they answered before, if they came back to it, `draft` what they
-    had begun."""
+    """A task in a person's hands.
+
+    value: what they answered before, if they came back to it, or if a reviewer sent it back with this note.
+    draft: what they had begun.
+    """
 
     task_id: int
     position: int
@@ -49,6 +52,7 @@ class Turn:
     expires: datetime | None
     value: list[dict[str, Any]] | None = None
     draft: list[dict[str, Any]] | None = None
+    note: str | None = None
     suggestion: Suggestion | None = None
 
 
@@ -68,6 +72,8 @@ def next_task(
     """
     now = now or clock(connection)
     require_open(project, now)
+    if project.review != "none" and (back := _returned(connection, project, person, holding)) is not None:
+        return back
     held = _renew(connection, project, person, holding, now + lease, now)
     if held is None and gold.is_due(connection, project, person):
         held = gold.take(connection, project, person, now + lease, now)
@@ -96,6 +102,16 @@ def _renew(
     connection.execute(update(slots).where(mine, slots.c.task_id == waiting[0]).values(expires=until))
     found: int = waiting[0]
     return found
+
+
+def _returned(connection: Connection, project: Project, person: str, holding: Collection[int]) -> Turn | None:
+    """The first answer that a reviewer sent back to the person and that is not on their screen."""
+    mine = (answers.c.project_id == project.id) & (answers.c.person == person) & (answers.c.verdict == "returned")
+    query = select(answers.c.task_id, answers.c.value, answers.c.note).where(mine).order_by(answers.c.id)
+    for row in connection.execute(query):
+        if row.task_id not in holding:
+            return replace(turn(connection, person, row.task_id, None, row.value), note=row.note)
+    return None
 
 
 def _take(connection: Connection, project: Project, person: str, until: datetime, now: datetime) -> int | None:
@@ -148,7 +164,7 @@ def turn(connection: Connection, person: str, task_id: int, expires: datetime | 
         .where(tasks.c.id == task_id)
     ).one()
     suggestion = None if row.model is None else Suggestion(row.predicted, row.score, row.model)
-    return Turn(task_id, row.position, row.external_id, row.data, expires, value, row.draft, suggestion)
+    return Turn(task_id, row.position, row.external_id, row.data, expires, value, row.draft, suggestion=suggestion)
 
 
 def stale(task_id: int) -> ConflictError:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Table, func, select
+from sqlalchemy import Connection, Table, exists, func, select, union
 
 from labeling.store.definition import Project
+from labeling.store.life import is_pending
 from labeling.store.tables import ANSWERED, answers, skips, slots
 
 
@@ -14,7 +15,8 @@ from labeling.store.tables import ANSWERED, answers, skips, slots
 class Progress:
     """tasks = done + remaining, without gold ones; a task is done when it has as many answers as the project's overlap.
 
-    answers of needed were given; mine are this person's, skipped are the tasks they passed by.
+    answers of needed were given; mine are this person's, skipped are the tasks they passed by. Where answers are
+    reviewed, a task is done once all of its are accepted or corrected; to_review wait for that.
     """
 
     tasks: int
@@ -24,6 +26,7 @@ class Progress:
     needed: int
     mine: int
     skipped: int
+    to_review: int = 0
 
 
 def progress(connection: Connection, project: Project, person: str) -> Progress:
@@ -32,6 +35,13 @@ def progress(connection: Connection, project: Project, person: str) -> Progress:
     open_slots, open_tasks = connection.execute(
         select(func.count(), func.count(slots.c.task_id.distinct())).where(is_open)
     ).one()
+    to_review = 0
+    if project.review != "none":
+        gold = exists().where(slots.c.id == answers.c.slot_id, slots.c.gold)
+        pending = (answers.c.project_id == project.id) & is_pending() & ~gold
+        to_review = connection.execute(select(func.count()).where(pending)).scalar_one()
+        unfinished = union(select(slots.c.task_id).where(is_open), select(answers.c.task_id).where(pending)).subquery()
+        open_tasks = connection.execute(select(func.count()).select_from(unfinished)).scalar_one()
     plain = project.tasks - project.golds
     needed = plain * project.overlap
     return Progress(
@@ -42,6 +52,7 @@ def progress(connection: Connection, project: Project, person: str) -> Progress:
         needed=needed,
         mine=_count(connection, answers, project, person),
         skipped=_count(connection, skips, project, person),
+        to_review=to_review,
     )
 
 

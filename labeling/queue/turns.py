@@ -32,17 +32,19 @@ def submit(
 ) -> bool:
     """Store the person's answer; True if it is new, False if they had answered already and this replaces it.
 
-    value: in either form that `labeling.answers.check` takes. Sending the same answer again changes nothing.
+    value: in either form that `labeling.answers.check` takes. Sending the same answer again changes nothing; another
+    one, and one that was sent back, waits for a review again.
     Raises ConflictError if the person no longer holds the task.
     """
     now = now or clock(connection)
     value = check(project.interface, require_task(connection, project, task_id), value)
     mine = (answers.c.task_id == task_id) & (answers.c.person == person)
-    present = connection.execute(select(answers.c.value).where(mine)).scalar_one_or_none()
+    present = connection.execute(select(answers.c.value, answers.c.verdict).where(mine)).first()
     forget(connection, person, task_id)
     if present is not None:
-        if present != value:
-            connection.execute(update(answers).where(mine).values(value=value, updated=now))
+        if present.value != value or present.verdict == "returned":
+            anew = {"verdict": None, "reviewer": None, "review_expires": None, "note": None, "original": None}
+            connection.execute(update(answers).where(mine).values(value=value, updated=now, **anew))
         return False
     slot = connection.execute(
         update(slots)

@@ -117,6 +117,8 @@ class Project:
     seed: int
     gold_rate: float
     golds: int
+    review: str
+    closed: bool
 
     @classmethod
     def of(cls, row: RowMapping) -> Project:

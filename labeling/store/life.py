@@ -6,14 +6,15 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, func, select, update
+from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from labeling.store.definition import Project, check_instructions
 from labeling.store.ranking import check_order, rank_all
 from labeling.store.tables import ANSWERED, answers, comments, projects, skips, slots, tasks
 from palate.errors import ConflictError, ParameterError, UnknownIdError
 
-CHANGEABLE = ("instructions", "paused", "deadline", "ordering", "seed", "gold_rate")
+CHANGEABLE = ("instructions", "paused", "deadline", "ordering", "seed", "gold_rate", "review")
+REVIEWS = ("none", "open", "blind")
 
 
 def change(connection: Connection, project: Project, changes: dict[str, Any]) -> None:
@@ -34,6 +35,10 @@ def change(connection: Connection, project: Project, changes: dict[str, Any]) ->
         raise ParameterError("is not between 0 and 1.", where="gold_rate")
     if not 0 <= changes.get("seed", 0) < 2**31:
         raise ParameterError("is not between 0 and 2147483647.", where="seed")
+    if changes.get("review", "none") not in REVIEWS:
+        raise ParameterError(
+            f"{str(changes['review'])[:40]!r} is no way to review.", where="review", hint=f"Use {', '.join(REVIEWS)}."
+        )
     if not changes:
         return
     changed = update(projects).where(projects.c.id == project.id).values(**changes).returning(projects)
@@ -61,9 +66,14 @@ def remove(connection: Connection, project: Project) -> None:
     connection.execute(delete(projects).where(projects.c.id == project.id))
 
 
+def is_pending() -> ColumnElement[bool]:
+    """Whether an answer still needs a verdict, now or after its person has submitted it again."""
+    return answers.c.verdict.is_(None) | (answers.c.verdict == "returned")
+
+
 @dataclass(frozen=True)
 class TaskState:
-    """Where one task stands. It is done when it has all the answers it needs."""
+    """Where one task stands. It is done when it has all the answers it needs, all reviewed if the project says so."""
 
     id: int
     external_id: str
@@ -87,13 +97,14 @@ def task_state(connection: Connection, project: Project, task_id: int) -> TaskSt
         return connection.execute(select(func.count()).where(table.c.task_id == task_id, *more)).scalar_one()
 
     given = count(answers)
+    waiting = 0 if project.review == "none" else count(answers, is_pending())
     return TaskState(
         id=task_id,
         external_id=task.external_id,
         data=task.data,
         answers=given,
         needed=count(slots),
-        done=count(slots, slots.c.state != ANSWERED) == 0,
+        done=waiting == 0 and count(slots, slots.c.state != ANSWERED) == 0,
         skipped=count(skips),
         comments=count(comments),
         flagged=count(comments, comments.c.flag, ~comments.c.resolved) > 0,

@@ -38,6 +38,7 @@ def relabel(connection: Connection, project: Project, config: str, mapping: Labe
     _check_mapping(project.interface, new, mapping)
     work = _Work(connection, project, new, mapping, _gone(project.interface, new, mapping))
     changed = work.keep(answers.c.id, answers.c.value, "answers")
+    work.keep(answers.c.id, answers.c.original, "corrected answers")
     work.keep(tasks.c.id, tasks.c.gold, "gold tasks")
     work.keep_what_fits(drafts)
     work.keep_what_fits(predictions)

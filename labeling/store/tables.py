@@ -58,6 +58,8 @@ projects = Table(
     Column("seed", Integer, nullable=False, server_default="0"),
     Column("gold_rate", Float, nullable=False, server_default="0"),
     Column("golds", Integer, nullable=False, server_default="0"),
+    Column("review", String(10), nullable=False, server_default="none"),
+    Column("closed", Boolean, nullable=False, server_default=false()),
     CheckConstraint("overlap >= 1", name="ck_projects_overlap"),
 )
 """`config` is the labeling interface, Label Studio's XML; `kind` and `labels` are read from it. `tasks` is how many the
@@ -141,10 +143,24 @@ answers = Table(
     Column("seconds", Float),
     Column("created", Instant, nullable=False),
     Column("updated", Instant, nullable=False),
+    Column("verdict", String(10)),
+    Column("reviewer", String(PERSON_LENGTH)),
+    Column("review_expires", Instant),
+    Column("note", Text),
+    Column("original", JSON(none_as_null=True)),
+    Column("returns", Integer, nullable=False, server_default="0"),
     UniqueConstraint("task_id", "person"),
     Index("ix_annotations_turns", "project_id", "person", "created"),
 )
-"""`value` is the list of regions that Label Studio calls `result`."""
+"""`value` is the list of regions that Label Studio calls `result`; `original` what it was before a reviewer corrected
+it. A `verdict` of none waits for a review; a reviewer without a verdict has it in hands."""
+Index(
+    "ix_annotations_pending",
+    answers.c.project_id,
+    answers.c.id,
+    sqlite_where=text("verdict IS NULL OR verdict = 'returned'"),
+    postgresql_where=text("verdict IS NULL OR verdict = 'returned'"),
+)
 
 skips = Table(
     "skips",
@@ -189,4 +205,12 @@ predictions = Table(
     Column("score", Float, nullable=False),
     Column("model", String(200), nullable=False),
     Column("created", Instant, nullable=False),
+)
+
+members = Table(
+    "members",
+    metadata,
+    Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("person", String(PERSON_LENGTH), primary_key=True),
+    Column("role", String(20), nullable=False),
 )

@@ -82,6 +82,7 @@ def test_from_project_to_export(manager, ann, films):
         "needed": 3,
         "mine": 3,
         "skipped": 0,
+        "to_review": 0,
     }
     assert ann("POST", f"/projects/{films}/next", {}).json["task"] is None
     exported = manager("GET", f"/projects/{films}/export?format=json")
@@ -208,6 +209,42 @@ def test_a_projects_life_over_http(manager, ann, films):
     problem(manager("GET", one), 404)
 
 
+def test_members_and_reviews_over_http(app, manager, films):
+    accounts = Accounts(app.extensions["labeling"].engine)
+    people = {}
+    for name in ("ann", "rob", "sue", "tim"):
+        key, token = accounts.create_key(name, ["label"])
+        people[name] = Client(app)
+        people[name].http.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
+        people[name].id = f"key:{key}"
+    one = f"/projects/{films}"
+    roles = {"ann": "annotator", "rob": "reviewer", "sue": "administrator"}
+    asked = {"members": {people[name].id: role for name, role in roles.items()}}
+    assert manager("PUT", f"{one}/members", asked).json == asked
+    assert people["sue"]("PATCH", one, {"review": "open"}).json["review"] == "open"
+    problem(people["tim"]("POST", f"{one}/next", {}), 403)
+    problem(people["rob"]("PATCH", one, {"review": "none"}), 403)
+    problem(people["sue"]("DELETE", one), 403)
+    problem(people["ann"]("POST", f"{one}/reviews"), 403)
+    task = people["ann"]("POST", f"{one}/next", {}).json["task"]["id"]
+    people["ann"]("PUT", f"{one}/tasks/{task}/annotation", DRAMA)
+    step = people["rob"]("POST", f"{one}/reviews").json
+    assert (step["to_review"], step["review"]["value"]) == (1, PICK["value"])
+    path = f"{one}/reviews/{step['review']['id']}"
+    assert people["rob"]("PUT", path, {"verdict": "return", "note": "Look again."}).json == {"verdict": "returned"}
+    back = people["ann"]("POST", f"{one}/next", {}).json["task"]
+    assert (back["id"], back["value"], back["note"]) == (task, PICK["value"], "Look again.")
+    assert people["ann"]("PUT", f"{one}/tasks/{task}/annotation", DRAMA).status_code == 200
+    step = people["rob"]("POST", f"{one}/reviews").json
+    corrected = {"verdict": "correct", "value": {"choices": ["War"]}}
+    assert people["rob"]("PUT", path, corrected).json == {"verdict": "corrected"}
+    problem(people["rob"]("PUT", path, {"verdict": "accept"}), 409)
+    (person,) = people["rob"]("GET", f"{one}/people").json["people"]
+    assert (person["person"], person["reviewed"]) == (people["ann"].id, {"total": 1, "right": 0, "accuracy": 0.0})
+    assert people["rob"]("GET", f"{one}/agreement").json["controls"][0]["overall"]["tasks"] == 0
+    assert "War" in people["sue"]("GET", f"{one}/export?format=csv").text
+
+
 def test_suggestions_and_drafts_come_with_the_task(manager, ann, films):
     one = f"/projects/{films}"
     new = [{"external_id": f"film-{i}", "score": 0.9 - i / 10} | PICK for i in range(3)]
@@ -239,6 +276,10 @@ def test_suggestions_and_drafts_come_with_the_task(manager, ann, films):
         ("PUT", "/interface", {"labels": ["a", "b"], "map": {"label": {"Drama": "c"}}}),
         ("PUT", "/interface", {"labels": ["a", "b"], "map": {"other": {"Drama": "a"}}}),
         ("PATCH", "", {"order": "alphabet"}),
+        ("PATCH", "", {"review": "twice"}),
+        ("PUT", "/members", {"members": {"ann": "boss"}}),
+        ("PUT", "/members", {"members": {" ": "annotator"}}),
+        ("PUT", "/reviews/1", {"verdict": "maybe"}),
         ("PATCH", "", {"gold_rate": 1.5}),
         ("PATCH", "", {"seed": -1}),
         ("PUT", "/predictions", {"model": "", "predictions": [{"external_id": "film-0", "score": 1} | PICK]}),
@@ -279,6 +320,12 @@ ROUTES = [
         "/projects/{}/predictions",
         {"model": "m", "predictions": [{"external_id": "film-0", "score": 1, "value": []}]},
     ),
+    ("GET", "/projects/{}/members", None),
+    ("PUT", "/projects/{}/members", {"members": {}}),
+    ("POST", "/projects/{}/reviews", None),
+    ("PUT", "/projects/{}/reviews/1", {"verdict": "accept"}),
+    ("GET", "/projects/{}/agreement", None),
+    ("GET", "/projects/{}/people", None),
     ("GET", "/projects/{}/tasks/1", None),
     ("PUT", "/projects/{}/tasks/1/draft", {"value": None}),
     ("GET", "/projects/{}/tasks/1/comments", None),
@@ -307,6 +354,8 @@ def test_nobody_gets_in_without_credentials_or_scope(app, films, method, path, b
 
 MANAGING = ["POST /projects", "POST /projects/{}/tasks", "GET /projects/{}/export", "PATCH /projects/{}"]
 MANAGING += ["DELETE /projects/{}", "PUT /projects/{}/interface", "PUT /projects/{}/predictions"]
+MANAGING += ["GET /projects/{}/members", "PUT /projects/{}/members", "POST /projects/{}/reviews"]
+MANAGING += ["PUT /projects/{}/reviews/1", "GET /projects/{}/agreement", "GET /projects/{}/people"]
 
 
 @pytest.mark.parametrize(("method", "path"), [route.split() for route in MANAGING])
