@@ -21,8 +21,8 @@ lint: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-unit: $(READY)
-	@$(BIN)/pytest $(ARGS)
+unit: $(READY)             # two files at a time: most of a Spark test is waiting
+	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
 bench: $(READY)           ## each peer beside ours: benchmarks/results.json and .md
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -12,6 +12,10 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+settings.register_profile("palate", deadline=None)  # how fast a machine is is no property of the code
+settings.load_profile("palate")
 
 
 @pytest.fixture(scope="session")
