@@ -118,7 +118,8 @@ class ImplicitALS(_ImplicitEstimator):
     """implicit.als.AlternatingLeastSquares as a stage, with the library's names and defaults.
 
     `random_state` is 0 unless told, so that a fit can be repeated; `num_threads` 0 means the cores of the executor.
-    Several interactions of a pair add up to one. An interaction below 0 says dislike, with its size as confidence.
+    Several interactions of a pair add up to one. An interaction below 0 says dislike, with its size as confidence; one
+    of 0 that nothing is known of the pair.
     `fit` raises SchemaError for null or fractional ids, weights that are null, NaN or infinite, and no rows.
     """
 
@@ -149,7 +150,7 @@ class ImplicitBPR(_ImplicitEstimator):
     """implicit.bpr.BayesianPersonalizedRanking as a stage, with the library's names and defaults, but for two.
 
     `random_state` is 0 and `num_threads` 1 unless told: with more threads, which write to the factors at the same
-    time, no fit can be repeated. What was interacted with counts, not the weight. The predicted rating ranks; it is in
+    time, no fit can be repeated. What was interacted with counts, not the weight, nor its sign. The predicted rating ranks; it is in
     no unit. `fit` raises what ImplicitALS does.
     """
 
