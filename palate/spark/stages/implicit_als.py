@@ -150,8 +150,8 @@ class ImplicitBPR(_ImplicitEstimator):
     """implicit.bpr.BayesianPersonalizedRanking as a stage, with the library's names and defaults, but for two.
 
     `random_state` is 0 and `num_threads` 1 unless told: with more threads, which write to the factors at the same
-    time, no fit can be repeated. What was interacted with counts, not the weight, nor its sign. The predicted rating ranks; it is in
-    no unit. `fit` raises what ImplicitALS does.
+    time, no fit can be repeated. What was interacted with counts, not the weight, nor its sign. The predicted rating
+    ranks; it is in no unit. `fit` raises what ImplicitALS does.
     """
 
     learning_rate: Param[float] = _param("learning_rate", "the learning rate of the updates", TypeConverters.toFloat)
