@@ -5,9 +5,10 @@ from __future__ import annotations
 from flask import Blueprint, render_template, url_for
 
 from labeling.api.caller import LABEL, MANAGE, labeling, me
+from labeling.config import Control, Interface
 from palate.web import principal, require_all
 
-SHOWN = ("choice",)
+SHOWN = ("choice", "choices", "rating", "pairwise", "text", "spans")
 """The kinds of project that the page can show."""
 
 
@@ -30,13 +31,34 @@ def index() -> str:
 def work(project_id: int) -> str:
     """One project, a task at a time."""
     project, state = labeling().project(project_id, me())
+    interface = project.interface
+    control = interface.controls[0]
     return render_template(
         "labeling/project.html",
         project=project,
+        control=control,
+        options=_options(control),
+        fields=_fields(interface, control),
         kinds=SHOWN,
-        shown=project.kind in SHOWN and project.interface.editor == "own",
+        shown=project.kind in SHOWN and interface.editor == "own",
         progress=state,
         person=me(),
         api=url_for("v1.get_project", project_id=project_id),
         sign_in=url_for("palate.sign_in", next=url_for("labeling.work", project_id=project_id)),
     )
+
+
+def _fields(interface: Interface, control: Control) -> list[str | None]:
+    """Which of a task's data is shown: what is marked or compared, otherwise all there is to see."""
+    if control.kind in ("spans", "pairwise"):
+        return [interface.shown[name].field for name in control.to]
+    return [each.field for each in interface.objects]
+
+
+def _options(control: Control) -> list[tuple[str, str]]:
+    """What is picked from, and how each option is called."""
+    if control.kind == "rating":
+        return [(str(stars), f"{stars} ★") for stars in range(1, control.maximum + 1)]
+    if control.kind == "pairwise":
+        return [("left", "Left"), ("right", "Right")]
+    return [(label, label) for label in control.labels]

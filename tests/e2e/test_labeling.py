@@ -12,7 +12,8 @@ from playwright.sync_api import expect
 
 from labeling.service import Labeling
 from labeling.settings import LabelingSettings
-from labeling.store.projects import Definition, NewTask
+from labeling.store.definition import Definition, NewTask
+from labeling.store.forecasts import Prediction
 from palate.store import Accounts
 
 pytestmark = pytest.mark.browser
@@ -363,3 +364,67 @@ def test_an_acknowledged_answer_survives_the_death_of_the_server(house):
         assert status == 201
         house.server.start()
         assert len(house.answers()) == number + 1
+
+
+def test_every_kind_of_question_has_its_editor(house, page):
+    """Several labels, stars, the better of two, a text and marks in a text, each by keyboard; a reload in between."""
+
+    def results(project):
+        tasks = json.loads("".join(house.labeling.export(project, "json")))
+        return [region["value"] for task in tasks for each in task["annotations"] for region in each["result"]]
+
+    def ask(kind, labels=(), **data):
+        project = house.add(f"{house.title} {kind}", labels, [data | {"title": "One"}], kind=kind)
+        house.open(page, project)
+        return project
+
+    def done(project):
+        page.keyboard.press("Enter")
+        expect(page.get_by_role("heading", name="All done")).to_be_visible()
+        settled(page)
+        return results(project)
+
+    project = ask("choices", LABELS, text="A film.")
+    page.keyboard.press("1")
+    page.keyboard.press("3")
+    page.reload()
+    expect(page.get_by_label("War")).to_be_checked()
+    assert done(project) == [{"choices": ["Comedy", "War"]}]
+
+    project = ask("rating", text="A film.")
+    page.keyboard.press("4")
+    assert done(project) == [{"rating": 4}]
+
+    project = ask("pairwise", left="This one.", right="That one.")
+    expect(page.locator("#pair")).to_contain_text("That one.")
+    page.keyboard.press("2")
+    assert done(project) == [{"selected": "right"}]
+
+    project = ask("text", text="A film.")
+    page.keyboard.press("e")
+    page.keyboard.type("use a p")
+    page.keyboard.press("Escape")
+    assert done(project) == [{"text": ["use a p"]}]
+
+    project = ask("spans", ("Name", "Place"), text="\U0001f600 Ada met Bob.")
+    select = "(text) => getSelection().setBaseAndExtent(text.firstChild, 3, text.firstChild, 6)"
+    page.locator("#task-text").evaluate(select)
+    page.keyboard.press("1")
+    expect(page.locator("#task-text mark")).to_have_text("Ada")
+    page.reload()
+    expect(page.get_by_role("button", name="Remove Name: Ada")).to_be_visible()
+    assert done(project) == [{"start": 2, "end": 5, "text": "Ada", "labels": ["Name"]}]
+
+
+def test_a_suggestion_is_shown_and_counts_only_once_it_is_submitted(house, page):
+    said = [Prediction(str(number), {"choices": ["War"]}, 0.93) for number in range(2)]
+    house.labeling.predict(house.project, "m1", said)
+    house.open(page)
+    expect(page.locator("#suggestion")).to_contain_text("m1: War, 93 % sure.")
+    expect(page.get_by_label("War")).not_to_be_checked()
+    expect(page.get_by_role("button", name="Submit")).to_be_disabled()
+    page.keyboard.press("p")
+    page.keyboard.press("Enter")
+    expect(title(page)).to_have_text("Film 1")
+    settled(page)
+    assert house.answers() == {"Film 0": ["War"]}

@@ -1,6 +1,6 @@
 /* Which key chooses which label: 1 to 9, then the letters that are not taken by commands. */
 
-const COMMANDS = "su";
+const COMMANDS = "sup";
 const KEYS = [..."123456789", ..."abcdefghijklmnopqrstuvwxyz"].filter((key) => !COMMANDS.includes(key));
 
 /** The key of the label at this place, "" if there are more labels than keys. */

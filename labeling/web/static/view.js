@@ -1,68 +1,63 @@
 /* The page's moving parts. Whatever comes from a task is set as text, never as markup. */
 
-import { keyOf } from "./keys.js";
+import { Options } from "./options.js";
+import { Spans } from "./spans.js";
+import { FreeText } from "./text.js";
 
 const one = (selector) => document.querySelector(selector);
 
+function editorOf({ kind, control, to, required }, form) {
+  if (kind === "text") return new FreeText(form);
+  if (kind === "spans") return new Spans({ name: control, to, required: required === "true" }, form);
+  return new Options(kind, form);
+}
+
 export class View {
-  constructor() {
+  #fields;
+  #pair;
+
+  /** page: the dataset of #labeling, which says what is asked about which fields of a task. */
+  constructor(page) {
     this.form = one("#answer");
-    this.choices = [...document.querySelectorAll("#choices input")];
-    this.filter = one("#filter");
     this.quick = one("#quick");
-    this.choices.forEach((input, index) => {
-      input.closest("label").querySelector("kbd").textContent = keyOf(index);
-    });
-    this.filter?.addEventListener("input", () => this.#narrow());
+    this.editor = editorOf(page, this.form);
+    this.#fields = JSON.parse(page.fields);
+    this.#pair = page.kind === "pairwise";
   }
 
-  /** Show a task, with the choice made before if there is one. */
-  show(turn, choice) {
+  /** Show a task, with what was answered or begun before if anything was. */
+  show(turn, value) {
     one("#work").hidden = false;
     one("#done").hidden = true;
     one("#waiting").hidden = true;
-    const { title, text, tags } = turn.data;
-    one("#task-title").textContent = title || text || turn.external_id;
-    one("#task-text").textContent = title ? text || "" : "";
+    const { title, tags } = turn.data;
+    const texts = this.#fields.map((field) => turn.data[field]).filter((text) => text !== undefined && text !== null);
+    // Marks are on the text itself, so it is never made the title; of a comparison both sides are shown below.
+    const below = this.#pair || this.editor instanceof Spans;
+    one("#task-title").textContent = title || (!below && texts.join("\n\n")) || turn.external_id;
+    one("#task-text").textContent = title || below ? (this.#pair ? "" : texts.join("\n\n")) : "";
+    if (this.#pair) one("#pair").replaceChildren(...texts.map(pane));
     one("#task-tags").replaceChildren(...(Array.isArray(tags) ? tags : []).slice(0, 30).map(chip));
     one("#again").hidden = turn.value === null;
-    this.choices.forEach((input) => {
-      input.checked = input.value === choice;
-    });
-    if (this.filter) {
-      this.filter.value = "";
-      this.#narrow();
-    }
+    one("#note").hidden = turn.note === null;
+    one("#note").textContent = `Sent back: ${turn.note}`;
+    this.#suggest(turn.suggestion);
+    this.editor.set(value);
     this.changed();
     scrollTo({ top: 0 });
     one("#task-title").focus({ preventScroll: true });
   }
 
-  /** The label chosen, null if none is. */
-  get chosen() {
-    return this.choices.find((input) => input.checked)?.value ?? null;
-  }
-
-  choose(index) {
-    const input = this.choices[index];
-    if (!input) return false;
-    input.checked = true;
-    input.closest("label").scrollIntoView({ block: "nearest" });
-    this.changed();
-    return true;
-  }
-
-  /** Move the choice up or down among the labels in view. */
-  step(by) {
-    const shown = this.choices.filter((input) => !input.closest("label").hidden);
-    if (shown.length === 0) return;
-    const at = shown.findIndex((input) => input.checked);
-    const to = at < 0 ? (by > 0 ? 0 : shown.length - 1) : (at + by + shown.length) % shown.length;
-    this.choose(this.choices.indexOf(shown[to]));
+  #suggest(suggestion) {
+    one("#suggestion").hidden = suggestion === null;
+    if (suggestion === null) return;
+    this.editor.set(suggestion.value);
+    const said = this.editor.said || "nothing";
+    one("#suggestion-text").textContent = `${suggestion.model}: ${said}, ${Math.round(100 * suggestion.score)} % sure.`;
   }
 
   changed() {
-    one("#submit").disabled = this.chosen === null;
+    one("#submit").disabled = this.editor.value === null;
   }
 
   progress(state) {
@@ -117,13 +112,17 @@ export class View {
     if (dialog.open) dialog.close();
     else dialog.showModal();
   }
+}
 
-  #narrow() {
-    const wanted = this.filter.value.trim().toLowerCase();
-    this.choices.forEach((input) => {
-      input.closest("label").hidden = !input.value.toLowerCase().includes(wanted);
-    });
-  }
+function pane(text, index) {
+  const side = document.createElement("section");
+  const name = document.createElement("h3");
+  const body = document.createElement("p");
+  name.textContent = index === 0 ? "Left" : "Right";
+  body.textContent = String(text);
+  body.dir = "auto";
+  side.append(name, body);
+  return side;
 }
 
 function chip(text) {

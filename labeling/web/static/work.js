@@ -1,7 +1,6 @@
 /* The labeling page: one task on screen, the next ones loaded ahead, answers on their way in the background. */
 
 import { Api, Offline } from "./api.js";
-import { labelOf } from "./keys.js";
 import { Outbox } from "./outbox.js";
 import { View } from "./view.js";
 
@@ -11,7 +10,7 @@ const prefix = `palate.label.${page.person}.${page.project}`;
 
 const api = new Api(page.api, document.querySelector('meta[name="csrf-token"]').content);
 const outbox = new Outbox(api, prefix);
-const view = new View();
+const view = new View(page);
 
 let current = null;
 let shownAt = 0;
@@ -25,8 +24,8 @@ let goingBack = false;
 const draftKey = `${prefix}.draft`;
 
 function keepDraft() {
-  if (current && view.chosen !== null) {
-    localStorage.setItem(draftKey, JSON.stringify({ task: current.id, choice: view.chosen }));
+  if (current && view.editor.value !== null) {
+    localStorage.setItem(draftKey, JSON.stringify({ task: current.id, value: view.editor.value }));
   } else {
     localStorage.removeItem(draftKey);
   }
@@ -35,7 +34,7 @@ function keepDraft() {
 function draftOf(task) {
   try {
     const draft = JSON.parse(localStorage.getItem(draftKey));
-    return draft?.task === task.id ? draft.choice : null;
+    return draft?.task === task.id ? draft.value ?? null : null;
   } catch {
     return null;
   }
@@ -46,7 +45,7 @@ function draftOf(task) {
 function show(task) {
   current = task;
   shownAt = performance.now();
-  view.show(task, draftOf(task) ?? task.value?.choices?.[0] ?? null);
+  view.show(task, draftOf(task) ?? task.draft ?? task.value);
 }
 
 /** Put the next task on screen at once if one is loaded; load until enough are. */
@@ -111,14 +110,14 @@ function retryLater() {
 /* ---- Turns. */
 
 function submit() {
-  const choice = view.chosen;
-  if (current === null || choice === null) {
-    if (current) view.say("Choose a label first.", true);
+  const { value, said, missing } = view.editor;
+  if (current === null || value === null) {
+    if (current) view.say(missing, true);
     return;
   }
   const seconds = Math.round((performance.now() - shownAt) / 10) / 100;
-  outbox.put({ task: current.id, value: { choices: [choice] }, seconds });
-  view.say(`${choice}: noted.`);
+  outbox.put({ task: current.id, value, seconds });
+  view.say(`${said}: noted.`);
   advance();
 }
 
@@ -151,6 +150,14 @@ async function undo() {
   } finally {
     goingBack = false;
   }
+}
+
+/** Fill in what the model suggests; it counts once it is submitted. */
+function takeSuggestion() {
+  if (!current?.suggestion) return;
+  view.editor.set(current.suggestion.value);
+  view.changed();
+  keepDraft();
 }
 
 async function takeSkipped() {
@@ -191,48 +198,58 @@ view.form.addEventListener("submit", (event) => {
   submit();
 });
 
-view.form.addEventListener("change", () => {
-  view.changed();
-  keepDraft();
-});
+for (const type of ["change", "input"]) {
+  document.querySelector("#work").addEventListener(type, () => {
+    view.changed();
+    keepDraft();
+  });
+}
 
 document.querySelector("#choices").addEventListener("click", (event) => {
   // A click on a label makes a second one on its input; arrow keys make only that: moving must not submit.
-  if (!view.quick.checked || event.target.matches("input") || !event.target.closest("label")) return;
+  if (!isQuick() || event.target.matches("input") || !event.target.closest("label")) return;
   setTimeout(submit); // once the click has checked the input
 });
 
+/** Whether choosing submits: where one choice is the whole answer, if the person likes. */
+const isQuick = () => view.quick !== null && view.quick.checked;
+
 document.querySelector("#skip").addEventListener("click", skip);
+document.querySelector("#suggestion button").addEventListener("click", takeSuggestion);
 for (const button of document.querySelectorAll("[data-undo]")) button.addEventListener("click", undo);
 for (const button of document.querySelectorAll("[data-keys]")) button.addEventListener("click", () => view.keys());
 document.querySelector("#take-skipped").addEventListener("click", takeSkipped);
 
-view.quick.checked = localStorage.getItem("palate.label.quick") === "yes";
-view.quick.addEventListener("change", () => {
-  localStorage.setItem("palate.label.quick", view.quick.checked ? "yes" : "no");
-});
+if (view.quick) {
+  view.quick.checked = localStorage.getItem("palate.label.quick") === "yes";
+  view.quick.addEventListener("change", () => {
+    localStorage.setItem("palate.label.quick", view.quick.checked ? "yes" : "no");
+  });
+}
 
 const commands = {
   Enter: submit,
   s: skip,
   u: undo,
+  p: takeSuggestion,
   "?": () => view.keys(),
-  ArrowDown: () => view.step(1),
-  ArrowRight: () => view.step(1),
-  ArrowUp: () => view.step(-1),
-  ArrowLeft: () => view.step(-1),
+  ArrowDown: () => view.editor.step(1),
+  ArrowRight: () => view.editor.step(1),
+  ArrowUp: () => view.editor.step(-1),
+  ArrowLeft: () => view.editor.step(-1),
 };
 
 function inFilter(event) {
+  const { filter, inputs } = view.editor;
   if (event.key === "Escape") {
-    view.filter.value = "";
-    view.filter.dispatchEvent(new Event("input"));
-    view.filter.blur();
+    filter.value = "";
+    filter.dispatchEvent(new Event("input", { bubbles: true }));
+    filter.blur();
   } else if (event.key === "ArrowDown" || event.key === "ArrowUp") {
-    view.step(event.key === "ArrowDown" ? 1 : -1);
+    view.editor.step(event.key === "ArrowDown" ? 1 : -1);
   } else if (event.key === "Enter") {
-    const shown = view.choices.findIndex((input) => !input.closest("label").hidden);
-    if (!view.choices.some((input) => input.checked && !input.closest("label").hidden)) view.choose(shown);
+    const shown = inputs.findIndex((input) => !input.closest("label").hidden);
+    if (!inputs.some((input) => input.checked && !input.closest("label").hidden)) view.editor.choose(shown);
     keepDraft();
     submit();
   } else {
@@ -241,26 +258,41 @@ function inFilter(event) {
   event.preventDefault();
 }
 
+/** Where letters are letters; Ctrl or Command and Enter submit, Escape leaves. */
+function inText(event) {
+  if (event.key === "Escape") event.target.blur();
+  if (event.key !== "Enter" || !(event.ctrlKey || event.metaKey)) return;
+  submit();
+  event.preventDefault();
+}
+
 document.addEventListener("keydown", (event) => {
+  if (event.target.matches("textarea")) {
+    inText(event);
+    return;
+  }
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
   if (document.querySelector("#keys").open) {
     if (event.key === "?") view.keys();
     return;
   }
-  if (view.filter && event.target === view.filter) {
+  const { filter } = view.editor;
+  if (filter && event.target === filter) {
     inFilter(event);
     return;
   }
-  if (event.key === "Enter" && event.target.closest("a, button, summary, input[type=checkbox]")) return;
-  if (event.key === "/" && view.filter) {
-    view.filter.focus();
+  if (event.key === "Enter" && event.target.closest("a, button, summary, footer input")) return;
+  if (event.key === "/" && filter) {
+    filter.focus();
   } else if (commands[event.key.length === 1 ? event.key.toLowerCase() : event.key]) {
     if (event.repeat && !event.key.startsWith("Arrow")) return;
     commands[event.key.length === 1 ? event.key.toLowerCase() : event.key]();
+    view.changed();
     keepDraft();
-  } else if (current !== null && view.choose(labelOf(event))) {
+  } else if (current !== null && view.editor.press(event)) {
+    view.changed();
     keepDraft();
-    if (view.quick.checked) submit();
+    if (isQuick()) submit();
   } else {
     return;
   }
