@@ -29,6 +29,12 @@ GRIDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "alpha": (0.5, 1.0, 2.0, 3.0, 8.0),
         "weighting": ("weights", "binary"),
     },
+    "ials": {
+        "factors": (64, 128),
+        "regularization": (0.003, 0.005, 0.01, 0.015, 0.03, 0.1),
+        "unobserved": (3.0, 10.0, 20.0, 40.0, 80.0),
+        "weighting": ("binary", "weights"),
+    },
     "ease": {
         "regularization": (100.0, 200.0, 300.0, 400.0, 700.0, 1000.0),
         "user_power": (0.0, 0.25, 0.5),

@@ -19,6 +19,7 @@ from palate.models.protocol import Artifact, Recommender
 KINDS: dict[str, str] = {
     "popularity": "palate.models.popularity:Popularity",
     "als": "palate.models.als:ALS",
+    "ials": "palate.models.ials:IALS",
     "ease": "palate.models.ease:EASE",
     "sparse-ease": "palate.models.sparse_ease:SparseEASE",
     "item-knn": "palate.models.item_knn:ItemKNN",

@@ -6,22 +6,20 @@ Hu, Koren and Volinsky, "Collaborative Filtering for Implicit Feedback Datasets"
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
-import numpy.typing as npt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from palate.dataset.ids import Codes
 from palate.dataset.schema import Interactions, Items, Users
 from palate.errors import ParameterError, SchemaError
+from palate.models.factorization import FactorModel
 from palate.models.params import ModelParams, one_of, within
-from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
+from palate.models.protocol import Arrays, Floats, Vectors
 
 _SOLVED_AT_ONCE = 512
 """Users whose systems are solved in one call: 8 MB of float32 at 64 factors."""
@@ -54,7 +52,7 @@ class ALSParams(ModelParams):
     seed: int = field(default=0, metadata=within(0, 2**32 - 1))
 
 
-class ALS(Recommender):
+class ALS(FactorModel):
     """Users and items as vectors whose dot product says how sure we are of a liking.
 
     After the last pass every user vector is solved for exactly, from the final item factors: so a user of the
@@ -63,16 +61,9 @@ class ALS(Recommender):
     """
 
     kind: ClassVar[str] = "als"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.PERSONAL, Capability.FOLD_IN_USERS, Capability.SIMILAR_ITEMS}
-    )
     Params: ClassVar[type[ALSParams]] = ALSParams
     params: ALSParams
 
-    user_factors: Floats
-    """`(n_users, factors) float32`; zeros for a user without interactions."""
-    item_factors: Floats
-    """`(n_items, factors) float32`; zeros for an item without interactions."""
     penalty: float
     """The regularization in force."""
 
@@ -152,33 +143,6 @@ class ALS(Recommender):
 
     def _fold(self, histories: sparse.csr_matrix) -> Vectors:
         return (self._solve(self._confidence(histories)),)
-
-    def _user_vectors(self, codes: Codes) -> Vectors:
-        vectors = self.user_factors[codes]
-        vectors[codes < 0] = 0
-        return (vectors,)
-
-    def _score(self, vectors: Vectors, contexts: Sequence[Context]) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        scores: Floats = vectors[0] @ self.item_factors.T
-        scores[:, self._untouched] = -np.inf
-        return scores, np.asarray((vectors[0] != 0).any(axis=1))
-
-    @cached_property
-    def _untouched(self) -> npt.NDArray[np.intp]:
-        return np.flatnonzero(~self.item_factors.any(axis=1))
-
-    @cached_property
-    def _directions(self) -> Floats:
-        """Item factors of length one, `(n_items, factors)`."""
-        lengths = np.linalg.norm(self.item_factors, axis=1, keepdims=True)
-        directions: Floats = self.item_factors / np.where(lengths == 0, 1, lengths)
-        return directions
-
-    def _similar(self, codes: Codes) -> Floats:
-        scores: Floats = self._directions[codes] @ self._directions.T
-        scores[:, self._untouched] = -np.inf
-        scores[np.isin(codes, self._untouched)] = -np.inf
-        return scores
 
     def _state(self) -> Arrays:
         return Arrays(

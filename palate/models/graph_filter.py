@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
+from threadpoolctl import threadpool_limits
 
 from palate.kernels.sparse_products import dense_product
 from palate.models.histories import WEIGHTINGS, HistoryRecommender
@@ -36,9 +37,9 @@ class GraphFilterParams(ModelParams):
     `python -m benchmarks.tune_models graph-filter`.
     """
 
-    factors: int = field(default=256, metadata=within(1, 4096))
+    factors: int = field(default=128, metadata=within(1, 4096))
     alpha: float = field(default=0.3, metadata=within(0))
-    user_power: float = field(default=0.5, metadata=within(0, 1))
+    user_power: float = field(default=0.3, metadata=within(0, 1))
     item_power: float = field(default=0.5, metadata=within(0, 1))
     weighting: str = field(default="weights", metadata=one_of(*WEIGHTINGS))
     iterations: int = field(default=4, metadata=within(1, 100))
@@ -69,7 +70,8 @@ class GraphFilter(HistoryRecommender):
         if self.params.alpha == 0:
             self.axes = np.zeros((by_user.shape[1], 0), np.float32)
             return
-        _, _, rows = randomized_svd(by_user, width, n_iter=self.params.iterations, random_state=self.params.seed)
+        with threadpool_limits(1, "blas"):  # on a busy machine two threads took ten times as long
+            _, _, rows = randomized_svd(by_user, width, n_iter=self.params.iterations, random_state=self.params.seed)
         self.axes = np.ascontiguousarray(rows.T, dtype=np.float32)
 
     @cached_property

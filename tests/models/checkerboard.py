@@ -21,6 +21,7 @@ SMALL: dict[str, dict[str, object]] = {
     "content": {"dims": 8},
     "ease": {"regularization": 2.0},
     "graph-filter": {"factors": 4},
+    "ials": {"factors": 4, "regularization": 0.1, "unobserved": 0.5},
     "item-knn": {"neighbours": 5, "shrinkage": 0.0},
     "sparse-ease": {"regularization": 2.0, "neighbours": 6},
     "user-knn": {"neighbours": 5, "shrinkage": 0.0},

@@ -336,6 +336,7 @@ WRONG = {
     "neighbours": [0],
     "similarity": ["vibes"],
     "known": [0],
+    "unobserved": [0.0],
     "shrinkage": [-1.0],
     "bm25_k1": [-1.0],
     "bm25_b": [1.5],
