@@ -32,7 +32,7 @@ from pyspark.sql.types import (
 from palate import arrowjson
 from palate.client.endpoints import FIELDS, Field
 from palate.errors import ParameterError, RemoteError
-from palate.spark.stages.features import Block, placed, to_block, vector_array
+from palate.spark.stages.blocks import Block, placed, to_block, vector_array
 
 _READABLE = (BooleanType, IntegerType, LongType, FloatType, DoubleType, StringType)
 

@@ -28,7 +28,8 @@ from palate.features.columns import ColumnEncoder
 from palate.models.factorization_machine import FactorizationMachine
 from palate.spark.stages.base import NativeModel
 from palate.spark.stages.columns import quoted, require_categories, require_numbers
-from palate.spark.stages.features import placed, sent, to_block, vector_array
+from palate.spark.stages.blocks import placed, to_block, vector_array
+from palate.spark.stages.features import sent
 from palate.spark.stages.fm_params import CLASSIFIER_CHECKS, FMParams
 
 

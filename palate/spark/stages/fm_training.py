@@ -24,7 +24,7 @@ from palate.engines import import_torch
 from palate.errors import SchemaError
 from palate.features.columns import ColumnEncoder, checked_number
 from palate.kernels.fm import FMFit, FMOptions, fit_fm
-from palate.spark.stages.features import to_block
+from palate.spark.stages.blocks import to_block
 from palate.spark.stages.group import Group, run_together
 from palate.spark.stages.tasks import Batches, Results, run_tasks, slots
 

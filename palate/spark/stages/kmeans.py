@@ -22,15 +22,14 @@ from pyspark.sql import functions as f
 from pyspark.sql.types import IntegerType, NumericType, StructType
 
 from palate.errors import NotFittedError, SchemaError
-from palate.kernels.kmeans_start import MODES, start
-from palate.kernels.lloyd import Fit, lloyd
+from palate.kernels.kmeans_start import MODES
 from palate.models.kmeans import DISTANCES
 from palate.models.kmeans import KMeans as Artifact
 from palate.spark.stages.base import NativeEstimator, NativeModel, at_least, one_of
-from palate.spark.stages.features import Block, map_features, sent
-from palate.spark.stages.group import Group, run_together
-from palate.spark.stages.kmeans_rows import read_rows
-from palate.spark.stages.tasks import Batches, Results
+from palate.spark.stages.blocks import Block
+from palate.spark.stages.features import map_features, sent
+from palate.spark.stages.group import run_together
+from palate.spark.stages.kmeans_fit import Options
 
 _log = logging.getLogger("palate.spark")
 
@@ -79,11 +78,14 @@ class KMeans(NativeEstimator, _NativeKMeansParams):
             _require_number(dataset, weight)
             columns.append(f.col(weight).cast("double"))
         distance = self.getDistanceMeasure()
-        options = _Options(
+        options = Options(
             column, weight, self.getK(), self.getInitMode(), self.getInitSteps(), self.getMaxIter(), self.getTol(),
             distance == "cosine", self.getOrDefault("nInit"), self.getSeed() % 2**64,
         )  # fmt: skip
-        (found,) = run_together(dataset.select(*columns), options.work, tasks=_tasks(), ordered=True)
+        parts = run_together(dataset.select(*columns), options.work, tasks=_tasks(), ordered=True)
+        if not parts:  # Spark knew that there are none, and ran no task
+            raise SchemaError("there are no rows to learn from.", where=column)
+        (found,) = parts
         model = KMeansModel(Artifact(found["centers"], distance))._of(self)
         sizes = np.zeros(self.getK(), dtype=np.int64)
         sizes[: len(found["sizes"])] = found["sizes"]
@@ -173,40 +175,6 @@ class KMeansSummary:
     def cluster(self) -> DataFrame:
         """The column of clusters alone."""
         return self.predictions.select(self.predictionCol)
-
-
-@dataclass(frozen=True)
-class _Options:
-    """What the tasks are told."""
-
-    column: str
-    weight: str
-    k: int
-    mode: str
-    steps: int
-    iterations: int
-    tolerance: float
-    unit: bool
-    restarts: int
-    seed: int
-
-    def work(self, group: Group, batches: Batches) -> Results | None:
-        """Fits on the rows of all tasks; the first of them tells what was found."""
-        rows, scale = read_rows(group, batches, self.column, self.weight, unit=self.unit)
-        best: Fit | None = None
-        for restart in range(self.restarts):
-            centers = start(rows, self.k, self.mode, steps=self.steps, seed=(self.seed, restart), peers=group)
-            found = lloyd(rows, centers, iterations=self.iterations, tolerance=self.tolerance * scale, peers=group)
-            if best is None or found.cost < best.cost:
-                best = found
-        if group.rank or best is None:
-            return None
-        return {
-            "centers": best.centers / scale + rows.shift,
-            "cost": np.asarray(best.cost / (2 if self.unit else scale**2)),
-            "sizes": best.sizes,
-            "iterations": np.asarray(best.iterations),
-        }
 
 
 def _tasks() -> int | None:

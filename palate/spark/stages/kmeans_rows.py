@@ -16,7 +16,7 @@ from scipy import sparse
 
 from palate.errors import SchemaError
 from palate.kernels.lloyd import DenseRows, Rows, SparseRows
-from palate.spark.stages.features import Block, bad_row, blocks
+from palate.spark.stages.blocks import Block, bad_row, blocks
 from palate.spark.stages.group import Group
 from palate.spark.stages.tasks import Batches
 

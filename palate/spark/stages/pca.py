@@ -10,12 +10,10 @@ Signs: pyspark.ml leaves them to LAPACK; here the entry of largest size of each 
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
 from typing import Any, ClassVar, cast
 
 import numpy as np
 import numpy.typing as npt
-import pyarrow as pa
 from pyspark.ml.common import _py2java
 from pyspark.ml.feature import _PCAParams
 from pyspark.ml.linalg import DenseMatrix, DenseVector, VectorUDT
@@ -28,9 +26,10 @@ from palate.kernels.gram import Moments
 from palate.kernels.lanczos import TOLERANCE, leading_eigen
 from palate.models.pca import PCA as Artifact
 from palate.spark.stages.base import NativeEstimator, NativeModel, at_least
-from palate.spark.stages.features import Block, blocks, checked_vectors, sent
-from palate.spark.stages.summed import Told, sum_tasks
-from palate.spark.stages.tasks import Batches, merged
+from palate.spark.stages.features import checked_vectors, sent
+from palate.spark.stages.pca_sums import moments, products
+from palate.spark.stages.summed import sum_tasks
+from palate.spark.stages.tasks import merged
 
 GRAM_COLUMNS = 4096
 """Beyond this many columns a task's matrix of sums (128 MB of float64 here) costs more than passes over the data."""
@@ -56,7 +55,7 @@ class PCA(NativeEstimator, _PCAParams):
     def _fit(self, dataset: DataFrame) -> PCAModel:
         column, k = self.required("inputCol"), self.required("k")
         frame = merged(dataset.select(sent(dataset, column)))
-        parts, sums = sum_tasks(frame, _moments(column))
+        parts, sums = sum_tasks(frame, moments(column, GRAM_COLUMNS))
         widths = {int(part["width"]) for part in parts}
         if not widths:
             raise SchemaError("there are no rows to learn from.", where=column)
@@ -114,44 +113,6 @@ class PCAModel(NativeModel, _PCAParams):
         return made
 
 
-def _moments(column: str) -> Any:
-    """Per partition: its moments where the matrix is affordable, otherwise count, sum and sum of squares."""
-
-    def work(task: int, batches: Batches) -> Told | None:
-        found: Moments | None = None
-        count = 0
-        total: Doubles = np.zeros(1)
-        squares: Doubles = np.zeros(1)
-        for block in blocks(_columns(batches, column), column, task):
-            if block.shape[1] > GRAM_COLUMNS:
-                count += block.shape[0]
-                total = total + np.asarray(block.sum(axis=0, dtype=np.float64)).ravel()
-                squares = squares + _squares(block)
-                continue
-            if found is None:
-                found = Moments.about(np.asarray(block.mean(axis=0, dtype=np.float64)).ravel())
-            found.add_rows(block)
-        if found is not None:
-            width = np.asarray(len(found.shift))
-            told = {"width": width, "count": np.asarray(found.count), "shift": found.shift, "total": found.total}
-            return told, found.gram
-        if count:
-            return {"width": np.asarray(len(total)), "count": np.asarray(count)}, np.stack([total, squares])
-        return None
-
-    return work
-
-
-def _columns(batches: Batches, column: str) -> Iterator[pa.Array]:
-    return (batch.column(column) for batch in batches)
-
-
-def _squares(block: Block) -> Doubles:
-    """The sum of squares of each column."""
-    wide = block.astype(np.float64)
-    return np.asarray(wide.multiply(wide).sum(axis=0) if hasattr(wide, "multiply") else (wide**2).sum(axis=0)).ravel()
-
-
 def _from_gram(parts: list[Any], gram: Doubles, k: int) -> tuple[Doubles, Doubles, float]:
     """Eigenvalues, eigenvectors and the total variance from the partitions' moments and the sum of their matrices."""
     counts, shifts, totals = ([part[name] for part in parts] for name in ("count", "shift", "total"))
@@ -176,14 +137,8 @@ def _from_passes(
     def covariance(vectors: Doubles) -> Doubles:
         sent = context.broadcast(vectors)
 
-        def work(task: int, batches: Batches) -> Told:
-            product = np.zeros_like(sent.value)
-            for block in blocks(_columns(batches, column), column, task, width):
-                product += np.asarray(block.T @ (block @ sent.value))
-            return {}, product
-
         try:
-            product = sum_tasks(frame, work)[1][vectors.size].reshape(vectors.shape)
+            product = sum_tasks(frame, products(column, sent))[1][vectors.size].reshape(vectors.shape)
         finally:
             sent.destroy()
         product -= np.outer(count * mean, mean @ vectors)

@@ -54,7 +54,8 @@ def sum_tasks(
 
 def _added(batches: Batches) -> Iterator[pa.RecordBatch]:
     """Rows that hold pieces, those of one place after each other, as one row each; other rows as they are."""
-    name, total = "", np.zeros(0)
+    name = ""
+    total: Doubles = np.zeros(0)
     for batch in batches:
         for n, given in enumerate(batch.column("name")):
             if not (given.is_valid and given.as_py().startswith(_SUM)):

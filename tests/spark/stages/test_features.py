@@ -16,7 +16,8 @@ from pyspark.sql.types import IntegerType, StructField, StructType
 from scipy import sparse
 
 from palate.errors import SchemaError
-from palate.spark.stages.features import blocks, map_features, sent, to_block, vector_array
+from palate.spark.stages.blocks import blocks, to_block, vector_array
+from palate.spark.stages.features import map_features, sent
 
 VECTOR = pa.struct([("size", pa.int32()), ("values", pa.list_(pa.float64()))])
 """A vector as `sent` packs it."""

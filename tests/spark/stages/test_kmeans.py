@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import importlib.util
+import subprocess
+import sys
 from typing import Any
 
 import numpy as np
@@ -63,7 +66,7 @@ def test_all_starts_and_partitionings_cost_alike(frame: DataFrame) -> None:
     one = frame.coalesce(1)
     costs = [
         KMeans(k=8, initMode="k-means||", nInit=4, maxIter=50).fit(moved).summary.trainingCost
-        for moved in (frame, one, frame.repartition(20))
+        for moved in (frame, one, frame.orderBy("features").repartition(3), frame.repartition(20))
     ]
     costs += [
         KMeans(k=8, initMode=mode, nInit=starts, maxIter=50).fit(one).summary.trainingCost
@@ -166,6 +169,20 @@ def test_weights_that_are_none(frame: DataFrame) -> None:
         KMeans(k=2, weightCol="weight").fit(frame.withColumn("weight", f.lit(0)))
 
 
+def test_bad_rows_among_twenty_partitions_are_named(frame: DataFrame) -> None:
+    moved = frame.select("row", vector_to_array("features").alias("features"), "weight").repartition(20, "row")
+    for column, wrong, what in (
+        ("features", "transform(features, value -> double('NaN'))", "nan at index 0"),
+        ("features", "null", "null"),
+        ("weight", "-1D", "negative: -1"),
+    ):
+        spoilt = moved.withColumn(column, f.expr(f"if(row = 7, {wrong}, {column})"))
+        with pytest.raises(SchemaError, match=rf"{column}: task [01], row \d+: .*{what}"):
+            KMeans(k=2, weightCol="weight").fit(spoilt)
+    with pytest.raises(SchemaError, match="no rows"):
+        KMeans(k=2).fit(moved.where("row < 0"))
+
+
 def test_values_that_float32_cannot_hold(spark: SparkSession) -> None:
     with pytest.raises(SchemaError, match="too large"):
         KMeans(k=2).fit(vectors(spark, np.array([[1e300, 1], [2, 3], [-1e300, 4]])))
@@ -173,8 +190,38 @@ def test_values_that_float32_cannot_hold(spark: SparkSession) -> None:
 
 def test_partitions_of_different_widths(spark: SparkSession) -> None:
     narrow, wide = vectors(spark, np.ones((4, 2))).coalesce(1), vectors(spark, np.ones((4, 3))).coalesce(1)
-    with pytest.raises(SchemaError, match="wide"):
-        KMeans(k=2).fit(narrow.union(wide))
+    for frame in (narrow.union(wide), narrow.union(wide).repartition(20, "row")):
+        with pytest.raises(SchemaError, match="wide"):
+            KMeans(k=2).fit(frame)
+
+
+def test_without_torch_one_task_fits(
+    frame: DataFrame, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name, *more: None if name == "torch" else find(name, *more))
+    monkeypatch.setitem(sys.modules, "torch", None)
+    assert len(KMeans(k=4).fit(frame).clusterCenters()) == 4
+    assert "KMeans computes in one task: pip install 'palate[torch]'" in caplog.text
+
+
+def test_a_task_imports_no_more_than_it_needs() -> None:
+    """A whole fit in a Python that can import neither torch nor pyspark.ml: first fits wait for imports."""
+    script = """
+import sys
+for name in ("torch", "pyspark.ml", "pydantic"):
+    sys.modules[name] = None
+import pyarrow as pa
+import palate.spark.stages.pca_sums
+from palate.spark.stages.group import Group
+from palate.spark.stages.kmeans_fit import Options
+
+batch = pa.record_batch([pa.array([[0.0, 1.0], [0.0, 3.0], [9.0, 9.0]])], names=["x"])
+options = Options("x", "", 2, "k-means||", 2, 9, 1e-4, False, 1, 0)
+print(sorted(options.work(Group(0, 1), iter([batch]))["centers"].tolist()))
+"""
+    told = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=False)
+    assert told.stdout == "[[0.0, 2.0], [9.0, 9.0]]\n", told.stderr
 
 
 @pytest.mark.parametrize(

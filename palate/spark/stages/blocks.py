@@ -1,0 +1,162 @@
+"""Arrow arrays of features as numpy blocks, and back, on the executors.
+
+A block is what one Arrow batch holds of a column: a view `(rows, width)` of Arrow's own memory where all rows are
+dense, a CSR matrix otherwise. Nobody may write to it. What a column holds that is no number, or not as wide as the
+rest, is refused here, in the one form that `bad_row` gives.
+
+Python workers import this module, hence nothing of pyspark.ml, which took longer to import than a small fit takes.
+features.py is the driver's side; `sent` there and `to_block` here know how vectors are packed, nobody else does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+from scipy import sparse
+
+from palate.errors import SchemaError
+
+Dense: TypeAlias = npt.NDArray[np.floating[Any]]
+Block: TypeAlias = "Dense | sparse.csr_matrix"
+_Refuse: TypeAlias = Callable[..., None]
+
+
+def blocks(arrays: Iterator[pa.Array], column: str, task: int = 0, width: int | None = None) -> Iterator[Block]:
+    """The blocks of a column's Arrow arrays, empty ones left out, each checked: no nulls, one width, finite numbers.
+
+    width: what each row has to have; that of the first row unless told. Raises SchemaError as `bad_row` makes it.
+    """
+    for array, _, start in placed(arrays, task):
+        if len(array):
+            block = to_block(array, column, task, start, width)
+            width = int(block.shape[1])
+            yield block
+
+
+def bad_row(column: str, task: int, row: int, what: str) -> SchemaError:
+    """The error for a row with which something is wrong: `what` should tell the values by which the row can be found.
+
+    row: counted from 0 as the task read them. That need not be how the user counts: a fit may read several partitions
+    in one task, or move rows first.
+    """
+    return SchemaError(what, where=f"{column}: task {task}, row {row}", hint="Mend or drop such rows.")
+
+
+def placed(arrays: Iterator[pa.Array], task: int | None = None) -> Iterator[tuple[pa.Array, int, int]]:
+    """Each array with its task and the number of its first row there, by which errors name rows.
+
+    task: the number of the one that Spark runs here, unless told.
+    """
+    if task is None:
+        from pyspark import TaskContext
+
+        context = TaskContext.get()
+        task = context.partitionId() if context is not None else 0
+    start = 0
+    for array in arrays:
+        yield array, task, start
+        start += len(array)
+
+
+def to_block(array: pa.Array, column: str, task: int = 0, start: int = 0, width: int | None = None) -> Block:
+    """One array of what `sent` gives, whose first row is row `start` of its task, as a block; see `blocks`."""
+
+    def refuse(rows: npt.NDArray[Any], what: str, told: Callable[[int], str] = lambda row: "") -> None:
+        if rows.any():
+            row = int(np.argmax(rows))
+            raise bad_row(column, task, start + row, f"{what}{told(row)}.")
+
+    refuse(_mask(array), "there is no vector (null)")
+    if pa.types.is_struct(array.type):
+        return _vectors(array, refuse, width)
+    lengths, values = _lists(array, refuse)
+    return _dense(lengths, values, refuse, width)
+
+
+def _mask(array: pa.Array) -> npt.NDArray[np.bool_]:
+    if array.null_count == 0:
+        return np.zeros(1, dtype=bool)
+    return np.asarray(array.is_null())
+
+
+def _lists(array: pa.Array, refuse: _Refuse) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """The lengths of an array of lists, and all their values one after the other."""
+    values = array.flatten()
+    offsets = np.asarray(array.offsets)
+    if values.null_count:
+        inside = offsets - offsets[0]
+        counts = np.concatenate([[0], np.cumsum(np.asarray(values.is_null()))])
+        refuse(counts[inside[1:]] > counts[inside[:-1]], "an element of the array is null")
+    return np.diff(offsets), np.asarray(values)
+
+
+def _dense(lengths: npt.NDArray[Any], values: npt.NDArray[Any], refuse: _Refuse, width: int | None) -> Dense:
+    expected = _one_width(lengths, refuse, width)
+    block = values.reshape(len(lengths), expected)
+    with np.errstate(over="ignore", invalid="ignore"):
+        total = block.sum(dtype=np.float64)
+    if not np.isfinite(total):  # any NaN or infinity reaches the sum; so may an overflow
+        refuse(~np.isfinite(block).all(axis=1), _ENDLESS, lambda row: _first_endless(block[row]))
+    return block
+
+
+_ENDLESS = "the vector holds NaN or infinity"
+
+
+def _one_width(widths: npt.NDArray[Any], refuse: _Refuse, width: int | None) -> int:
+    expected = int(widths[0]) if width is None else width
+    refuse(widths == 0, "the vector is empty")
+    refuse(
+        widths != expected,
+        f"the vector is not {expected} wide as those before it",
+        lambda row: f", but {widths[row]}",
+    )
+    return expected
+
+
+def _first_endless(values: npt.NDArray[Any], indices: npt.NDArray[Any] | None = None) -> str:
+    """Where the first NaN or infinity is, and how the vector begins, that the row can be found."""
+    at = int(np.argmin(np.isfinite(values)))
+    shown = ", ".join(f"{value:g}" for value in values[:4])
+    more = ", ..." if len(values) > 4 else ""
+    return f": {values[at]:g} at index {at if indices is None else indices[at]}; its values are {shown}{more}"
+
+
+def _vectors(array: pa.StructArray, refuse: _Refuse, width: int | None) -> Block:
+    """Vectors as `sent` packs them."""
+    lengths, packed = _lists(array.field("values"), refuse)
+    is_dense = np.asarray(array.field("size")) < 0
+    if is_dense.all():
+        return _dense(lengths, packed, refuse, width)
+    sizes = np.where(is_dense, lengths, np.asarray(array.field("size")))
+    expected = _one_width(sizes, refuse, width)
+    stored = np.where(is_dense, lengths, lengths // 2)
+    starts = np.concatenate([[0], np.cumsum(stored)])
+    place = np.arange(len(packed)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
+    is_value = place < np.repeat(stored, lengths)
+    values, from_dense = packed[is_value], np.repeat(is_dense, stored)
+    indices = np.empty(len(values), dtype=np.int32)
+    indices[from_dense] = np.tile(np.arange(expected, dtype=np.int32), int(is_dense.sum()))
+    indices[~from_dense] = packed[~is_value]
+    finite = np.isfinite(values)
+    if not finite.all():
+        refuse(
+            np.add.reduceat(~np.append(finite, True), starts[:-1]) * (stored > 0) > 0,
+            _ENDLESS,
+            lambda row: _first_endless(*(each[starts[row] : starts[row + 1]] for each in (values, indices))),
+        )
+    return sparse.csr_matrix((values, indices, starts.astype(np.int32)), shape=(len(lengths), expected))
+
+
+def vector_array(block: Dense) -> pa.StructArray:
+    """A dense block as VectorUDT stores it."""
+    rows, width = block.shape
+    offsets = np.arange(0, rows * width + 1, width, dtype=np.int32) if width else np.zeros(rows + 1, np.int32)
+    values = pa.ListArray.from_arrays(offsets, np.ascontiguousarray(block, dtype=np.float64).reshape(-1))
+    nothing = [pa.nulls(rows, pa.int32()), pa.nulls(rows, pa.list_(pa.int32()))]
+    kinds = pa.array(np.ones(rows, dtype=np.int8))
+    return pa.StructArray.from_arrays([kinds, *nothing, values], names=["type", "size", "indices", "values"])
