@@ -18,6 +18,7 @@ from labeling.queue import drafts, leases, reviews, turns
 from labeling.queue.progress import Progress, progress
 from labeling.queue.reviews import Review
 from labeling.store import MIGRATIONS, life, members, projects, remarks
+from labeling.store.arrivals import Arrival, take_in
 from labeling.store.definition import Definition, NewTask, Project, config_of
 from labeling.store.forecasts import Prediction, predict
 from labeling.store.relabel import LabelMap, relabel
@@ -72,6 +73,11 @@ class Labeling:
         with writing(self._engine) as db:
             added = projects.add_tasks(db, projects.get(db, project_id), tasks)
             return projects.get(db, project_id), added
+
+    def take_in(self, project_id: int, arrivals: Sequence[Arrival]) -> tuple[int, int]:
+        """How many tasks and how many answers were new; all of them are taken in or none."""
+        with writing(self._engine) as db:
+            return take_in(db, projects.get(db, project_id, hold=True), arrivals)
 
     def projects(self, person: str) -> list[tuple[Project, Progress]]:
         with reading(self._engine) as db:

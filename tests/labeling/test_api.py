@@ -276,6 +276,9 @@ def test_suggestions_and_drafts_come_with_the_task(manager, ann, films):
         ("PUT", "/interface", {"labels": ["a", "b"], "map": {"label": {"Drama": "c"}}}),
         ("PUT", "/interface", {"labels": ["a", "b"], "map": {"other": {"Drama": "a"}}}),
         ("PATCH", "", {"order": "alphabet"}),
+        ("POST", "/label-studio", {"tasks": [{"data": {}}]}),
+        ("POST", "/label-studio", {"tasks": [{"id": 1, "data": {}, "annotations": [{"result": [{}]}]}]}),
+        ("POST", "/label-studio", {"tasks": [{"id": 1, "data": {}, "predictions": [{"result": [{}], "score": 1}]}]}),
         ("PATCH", "", {"review": "twice"}),
         ("PUT", "/members", {"members": {"ann": "boss"}}),
         ("PUT", "/members", {"members": {" ": "annotator"}}),
@@ -320,6 +323,7 @@ ROUTES = [
         "/projects/{}/predictions",
         {"model": "m", "predictions": [{"external_id": "film-0", "score": 1, "value": []}]},
     ),
+    ("POST", "/projects/{}/label-studio", {"tasks": [{"id": 1, "data": {"title": "New"}}]}),
     ("GET", "/projects/{}/members", None),
     ("PUT", "/projects/{}/members", {"members": {}}),
     ("POST", "/projects/{}/reviews", None),
@@ -354,7 +358,12 @@ def test_nobody_gets_in_without_credentials_or_scope(app, films, method, path, b
 
 MANAGING = ["POST /projects", "POST /projects/{}/tasks", "GET /projects/{}/export", "PATCH /projects/{}"]
 MANAGING += ["DELETE /projects/{}", "PUT /projects/{}/interface", "PUT /projects/{}/predictions"]
-MANAGING += ["GET /projects/{}/members", "PUT /projects/{}/members", "POST /projects/{}/reviews"]
+MANAGING += [
+    "POST /projects/{}/label-studio",
+    "GET /projects/{}/members",
+    "PUT /projects/{}/members",
+    "POST /projects/{}/reviews",
+]
 MANAGING += ["PUT /projects/{}/reviews/1", "GET /projects/{}/agreement", "GET /projects/{}/people"]
 
 

@@ -10,13 +10,14 @@ import sqlalchemy as sa
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
 
+from labeling.api.label_studio import LabelStudioTasks
 from labeling.config import generate
 from labeling.exports import FORMATS
 from labeling.service import Labeling
 from labeling.store import MIGRATIONS
 from labeling.store.definition import Definition, NewTask
 from labeling.store.migrations.versions import v0001_projects
-from palate.errors import ParameterError
+from palate.errors import ConflictError, ParameterError
 from palate.store import migrate, open_engine
 
 BOX = {"x": 10, "y": 20, "width": 50, "height": 25, "rotation": 0, "rectanglelabels": ["Car"]}
@@ -91,6 +92,47 @@ def test_what_comes_out_can_be_answered_again_unchanged(service):
     second = service.create(Definition("again", config=config), [NewTask("one", {"image": "a"})])[0].id
     service.submit(second, "ann", service.next_task(second, "ann").task.task_id, result)
     assert json.loads(exported(service, second, "json"))[0]["annotations"][0]["result"] == result
+
+
+def taken_in(service, project, tasks):
+    arrivals = LabelStudioTasks(tasks=tasks).tasks
+    return service.take_in(project, [task.arrival(number) for number, task in enumerate(arrivals)])
+
+
+def test_what_label_studio_exports_comes_back_unchanged(store_url):
+    service = Labeling.open(store_url)
+    values = [boxed(id=name, original_width=4, original_height=4) for name in ("r1", "r2")]
+    first = answered(service, "boxes", {"image": "a"}, *values, labels=("Car",))
+    tasks = json.loads(exported(service, first, "json"))
+    tasks[0]["predictions"] = [{"result": values[0], "score": 0.5, "model_version": "m1"}]
+    second = service.create(Definition("again", ("Car",), kind="boxes", overlap=2))[0].id
+    assert taken_in(service, second, tasks) == (1, 2)
+    assert taken_in(service, second, tasks) == taken_in(service, first, tasks) == (0, 0)
+
+    def said(project):
+        found = json.loads(exported(service, project, "json"))[0]
+        kept = ("result", "completed_by", "lead_time")
+        return found["data"], found["meta"], [{name: each[name] for name in kept} for each in found["annotations"]]
+
+    assert said(second) == said(first)
+    assert service.next_task(second, "p2").task is None
+    third = service.create(Definition("one place", ("Car",), kind="boxes"))[0].id
+    with pytest.raises(ConflictError, match="no place left"):
+        taken_in(service, third, tasks)
+    assert service.project(third, "")[0].tasks == 0
+    service.engine.dispose()
+
+
+def test_annotations_of_label_studios_own_users_are_kept_apart(service):
+    region = {"from_name": "label", "to_name": "text", "type": "choices", "value": {"choices": ["Positive"]}}
+    given = {"id": 1, "result": [region], "was_cancelled": False, "lead_time": 1.5, "completed_by": 1, "task": 1}
+    cancelled = given | {"was_cancelled": True, "result": []}
+    task = {"id": 7, "data": {"text": "good film"}, "meta": {}, "is_labeled": True, "annotations": [given, cancelled]}
+    project = service.create(Definition("films", ("Positive", "Negative"), overlap=2))[0].id
+    assert taken_in(service, project, [task]) == (1, 1)
+    (out,) = json.loads(exported(service, project, "json"))
+    assert out["meta"] == {"external_id": "7"}
+    assert out["annotations"][0]["completed_by"] == {"email": "label-studio:1"}
 
 
 @pytest.mark.parametrize("form", sorted(FORMATS))
