@@ -2,7 +2,7 @@
 
 from palate.web.access import principal, public, require, require_all
 from palate.web.app import add_check, create_app
-from palate.web.contract import Model, gives, takes
+from palate.web.contract import Model, gives, gives_file, takes
 from palate.web.metrics import metrics
 from palate.web.problems import FieldErrors
 from palate.web.settings import WebSettings
@@ -14,6 +14,7 @@ __all__ = [
     "add_check",
     "create_app",
     "gives",
+    "gives_file",
     "metrics",
     "principal",
     "public",

@@ -45,6 +45,8 @@ class Contract:
     gives: type[BaseModel] | None = None
     status: int = 200
     description: str = "The answer."
+    media: str | None = None
+    """The type of a file that is given in place of JSON."""
 
 
 def contract_of(view: Callable[..., Any]) -> Contract | None:
@@ -100,6 +102,16 @@ def gives(
             return Response(body, code, headers, mimetype="application/json")
 
         declared: Callable[..., Response] = _declare(answered, gives=model, status=status, description=description)
+        return declared
+
+    return decorate
+
+
+def gives_file(media: str, *, description: str = "The file.") -> Callable[[View], View]:
+    """The view returns a response whose body is a file of this type."""
+
+    def decorate(view: View) -> View:
+        declared: View = _declare(view, media=media, description=description)
         return declared
 
     return decorate

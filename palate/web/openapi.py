@@ -148,6 +148,8 @@ def _responses(contract: Contract, scope: str | None, named: bool, method: str, 
     answer: dict[str, Any] = {"description": contract.description}
     if contract.gives is not None and contract.status != 204:
         answer["content"] = {"application/json": {"schema": schemas.of(contract.gives, "serialization")}}
+    if contract.media is not None:
+        answer["content"] = {contract.media: {}}
     problems = {400, 500, 503}
     problems |= {401, 403} if scope != PUBLIC else set()
     problems |= {404} if named else set()

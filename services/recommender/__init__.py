@@ -10,6 +10,9 @@ strategies        known user -> fold-in -> content -> similar -> popular in segm
 trends            what is done more often lately than usual
 explain, pages    because of which items; next pages of a list that is kept
 batches           many users in one call
+patches, cursors  partial changes; pages of long lists
+imports           many items and users, written by a job
+exports           events as Parquet, page by page, always the same bytes
 service, about    from a request to the answer's JSON
 routes, app, cli  Flask, and the command `palate api`
 """

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from typing import Any
 
 from palate.errors import NotFittedError, UnknownIdError
+from services.recommender.bodies import EventListing, Listing
 from services.recommender.catalogue import ItemRow
+from services.recommender.cursors import cursor_after, key_of
 from services.recommender.live import Live
 from services.recommender.served import Served
+from services.recommender.store import UserRow
 
 Json = dict[str, Any]
 
@@ -25,15 +29,20 @@ def serving(live: Live) -> Served:
 
 def item(live: Live, item: str) -> Json:
     """An item of the live catalogue, or what the model's catalogue knows of it. Raises UnknownIdError for others."""
-    row = live.store.item(item)
-    if row is not None and not row.deleted:
-        return item_json(row)
+    row = live.store.item(item) or known_item(live, item)
+    if row is None or row.deleted:
+        raise no_item(item)
+    return item_json(row)
+
+
+def known_item(live: Live, item: str) -> ItemRow | None:
+    """What the model's catalogue knows of an item that is not stored."""
     served = live.served
     code = -1 if served is None else served.catalogue.ids.code(item)
-    if row is not None or served is None or code < 0:
-        raise no_item(item)
+    if served is None or code < 0:
+        return None
     shown = served.catalogue.entries[code]
-    return item_json(ItemRow(str(shown["item"]), shown["title"], categories=tuple(shown["categories"])))
+    return ItemRow(str(shown["item"]), shown["title"], categories=tuple(shown["categories"]))
 
 
 def item_json(row: ItemRow) -> Json:
@@ -57,15 +66,55 @@ def user(live: Live, user: str) -> Json:
     code = -1 if served is None else served.user_code(user)
     if state.row is None and not state.touched and code < 0:
         raise UnknownIdError(f"there is no user {user[:80]!r}.", where="user", hint="They get what is popular.")
-    row = state.row
     return {
         "user": user,
-        "categories": list(row.categories) if row else [],
-        "tags": list(row.tags) if row else [],
-        "segment": row.segment if row else None,
-        "attributes": dict(row.attributes) if row else {},
+        **_traits(state.row or UserRow(user)),
         "known_to_model": code >= 0,
         "recent_items": list(state.touched[:20]),
+    }
+
+
+def items(live: Live, asked: Listing) -> Json:
+    """A page of the stored items, by their ids."""
+    after = None if asked.cursor is None else key_of(asked.cursor, str)[0]
+    rows = live.store.list_items(after, asked.limit + 1)
+    return {"items": [item_json(row) for row in rows[: asked.limit]], "next": _next(rows, asked.limit)}
+
+
+def users(live: Live, asked: Listing) -> Json:
+    """A page of the stored users, by their ids."""
+    after = None if asked.cursor is None else key_of(asked.cursor, str)[0]
+    rows = live.store.list_users(after, asked.limit + 1)
+    return {
+        "users": [{"user": row.id, **_traits(row)} for row in rows[: asked.limit]],
+        "next": _next(rows, asked.limit),
+    }
+
+
+def events(live: Live, asked: EventListing) -> Json:
+    """A page of the events, newest first."""
+    before = None if asked.cursor is None else key_of(asked.cursor, int, str)
+    rows = live.store.list_events(asked.user, None if before is None else (before[0], before[1]), asked.limit + 1)
+    shown = rows[: asked.limit]
+    names = ("id", "user", "item", "kind", "weight", "timestamp", "received")
+    return {
+        "events": [
+            {**{name: row._mapping[name] for name in names}, "recommendation_id": row.recommendation} for row in shown
+        ],
+        "next": cursor_after(int(shown[-1].change), shown[-1].id) if len(rows) > asked.limit else None,
+    }
+
+
+def _next(rows: Sequence[ItemRow | UserRow], limit: int) -> str | None:
+    return cursor_after(rows[limit - 1].id) if len(rows) > limit else None
+
+
+def _traits(row: UserRow) -> Json:
+    return {
+        "categories": list(row.categories),
+        "tags": list(row.tags),
+        "segment": row.segment,
+        "attributes": dict(row.attributes),
     }
 
 

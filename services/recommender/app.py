@@ -11,8 +11,9 @@ from prometheus_client import Counter
 
 from palate import __version__
 from palate.errors import BundleError
-from palate.store import migrate, open_engine
+from palate.store import migrate, open_engine, run_worker
 from palate.web import add_check, create_app, metrics
+from services.recommender.imports import handlers
 from services.recommender.live import Live
 from services.recommender.routes import KEY, blueprint
 from services.recommender.settings import RecommenderSettings
@@ -20,6 +21,8 @@ from services.recommender.sources import BundleSource, RegistrySource, Source
 from services.recommender.store import Store
 
 MIGRATIONS = "services.recommender:migrations"
+_JOB_SECONDS = 1.0
+"""Between two looks for an import to do."""
 DESCRIPTION = (
     "Recommendations for users, visitors and items. Every answered item says the strategy that chose it and why, "
     "every answer the version of the model. Keys need the scopes recommend (read), catalogue (change items, "
@@ -59,6 +62,8 @@ def create(settings: RecommenderSettings | None = None) -> Flask:
     app.after_request(_signed)
     add_check(app, "model", lambda: _well(live, "model"))
     add_check(app, "catalogue", lambda: _well(live, "store"))
+    work = handlers(store)
+    live.alongside("imports", lambda stop: run_worker(store.engine, work, stop, poll_seconds=_JOB_SECONDS))
     live.start()
     atexit.register(_stop, weakref.ref(live))
     return app

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.recommender.about import serving
-from services.recommender.bodies import BatchBody, RecommendBody
+from services.recommender.bodies import BatchBody
 from services.recommender.live import Live
 from services.recommender.rules import applied
 from services.recommender.service import Json, Work, finished, prepared
@@ -16,7 +16,7 @@ def recommend_to_many(live: Live, asked: BatchBody) -> Json:
     """An answer per user, in the order asked, each as if it had been asked for alone."""
     served = serving(live)
     shared = applied(served.catalogue, asked, live.rules)
-    works = [prepared(live, served, _alone(asked, user), shared.copy()) for user in asked.users]
+    works = [prepared(live, served, asked, user, shared.copy()) for user in asked.users]
     together = [work for work in works if work.rules.plain and PERSONAL.answers(served, work.question)]
     ranked = dict(zip(map(id, together), _ranked(together, asked.limit), strict=True))
     answers = [{"user": work.question.user, **finished(work, 0, asked.limit, ranked.get(id(work)))} for work in works]
@@ -37,9 +37,3 @@ def _ranked(works: Sequence[Work], n: int) -> list[list[Place] | None]:
         else None
         for ranked in found
     ]
-
-
-def _alone(asked: BatchBody, user: str) -> RecommendBody:
-    """The request for one of the users."""
-    fields = {name: getattr(asked, name) for name in BatchBody.model_fields if name != "users"}
-    return RecommendBody.model_construct(**fields, user=user)

@@ -28,6 +28,7 @@ from services.recommender.tables import ID_LENGTH
 MAX_LIMIT = 200
 MAX_OFFSET = 10_000
 MAX_EVENTS = 1000
+MAX_IMPORT = 50_000
 _FAR = 86_400
 """Seconds that a timestamp may lie in the future: clocks differ."""
 _EARLIEST = -(10**11)
@@ -76,6 +77,10 @@ AnyId = Annotated[str, BeforeValidator(checked_id)]
 Name = Annotated[str, BeforeValidator(_clean), StringConstraints(min_length=1, max_length=200)]
 Names = Annotated[list[Name], Field(max_length=100)]
 Attributes = Annotated[dict[str, Any], BeforeValidator(_clean_tree), Field(max_length=200)]
+Title = Annotated[str, BeforeValidator(_clean), StringConstraints(max_length=2000)]
+Text = Annotated[str, BeforeValidator(_clean), StringConstraints(max_length=100_000)]
+Image = Annotated[str, BeforeValidator(_clean), StringConstraints(max_length=4000)]
+Timestamp = Annotated[int, BeforeValidator(_not_far)]
 Segment = Annotated[int, Field(ge=-(2**31), lt=2**31)]
 
 
@@ -88,13 +93,13 @@ class _Body(Model):
 class ItemBody(_Body):
     """An item of the catalogue. What is left out is empty: PUT replaces the whole item."""
 
-    title: Annotated[str, BeforeValidator(_clean), StringConstraints(max_length=2000)] | None = None
-    text: Annotated[str, BeforeValidator(_clean), StringConstraints(max_length=100_000)] | None = None
+    title: Title | None = None
+    text: Text | None = None
     categories: Names = Field(default_factory=list)
     tags: Names = Field(default_factory=list)
-    image: Annotated[str, BeforeValidator(_clean), StringConstraints(max_length=4000)] | None = None
+    image: Image | None = None
     available: bool = True
-    timestamp: Annotated[int, BeforeValidator(_not_far)] | None = None
+    timestamp: Timestamp | None = None
     attributes: Attributes = Field(default_factory=dict)
 
     def row(self, item: str) -> ItemRow:
@@ -112,6 +117,19 @@ class ItemBody(_Body):
         )
 
 
+class ItemPatch(_Body):
+    """What changes of an item (JSON merge patch, RFC 7396): null takes out, attributes are merged, the rest stays."""
+
+    title: Title | None = None
+    text: Text | None = None
+    categories: Names | None = None
+    tags: Names | None = None
+    image: Image | None = None
+    available: bool | None = None
+    timestamp: Timestamp | None = None
+    attributes: Attributes | None = None
+
+
 class UserBody(_Body):
     """What is known of a user: stated preferences and a segment. PUT replaces all of it."""
 
@@ -123,6 +141,48 @@ class UserBody(_Body):
     def row(self, user: str) -> UserRow:
         categories, tags = tuple(dict.fromkeys(self.categories)), tuple(dict.fromkeys(self.tags))
         return UserRow(user, categories, tags, self.segment, self.attributes)
+
+
+class UserPatch(_Body):
+    """What changes of a user (JSON merge patch, RFC 7396)."""
+
+    categories: Names | None = None
+    tags: Names | None = None
+    segment: Segment | None = None
+    attributes: Attributes | None = None
+
+
+class ImportedItem(ItemBody):
+    item: AnyId
+
+
+class ImportedUser(UserBody):
+    user: AnyId
+
+
+class ImportBody(_Body):
+    """Items and users to add or replace. All are checked before any is written."""
+
+    items: list[ImportedItem] = Field(default_factory=list, max_length=MAX_IMPORT)
+    users: list[ImportedUser] = Field(default_factory=list, max_length=MAX_IMPORT)
+
+
+class Listing(Model):
+    """A page of a list: `cursor` is `next` of the page before."""
+
+    cursor: str | None = Field(None, max_length=4000)
+    limit: int = Field(100, ge=1, le=1000)
+
+
+class EventListing(Listing):
+    user: AnyId | None = Field(None, description="Only events of this user.")
+
+
+class ExportPage(Model):
+    """Which events to export."""
+
+    after: int = Field(0, ge=0, lt=2**63, description="The cursor: 0, or `Next-Cursor` of the page before.")
+    limit: int = Field(10_000, ge=1, le=100_000, description="About how many; requests of events are never split.")
 
 
 class EventBody(_Body):
@@ -145,6 +205,7 @@ class EventBody(_Body):
             self.weight,
             time.time() if self.timestamp is None else self.timestamp,
             self.recommendation_id,
+            dated=self.timestamp is not None,
         )
 
 
@@ -274,6 +335,9 @@ class SegmentPage(ItemsPage):
 
 
 class UserPage(Page):
+    recent_items: ClassVar[tuple[str, ...]] = ()
+    item: ClassVar[str | None] = None
+    attributes: ClassVar[Preferences] = NO_PREFERENCES
     segment: Segment | None = None
     exclude_seen: bool | None = Field(
         None, description="Leave out what the user has touched, in training and since. True unless told."
@@ -320,6 +384,10 @@ class RankBody(Moment):
 class BatchBody(RulesBody):
     """Many users at once."""
 
+    recent_items: ClassVar[tuple[str, ...]] = ()
+    item: ClassVar[str | None] = None
+    attributes: ClassVar[Preferences] = NO_PREFERENCES
+    segment: ClassVar[int | None] = None
     users: list[AnyId] = Field(min_length=1, max_length=500)
     limit: Limit = 10
     explain: bool = Field(False, description=_EXPLAIN)
@@ -398,6 +466,53 @@ class UserOut(Model):
     attributes: dict[str, Any]
     known_to_model: bool
     recent_items: list[str]
+
+
+class ItemsOut(Model):
+    items: list[ItemOut]
+    next: str | None
+
+
+class StoredUser(Model):
+    user: str
+    categories: list[str]
+    tags: list[str]
+    segment: int | None
+    attributes: dict[str, Any]
+
+
+class UsersOut(Model):
+    users: list[StoredUser]
+    next: str | None
+
+
+class EventOut(Model):
+    id: str
+    user: str
+    item: str
+    kind: str
+    weight: float | None
+    timestamp: float
+    received: float
+    recommendation_id: str | None
+
+
+class EventList(Model):
+    events: list[EventOut]
+    next: str | None
+
+
+class ImportOut(Model):
+    """`state` is queued, running, done, failed or cancelled; `progress` goes from 0 to 1."""
+
+    job: int
+    state: str
+    progress: float
+    message: str
+    result: dict[str, int] | None
+    error: str | None
+    created: str
+    finished: str | None
 
 
 class EventsOut(Model):

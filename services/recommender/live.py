@@ -60,6 +60,7 @@ class Live:
         self._patience = max(1, round(retry / model_poll))
         self._writing = threading.Lock()
         self._stop, self._nudged = threading.Event(), threading.Event()
+        self._others: dict[str, Callable[[], None]] = {}
         self._threads: list[threading.Thread] = []
         self._changes = dict.fromkeys(COUNTERS, 0)
         self._pointer: Pointer | None = None
@@ -72,6 +73,12 @@ class Live:
         self._attempt("store", self.follow_store)
         self._run("palate-catalogue", self._catalogue_loop)
         self._run("palate-model", self._model_loop)
+        for kind, loop in self._others.items():
+            self._run(f"palate-{kind}", loop)
+
+    def alongside(self, name: str, loop: Callable[[threading.Event], None]) -> None:
+        """Runs `loop` in a thread of its own from `start` on, until the event it is given is set."""
+        self._others[name] = lambda: loop(self._stop)
 
     def stop(self) -> None:
         self._stop.set()

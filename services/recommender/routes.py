@@ -11,19 +11,26 @@ from flask import Blueprint, Response, current_app
 from prometheus_client import Counter
 
 from palate.errors import ParameterError
-from palate.web import gives, require, require_all, takes
-from services.recommender import about, service
+from palate.web import gives, gives_file, require, require_all, takes
+from services.recommender import about, imports, service
 from services.recommender.addresses import checked, install
 from services.recommender.batches import recommend_to_many
 from services.recommender.bodies import (
-    NO_PREFERENCES,
     Answers,
     BatchBody,
+    EventList,
+    EventListing,
     EventsBody,
     EventsOut,
+    ExportPage,
+    ImportBody,
+    ImportOut,
     ItemBody,
     ItemOut,
+    ItemPatch,
+    ItemsOut,
     ItemsPage,
+    Listing,
     ModelOut,
     NextPage,
     RankBody,
@@ -36,10 +43,14 @@ from services.recommender.bodies import (
     UserBody,
     UserOut,
     UserPage,
+    UserPatch,
+    UsersOut,
 )
 from services.recommender.catalogue import fits
+from services.recommender.exports import MEDIA, parquet
 from services.recommender.live import Live
 from services.recommender.pages import following
+from services.recommender.patches import item_change, user_change
 from services.recommender.rules import check
 
 KEY = "palate.recommender"
@@ -66,11 +77,21 @@ def blueprint() -> Blueprint:
     v1.get("/items/trending")(trending)
     v1.get("/items/latest")(latest)
     v1.get("/items/<id:item>/similar")(similar)
+    v1.get("/items")(list_items)
     v1.get("/items/<id:item>")(get_item)
     v1.put("/items/<id:item>")(put_item)
+    v1.patch("/items/<id:item>")(patch_item)
     v1.delete("/items/<id:item>")(delete_item)
+    v1.get("/users")(list_users)
     v1.get("/users/<id:user>")(get_user)
     v1.put("/users/<id:user>")(put_user)
+    v1.patch("/users/<id:user>")(patch_user)
+    v1.delete("/users/<id:user>")(delete_user)
+    v1.post("/imports")(post_import)
+    v1.get("/imports/<int:job>")(get_import)
+    v1.delete("/imports/<int:job>")(cancel_import)
+    v1.get("/events")(list_events)
+    v1.get("/events/export")(export_events)
     v1.post("/events")(post_events)
     v1.get("/rules")(get_rules)
     v1.put("/rules")(put_rules)
@@ -86,29 +107,7 @@ def for_user(user: str, query: UserPage) -> Response:
     Known users get their personal ranking, with what they did since the training folded in; unknown ones what their
     stored attributes suggest, or what is popular. Each item says its strategy.
     """
-    # Every field is given: pydantic would look up the defaults again at each request, for a third of its time.
-    asked = RecommendBody.model_construct(
-        user=checked(user, "user"),
-        recent_items=[],
-        item=None,
-        attributes=NO_PREFERENCES,
-        segment=query.segment,
-        limit=query.limit,
-        offset=query.offset,
-        exclude_seen=query.exclude_seen,
-        category=query.category,
-        include=query.include,
-        exclude=query.exclude,
-        filter=query.filter,
-        exclude_filter=query.exclude_filter,
-        boost=[],
-        max_per_category=query.max_per_category,
-        diversity=query.diversity,
-        pins=[],
-        explain=query.explain,
-        paging=query.paging,
-    )
-    return _counted(service.recommend(state()[0], asked))
+    return _counted(service.recommend(state()[0], query, checked(user, "user")))
 
 
 @takes(body=RecommendBody)
@@ -118,14 +117,14 @@ def for_anybody(body: RecommendBody) -> Response:
 
     From a user's id, recent items, the item on the page, stated categories and tags: whatever is known.
     """
-    return _counted(service.recommend(state()[0], body))
+    return _counted(service.recommend(state()[0], body, body.user))
 
 
 @takes(body=SessionBody)
 @gives(Recommended)
 def for_session(body: SessionBody) -> Response:
     """Recommend items to a visitor without an account, from the items of their session, newest first."""
-    return _counted(service.recommend(state()[0], body))
+    return _counted(service.recommend(state()[0], body, None))
 
 
 @takes(body=BatchBody)
@@ -206,6 +205,28 @@ def put_item(item: str, body: ItemBody) -> Response:
 
 
 @require("catalogue")
+@takes(body=ItemPatch)
+@gives(ItemOut)
+def patch_item(item: str, body: ItemPatch) -> Response:
+    """Change some of what is known of an item.
+
+    JSON merge patch (RFC 7396): what is given replaces, null takes out, attributes are merged, the rest stays.
+    """
+    live, _ = state()
+    item = checked(item, "item")
+    row = live.store.patch_item(item, about.known_item(live, item), item_change(body))
+    live.nudge()
+    return _json(about.item_json(row))
+
+
+@takes(query=Listing)
+@gives(ItemsOut)
+def list_items(query: Listing) -> Response:
+    """List the items of the live catalogue in the order of their ids, page by page."""
+    return _json(about.items(state()[0], query))
+
+
+@require("catalogue")
 @gives(ItemOut, description="The item as it was.")
 def delete_item(item: str) -> Response:
     """Take an item out of the catalogue: it is not recommended any more."""
@@ -236,6 +257,88 @@ def put_user(user: str, body: UserBody) -> Response:
     return _json(about.user(live, user), 201 if created else 200)
 
 
+@require("catalogue")
+@takes(body=UserPatch)
+@gives(UserOut)
+def patch_user(user: str, body: UserPatch) -> Response:
+    """Change some of what is known of a user, by JSON merge patch (RFC 7396)."""
+    live, _ = state()
+    user = checked(user, "user")
+    about.user(live, user)
+    live.store.patch_user(user, user_change(body))
+    live.forget([user])
+    live.nudge()
+    return _json(about.user(live, user))
+
+
+@require("catalogue")
+@gives(UserOut, description="The user as they were.")
+def delete_user(user: str) -> Response:
+    """Forget a user: what was stored of them, and all their events. The model forgets them at its next training."""
+    live, _ = state()
+    user = checked(user, "user")
+    was = about.user(live, user)
+    live.store.delete_user(user)
+    live.forget([user])
+    live.nudge()
+    return _json(was)
+
+
+@require("catalogue")
+@takes(query=Listing)
+@gives(UsersOut)
+def list_users(query: Listing) -> Response:
+    """List the stored users in the order of their ids, page by page."""
+    return _json(about.users(state()[0], query))
+
+
+@require("catalogue")
+@takes(body=ImportBody)
+@gives(ImportOut, status=202)
+def post_import(body: ImportBody) -> Response:
+    """Add or replace many items and users.
+
+    All are checked first; a wrong one is named and nothing is imported. Then a job writes them in batches; ask for it
+    to see how far it is.
+    """
+    return _json(imports.begin(state()[0], body), 202)
+
+
+@require("catalogue")
+@gives(ImportOut)
+def get_import(job: int) -> Response:
+    """Say how far an import is."""
+    return _json(imports.look(state()[0], job))
+
+
+@require("catalogue")
+@gives(ImportOut)
+def cancel_import(job: int) -> Response:
+    """Stop an import. What it has written stays."""
+    return _json(imports.cancel(state()[0], job))
+
+
+@require("catalogue")
+@takes(query=EventListing)
+@gives(EventList)
+def list_events(query: EventListing) -> Response:
+    """List events, newest first, of one user or of all, page by page."""
+    return _json(about.events(state()[0], query))
+
+
+@require("catalogue")
+@takes(query=ExportPage)
+@gives_file(MEDIA, description="The events as Parquet; the header Next-Cursor says where the next page begins.")
+def export_events(query: ExportPage) -> Response:
+    """Export events as Parquet, in the order they came.
+
+    The same cursor and limit give the same bytes, so a reader that crashed can repeat. A page without events has the
+    cursor it was asked for as its Next-Cursor.
+    """
+    rows, until = state()[0].store.events_page(query.after, query.limit)
+    return Response(parquet(rows), 200, {"Next-Cursor": str(until)}, mimetype=MEDIA)
+
+
 @require("events")
 @takes(body=EventsBody)
 @gives(EventsOut, status=201)
@@ -243,7 +346,8 @@ def post_events(body: EventsBody) -> Response:
     """Store one event or many: all of them, or none.
 
     Send one event as an object, or many as {"events": [...]}. They are on disk before the answer is sent. An event
-    whose id is stored already is not stored again, so a request may be repeated safely.
+    whose id is stored already is not stored again, so a request may be repeated safely; an id that is taken by an
+    event which said anything else is refused.
     """
     live, _ = state()
     events = [each.event() for each in body.events]

@@ -12,11 +12,13 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from services.recommender.bodies import ItemsPage, RulesBody, Seen
+from services.recommender.bodies import ItemsPage, RulesBody, Seen, UserPage
 from services.recommender.catalogue import Catalogue
 from services.recommender.ranker import Mask
 
 Factors = npt.NDArray[np.float32]
+Ruled = ItemsPage | UserPage | RulesBody
+"""Whatever carries rules: a query or a body."""
 NO_RULES = RulesBody()
 _FARTHEST = np.float32(1e6)
 """Factors of many boosts together stay within this and its inverse."""
@@ -52,7 +54,7 @@ class Rules:
         return self.factors is None and self.max_per_category is None and not self.diversity and not self.pins
 
 
-def applied(catalogue: Catalogue, asked: ItemsPage | RulesBody, standing: RulesBody = NO_RULES) -> Rules:
+def applied(catalogue: Catalogue, asked: Ruled, standing: RulesBody = NO_RULES) -> Rules:
     """The rules of a request over those that stand for the deployment.
 
     Raises ParameterError for a filter of the request that cannot be read, or asks for what no item has. In a standing
@@ -92,7 +94,7 @@ def bar(barred: Mask, catalogue: Catalogue, items: Iterable[str]) -> None:
             barred[code] = True
 
 
-def _bar(barred: Mask, catalogue: Catalogue, layer: ItemsPage | RulesBody, strict: bool) -> None:
+def _bar(barred: Mask, catalogue: Catalogue, layer: Ruled, strict: bool) -> None:
     if layer.category:
         barred |= catalogue.outside(layer.category)
     if layer.filter is not None:
@@ -107,7 +109,7 @@ def _bar(barred: Mask, catalogue: Catalogue, layer: ItemsPage | RulesBody, stric
     bar(barred, catalogue, layer.exclude)
 
 
-def _pins(barred: Mask, catalogue: Catalogue, layers: Sequence[ItemsPage | RulesBody]) -> list[tuple[int, int]]:
+def _pins(barred: Mask, catalogue: Catalogue, layers: Sequence[Ruled]) -> list[tuple[int, int]]:
     taken: dict[int, int] = {}
     for layer in layers:
         for pin in layer.pins:

@@ -170,7 +170,11 @@ class Served:
 
     @cached_property
     def popular(self) -> Ranked:
-        return self.popularity.popular()
+        """All items by popularity; those that nobody has touched come last, the newest first."""
+        codes, scores = self.popularity.popular()
+        untouched = np.setdiff1d(np.arange(len(self.catalogue), dtype=np.int32), codes)[::-1]
+        nothing = np.full(len(untouched), min(0.0, float(scores.min(initial=0.0))), np.float32)
+        return np.concatenate([codes, untouched]), np.concatenate([scores, nothing])
 
     @cached_property
     def segments(self) -> Segments:

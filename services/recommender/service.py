@@ -11,7 +11,17 @@ from typing import Any
 import numpy as np
 
 from services.recommender.about import no_item, serving
-from services.recommender.bodies import ItemsPage, Moment, RankBody, RecommendBody, Seen, SegmentPage, SessionBody
+from services.recommender.bodies import (
+    BatchBody,
+    ItemsPage,
+    Moment,
+    RankBody,
+    RecommendBody,
+    Seen,
+    SegmentPage,
+    SessionBody,
+    UserPage,
+)
 from services.recommender.explain import Explainer
 from services.recommender.live import Live
 from services.recommender.pages import KEPT, keep
@@ -32,6 +42,7 @@ from services.recommender.strategies import (
 )
 
 Json = dict[str, Any]
+Asked = UserPage | BatchBody | Moment
 _NOBODY = UserState()
 _POPULAR: tuple[Strategy, ...] = (PopularInSegment(), Popular())
 _LATEST: tuple[Strategy, ...] = (Latest(),)
@@ -48,10 +59,10 @@ class Work:
     explain: bool = False
 
 
-def recommend(live: Live, asked: RecommendBody | SessionBody) -> Json:
+def recommend(live: Live, asked: UserPage | RecommendBody | SessionBody, user: str | None) -> Json:
     """Recommendations for a user, or for a visitor of whom only the request tells."""
     served = serving(live)
-    work = prepared(live, served, asked, applied(served.catalogue, asked, live.rules))
+    work = prepared(live, served, asked, user, applied(served.catalogue, asked, live.rules))
     if asked.paging:
         return keep(live.store, finished(work, asked.offset, asked.limit + KEPT), asked.limit)
     return finished(work, asked.offset, asked.limit)
@@ -68,14 +79,13 @@ def rank(live: Live, asked: RankBody) -> Json:
     others[codes[codes >= 0]] = False
     rules.barred |= others
     rules.pins = [pin for pin in rules.pins if not others[pin[1]]]
-    answer = finished(prepared(live, served, asked, rules), 0, len(asked.items))
+    answer = finished(prepared(live, served, asked, asked.user, rules), 0, len(asked.items))
     held = {str(place["item"]) for place in answer["items"]}
     return {**answer, "left_out": [item for item in dict.fromkeys(asked.items) if item not in held]}
 
 
-def prepared(live: Live, served: Served, asked: RecommendBody | SessionBody | RankBody, rules: Rules) -> Work:
+def prepared(live: Live, served: Served, asked: Asked, user: str | None, rules: Rules) -> Work:
     """Who asks, and what they have seen, looked up; `rules` is written to."""
-    user = None if isinstance(asked, SessionBody) else asked.user
     state = _NOBODY if user is None else live.users.get(user)
     question = _question(served, asked, user, state)
     _bar_seen(live, served, rules, asked, question, state)
@@ -118,7 +128,7 @@ def trending(live: Live, asked: ItemsPage) -> Json:
     return finished(work, asked.offset, asked.limit, strategies=(Trending(live.trends.ranked(served.catalogue)),))
 
 
-def _question(served: Served, asked: Moment, user: str | None, state: UserState) -> Question:
+def _question(served: Served, asked: Asked, user: str | None, state: UserState) -> Question:
     row = state.row
     return Question(
         user,
@@ -131,7 +141,7 @@ def _question(served: Served, asked: Moment, user: str | None, state: UserState)
     )
 
 
-def _bar_seen(live: Live, served: Served, rules: Rules, asked: Moment, question: Question, state: UserState) -> None:
+def _bar_seen(live: Live, served: Served, rules: Rules, asked: Asked, question: Question, state: UserState) -> None:
     """Bars what the user has seen, in the sense of the rules. A pinned item is shown all the same."""
     if isinstance(rules.seen, Seen):
         if question.user is not None:

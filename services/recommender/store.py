@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -15,6 +15,7 @@ from sqlalchemy import (
     Engine,
     Row,
     Table,
+    and_,
     cast,
     delete,
     func,
@@ -24,10 +25,10 @@ from sqlalchemy import (
     update,
 )
 
-from palate.errors import ConflictError, StoreError
+from palate.errors import ConflictError, StoreError, UnknownIdError
 from palate.store.engine import reading, writing
 from services.recommender.catalogue import ItemRow
-from services.recommender.tables import counters, events, items, lists, rules, users
+from services.recommender.tables import counters, events, exports, items, lists, rules, users
 
 _CHUNK = 500
 _STANDING = "standing"
@@ -37,7 +38,10 @@ RECENT = 1000
 
 @dataclass(frozen=True)
 class Event:
-    """A user did something with an item. `id` makes it count once, however often it is sent."""
+    """A user did something with an item. `id` makes it count once, however often it is sent.
+
+    dated: whether whoever sent it said when it happened; else `timestamp` is when it came.
+    """
 
     id: str
     user: str
@@ -46,6 +50,7 @@ class Event:
     weight: float | None = None
     timestamp: float = 0.0
     recommendation: str | None = None
+    dated: bool = True
 
 
 @dataclass(frozen=True)
@@ -110,6 +115,29 @@ class Store:
             _write(connection, items, values, held)
             return [held.get(row.id, True) for row in rows]
 
+    def patch_item(self, item: str, known: ItemRow | None, change: Callable[[ItemRow], ItemRow]) -> ItemRow:
+        """Changes an item as it is now; nobody else's change comes between. known: what it is if it is not stored.
+
+        Raises UnknownIdError if it is neither stored nor known, and whatever `change` raises.
+        """
+        with writing(self.engine) as connection:
+            number = self._next(connection, "items")
+            row = connection.execute(select(items).where(items.c.id == item)).first()
+            before = known if row is None else None if row.deleted else _item(row)
+            if before is None:
+                raise UnknownIdError(f"there is no item {item[:80]!r}.", where="item")
+            after = change(before)
+            _write(connection, items, {item: _item_values(after, number)}, () if row is None else (item,))
+        return after
+
+    def list_items(self, after: str | None, limit: int) -> list[ItemRow]:
+        """Stored items in the order of their ids, from the one after `after` on."""
+        query = select(items).where(items.c.deleted.is_(False)).order_by(items.c.id).limit(limit)
+        if after is not None:
+            query = query.where(items.c.id > after)
+        with reading(self.engine) as connection:
+            return [_item(row) for row in connection.execute(query)]
+
     def import_items(self, rows: Sequence[ItemRow]) -> int:
         """Puts those of the rows that differ from what is stored, all or none; says how many."""
         with reading(self.engine) as connection:
@@ -127,17 +155,45 @@ class Store:
 
     def user(self, user: str) -> UserRow | None:
         with reading(self.engine) as connection:
-            row = connection.execute(select(users).where(users.c.id == user)).first()
-        return None if row is None else _user(row)
+            return _user(connection.execute(select(users).where(users.c.id == user)).first())
 
     def put_user(self, row: UserRow) -> bool:
-        """Adds or replaces a user; says whether they are new."""
-        values = {**dataclasses.asdict(row), "categories": list(row.categories), "tags": list(row.tags)}
+        """Adds or replaces a user; says whether they are new (or were deleted before)."""
+        return self.put_users([row])[0]
+
+    def put_users(self, rows: Sequence[UserRow]) -> list[bool]:
+        """Adds or replaces users, all or none; says of each whether they are new."""
         with writing(self.engine) as connection:
-            values["change"] = self._next(connection, "users")
-            held = connection.execute(select(users.c.id).where(users.c.id == row.id)).first()
-            _write(connection, users, {row.id: values}, {} if held is None else {row.id})
-        return held is None
+            number = self._next(connection, "users")
+            query = select(users.c.id, users.c.deleted)
+            held = {row.id: bool(row.deleted) for row in _chunked(connection, query, users, [row.id for row in rows])}
+            _write(connection, users, {row.id: _user_values(row, number) for row in rows}, held)
+            return [held.get(row.id, True) for row in rows]
+
+    def patch_user(self, user: str, change: Callable[[UserRow], UserRow]) -> UserRow:
+        """Changes a user as they are now, a new one if they are not stored; nobody else's change comes between."""
+        with writing(self.engine) as connection:
+            number = self._next(connection, "users")
+            row = connection.execute(select(users).where(users.c.id == user)).first()
+            after = change(_user(row) or UserRow(user))
+            _write(connection, users, {user: _user_values(after, number)}, () if row is None else (user,))
+        return after
+
+    def delete_user(self, user: str) -> None:
+        """Forgets a user and their events; a mark stays, by which other workers learn of it."""
+        with writing(self.engine) as connection:
+            values = {**_user_values(UserRow(user), self._next(connection, "users")), "deleted": True}
+            held = connection.execute(select(users.c.id).where(users.c.id == user)).scalars().all()
+            _write(connection, users, {user: values}, held)
+            connection.execute(delete(events).where(events.c.user == user))
+
+    def list_users(self, after: str | None, limit: int) -> list[UserRow]:
+        """Stored users in the order of their ids, from the one after `after` on."""
+        query = select(users).where(users.c.deleted.is_(False)).order_by(users.c.id).limit(limit)
+        if after is not None:
+            query = query.where(users.c.id > after)
+        with reading(self.engine) as connection:
+            return [found for row in connection.execute(query) if (found := _user(row)) is not None]
 
     def state(self, user: str) -> UserState:
         """The user's row and latest events."""
@@ -147,7 +203,7 @@ class Store:
             found = connection.execute(query.order_by(events.c.change.desc(), events.c.id).limit(RECENT)).all()
         liked = dict.fromkeys(item for item, weight in found if weight is None or weight > 0)
         touched = dict.fromkeys(item for item, _ in found)
-        return UserState(None if held is None else _user(held), tuple(touched), tuple(liked))
+        return UserState(_user(held), tuple(touched), tuple(liked))
 
     def users_since(self, users_change: int, events_change: int) -> set[str]:
         """Users whose row or events changed after those numbers."""
@@ -198,23 +254,20 @@ class Store:
     def add_events(self, batch: Sequence[Event]) -> int:
         """Stores the events, all or none; says how many are new. Those whose id is stored already count once.
 
-        Raises ConflictError, naming the place in the batch, if an id is taken by another event.
+        Raises ConflictError, naming the place in the batch, if an id is taken by an event that said anything else.
         """
         with writing(self.engine) as connection:
             change = self._next(connection, "events")
-            columns = select(events.c.id, events.c.user, events.c.item, events.c.kind)
-            held = {
-                row.id: (row.user, row.item, row.kind)
-                for row in _chunked(connection, columns, events, [event.id for event in batch])
-            }
+            found = _chunked(connection, select(events), events, [event.id for event in batch])
+            held: dict[str, Event | Row[Any]] = {row.id: row for row in found}
             received = time.time()
             fresh: list[dict[str, Any]] = []
             for index, event in enumerate(batch):
                 same = held.get(event.id)
                 if same is None:
-                    held[event.id] = (event.user, event.item, event.kind)
+                    held[event.id] = event
                     fresh.append({**dataclasses.asdict(event), "received": received, "change": change})
-                elif same != (event.user, event.item, event.kind):
+                elif _said(same, same.dated) != _said(event, same.dated):
                     raise ConflictError(
                         f"the id {event.id[:80]!r} is taken by another event.",
                         where=f"events[{index}].id",
@@ -224,11 +277,55 @@ class Store:
                 connection.execute(insert(events), fresh)
         return len(fresh)
 
+    def list_events(self, user: str | None, before: tuple[int, str] | None, limit: int) -> list[Row[Any]]:
+        """Events, newest first, of one user or of all, from the one before `before` (its change and id) on."""
+        query = select(events).order_by(events.c.change.desc(), events.c.id.desc()).limit(limit)
+        if user is not None:
+            query = query.where(events.c.user == user)
+        if before is not None:
+            change, name = before
+            query = query.where(or_(events.c.change < change, and_(events.c.change == change, events.c.id < name)))
+        with reading(self.engine) as connection:
+            return list(connection.execute(query))
+
     def events_since(self, change: int) -> Iterator[Row[Any]]:
         """All events after that number, in order."""
         query = select(events).where(events.c.change > change).order_by(events.c.change, events.c.id)
         with reading(self.engine) as connection:
             yield from connection.execution_options(yield_per=2000).execute(query)
+
+    def events_page(self, after: int, least: int) -> tuple[list[Row[Any]], int]:
+        """At least so many events after a change, or all there are, in order; and the change up to which they go.
+
+        What a page holds is settled when it is first asked for, and never changes: a page that was not full then is
+        not filled up later. An empty one is settled by the first event that comes.
+        """
+        query = select(exports.c.until).where(exports.c.after == after, exports.c.least == least)
+        with reading(self.engine) as connection:
+            until = connection.execute(query).scalar()
+        if until is None:
+            try:
+                until = self._settle(after, least)
+            except ConflictError:  # another worker settled it meanwhile
+                with reading(self.engine) as connection:
+                    until = connection.execute(query).scalar_one()
+        page = select(events).where(events.c.change > after, events.c.change <= until)
+        with reading(self.engine) as connection:
+            rows = list(connection.execute(page))
+        # Sorted here: databases differ in how they sort text.
+        return sorted(rows, key=lambda row: (row.change, row.id)), int(until)
+
+    def _settle(self, after: int, least: int) -> int:
+        counts = select(events.c.change, func.count()).where(events.c.change > after).group_by(events.c.change)
+        with writing(self.engine) as connection:
+            until, held = after, 0
+            for change, count in connection.execute(counts.order_by(events.c.change).limit(least)):
+                until, held = int(change), held + int(count)
+                if held >= least:
+                    break
+            if until > after:
+                connection.execute(insert(exports).values(after=after, least=least, until=until))
+        return until
 
     def activity(self, change: int, hour: int) -> tuple[int, list[tuple[str, int, int]]]:
         """What was done after a change and since an hour: up to which change, and (item, hour, events) for each.
@@ -255,6 +352,12 @@ class Store:
         if found is None:
             raise StoreError(f"the counter {name!r} is missing.", hint="Start the service once, it makes the tables.")
         return int(found)
+
+
+def _said(event: Event | Row[Any], dated: bool | None) -> tuple[Any, ...]:
+    """What a request said of an event, to compare with another whose `dated` is that (None: not known)."""
+    said = event.user, event.item, event.kind, event.weight, event.recommendation
+    return said if dated is None else (*said, event.dated, event.timestamp if event.dated else None)
 
 
 def _chunked(connection: Connection, query: Any, table: Table, ids: Sequence[str]) -> Iterable[Row[Any]]:
@@ -295,5 +398,13 @@ def _item(row: Row[Any]) -> ItemRow:
     return ItemRow(**{**values, "categories": tuple(row.categories), "tags": tuple(row.tags)})
 
 
-def _user(row: Row[Any]) -> UserRow:
+def _user_values(row: UserRow, change: int) -> dict[str, Any]:
+    values = {f.name: getattr(row, f.name) for f in dataclasses.fields(row)}
+    listed = {"categories": list(row.categories), "tags": list(row.tags), "attributes": dict(row.attributes)}
+    return {**values, **listed, "deleted": False, "change": change}
+
+
+def _user(row: Row[Any] | None) -> UserRow | None:
+    if row is None or row.deleted:
+        return None
     return UserRow(row.id, tuple(row.categories), tuple(row.tags), row.segment, row.attributes)

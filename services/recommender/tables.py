@@ -19,6 +19,7 @@ from sqlalchemy import (
     String,
     Table,
     Text,
+    false,
 )
 
 from palate.store.types import NAMES
@@ -61,6 +62,7 @@ users = Table(
     Column("tags", JSON, nullable=False),
     Column("segment", Integer),
     Column("attributes", JSON, nullable=False),
+    Column("deleted", Boolean, nullable=False, server_default=false()),
     Column("change", BigInteger, nullable=False, index=True),
 )
 
@@ -75,6 +77,7 @@ events = Table(
     Column("timestamp", Float, nullable=False),
     Column("received", Float, nullable=False),
     Column("recommendation", String(80)),
+    Column("dated", Boolean),
     Column("change", BigInteger, nullable=False, index=True),
     Index("ix_recommender_events_user_change", "user", "change"),
 )
@@ -85,6 +88,14 @@ lists = Table(
     Column("id", String(32), primary_key=True),
     Column("list", JSON, nullable=False),
     Column("kept", Float, nullable=False, index=True),
+)
+
+exports = Table(
+    "recommender_exports",
+    metadata,
+    Column("after", BigInteger, primary_key=True, autoincrement=False),
+    Column("least", Integer, primary_key=True, autoincrement=False),
+    Column("until", BigInteger, nullable=False),
 )
 
 rules = Table(

@@ -117,7 +117,10 @@ def test_unknown_ids(api):
 )
 @pytest.mark.parametrize(
     ("method", "path"),
-    [("POST", "/v1/events"), ("POST", "/v1/recommendations"), ("PUT", "/v1/items/x"), ("PUT", "/v1/users/x")],
+    [
+        *(("POST", "/v1/events"), ("POST", "/v1/recommendations"), ("POST", "/v1/imports"), ("PUT", "/v1/items/x")),
+        *(("PUT", "/v1/users/x"), ("PATCH", "/v1/items/x")),
+    ],
 )
 @pytest.mark.usefixtures("unchanged")
 def test_bodies(api, method, path, raw, kind, status):
@@ -258,6 +261,49 @@ def test_sessions_batches_and_rankings(api, path, body, field):
     problem(api.call("POST", place, body), 422, field)
 
 
+@pytest.mark.parametrize(
+    ("body", "field"),
+    [
+        ({"items": [{"title": "no id"}]}, "items.0.item"),
+        ({"items": [{"item": "a"}, {"item": "b", "price": 3}]}, "items.1.price"),
+        ({"users": [{"user": ""}]}, "users.0.user"),
+        ({"items": "a"}, "items"),
+        ({"rows": []}, "rows"),
+    ],
+)
+@pytest.mark.usefixtures("unchanged")
+def test_imports(api, body, field):
+    problem(api.call("POST", "/v1/imports", body), 422, field)
+    for method in ("GET", "DELETE"):
+        problem(api.call(method, "/v1/imports/99999999999999999999"), 404, "job")
+        problem(api.call(method, "/v1/imports/77"), 404)
+
+
+@pytest.mark.parametrize("listed", ["items", "users", "events"])
+@pytest.mark.parametrize("cursor", ["x", "W10", "WyJhIiwgMV0", "WzFd", "%FF", "é", "bnVsbA", "W1tbW1s"])
+def test_cursors(api, listed, cursor):
+    answer = api.get(f"/v1/{listed}?cursor={cursor}")
+    assert answer.status_code in (400, 422), answer.text
+    problem(api.get(f"/v1/{listed}?limit=1001"), 422, "limit")
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "field"),
+    [
+        ("items/western-1", {"title": 3}, "title"),
+        ("items/western-1", {"price": 3}, "price"),
+        ("items/western-1", {"attributes": []}, "attributes"),
+        ("items/western-1", {"attributes": {str(n): n for n in range(201)}}, "attributes"),
+        ("items/nothing", {"title": "x"}, "item"),
+        ("users/b1", {"segment": "x"}, "segment"),
+        ("users/nobody", {"segment": 1}, "user"),
+    ],
+)
+@pytest.mark.usefixtures("unchanged")
+def test_patches(api, path, body, field):
+    problem(api.call("PATCH", f"/v1/{path}", body), 404 if "no" in path else 422, field)
+
+
 @pytest.mark.parametrize("query", ["after=-1", "after=x", "limit=0", "offset=3"])
 def test_next_pages(api, query):
     problem(api.get(f"/v1/recommendations/{'0' * 32}?{query}"), 422, query.split("=")[0])
@@ -305,6 +351,7 @@ def test_no_body_is_a_bug_of_ours(api, body, name):
         ("POST", "/v1/rank"),
         ("PUT", f"/v1/items/{part}"),
         ("PUT", f"/v1/users/{part}"),
+        ("PATCH", f"/v1/items/{part}"),
     ):
         status = api.call(method, path, body if body is not None else []).status_code
         assert status < 500, (method, path, body)

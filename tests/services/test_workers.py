@@ -97,6 +97,16 @@ def test_a_new_item_reaches_every_worker(server):
         if found and worker not in followed:
             assert found[0]["strategy"] == "content"
             followed[worker] = time.monotonic() - told
+    followed = {}
+    status, _, _ = server.call("PATCH", "/v1/items/dawn", {"attributes": {"price": 5}})
+    assert status == 200
+    told = time.monotonic()
+    while len(followed) < 2:
+        assert time.monotonic() < told + 60, f"only {followed} of the workers follow the change"
+        status, answer, worker = server.call("POST", "/v1/recommendations", {"filter": "price = 5"})
+        if status == 200:  # until then no item has a price, which is an error of the filter
+            assert [place["item"] for place in answer["items"]] == ["dawn"]
+            followed.setdefault(worker, time.monotonic() - told)
     server.stop()
     assert server.process.returncode == 0
 
