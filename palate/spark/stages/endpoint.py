@@ -167,10 +167,12 @@ class EndpointModel(NativeTransformer, _EndpointParams):
             raise ParameterError(f"there is a column {taken!r} already.", where=self._named("outputCol"))
         asked = self._asking(slots(dataset), list(outputs.values()), column)
         # A struct even for one field; and nondeterministic, so that Spark neither doubles the call nor moves it.
-        kind = StructType([StructField(f"f{number}", each.spark) for number, each in enumerate(outputs.values())])
+        kind = StructType([StructField(f"f{number}", each.told) for number, each in enumerate(outputs.values())])
         answer = cast("Any", arrow_udf)(asked, returnType=kind).asNondeterministic()(sent(dataset, column))
         made = f"__{self.uid}"
-        fields = {name: f.col(f"`{made}`.f{number}") for number, name in enumerate(outputs)}
+        fields = {
+            name: output.column(f.col(f"`{made}`.f{number}")) for number, (name, output) in enumerate(outputs.items())
+        }
         return dataset.withColumn(made, answer).withColumns(fields).drop(made)
 
     def write(self) -> MLWriter:

@@ -12,10 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from typing import cast
 
-import numpy as np
 import pyarrow as pa
 from pyspark.errors import PySparkException
+from pyspark.ml.functions import array_to_vector
 from pyspark.ml.linalg import VectorUDT
+from pyspark.sql import Column
 from pyspark.sql.pandas.types import to_arrow_type
 from pyspark.sql.types import (
     ArrayType,
@@ -32,25 +33,34 @@ from pyspark.sql.types import (
 from palate import arrowjson
 from palate.client.endpoints import FIELDS, Field
 from palate.errors import ParameterError, RemoteError
-from palate.spark.stages.blocks import Block, placed, to_block, vector_array
+from palate.spark.stages.blocks import Block, placed, to_block
 
 _READABLE = (BooleanType, IntegerType, LongType, FloatType, DoubleType, StringType)
 
 
 @dataclass(frozen=True)
 class Output:
-    """A field of the answer as a column of Spark's type `spark`; convert: what was read -> as Spark takes it."""
+    """A field of the answer as a column of Spark's type `spark`; convert: what was read -> as `told`."""
 
     field: Field
     spark: DataType
     convert: Callable[[pa.Array], pa.Array]
 
+    @property
+    def told(self) -> DataType:
+        """What Python answers. Of a vector its numbers: for rows of a columnar scan (Parquet, say) Spark 4.3 refuses a
+        function whose answer holds a vector."""
+        return ArrayType(DoubleType()) if isinstance(self.spark, VectorUDT) else self.spark
+
+    def column(self, told: Column) -> Column:
+        """The column of type `spark` made of that of type `told`."""
+        return array_to_vector(told) if isinstance(self.spark, VectorUDT) else told
+
 
 def _vectors(values: pa.Array) -> pa.Array:
-    found = arrowjson.matrix(values) if len(values) else np.zeros((0, 0))
-    if found is None:
+    if arrowjson.matrix(values) is None and len(values):
         raise RemoteError("the projections of one answer differ in length.")
-    return vector_array(found)
+    return values.cast(pa.list_(pa.float64()))
 
 
 def outputs_of_kind(kind: str) -> list[Output]:

@@ -15,6 +15,7 @@ from pyspark.ml.classification import (
     FMClassificationTrainingSummary,
     _ProbabilisticClassifierParams,
 )
+from pyspark.ml.functions import array_to_vector
 from pyspark.ml.linalg import DenseMatrix, DenseVector, Vector, VectorUDT
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as f
@@ -27,8 +28,8 @@ from palate.errors import NotFittedError, SchemaError
 from palate.features.columns import ColumnEncoder
 from palate.models.factorization_machine import FactorizationMachine
 from palate.spark.stages.base import NativeModel
+from palate.spark.stages.blocks import placed, to_block
 from palate.spark.stages.columns import quoted, require_categories, require_numbers
-from palate.spark.stages.blocks import placed, to_block, vector_array
 from palate.spark.stages.features import sent
 from palate.spark.stages.fm_params import CLASSIFIER_CHECKS, FMParams
 
@@ -187,20 +188,21 @@ class FMClassificationModel(_NativeFMModel, _ProbabilisticClassifierParams):
         return _labels(raw, self.getThresholds() if self.isDefined("thresholds") else None)
 
     def transformSchema(self, schema: StructType) -> StructType:
-        for name, field in self._outputs().items():
-            schema = schema.add(name, field.dataType)
+        for name, kind in zip(self._outputs(), (VectorUDT(), VectorUDT(), DoubleType()), strict=True):
+            schema = schema.add(name, kind) if name else schema
         return schema
 
-    def _outputs(self) -> dict[str, StructField]:
-        """The columns that `transform` adds, each a field of the answer; an empty name leaves one out."""
-        names = self.getRawPredictionCol(), self.getProbabilityCol(), self.getPredictionCol()
-        return {name: field for name, field in zip(names, _ANSWERS.fields, strict=True) if name}
+    def _outputs(self) -> list[str]:
+        """The columns of the log odds, the probabilities and the label; an empty name leaves one out."""
+        return [self.getRawPredictionCol(), self.getProbabilityCol(), self.getPredictionCol()]
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         # By its name, not its code: SciPy's functions in it would be looked for in the user's own module.
         compute = partial(_answers, thresholds=self.getThresholds() if self.isDefined("thresholds") else None)
         held = dataset.select("*", self._map(dataset, compute, _ANSWERS).alias(_ANSWER))
-        wanted = {name: f.col(f"{_ANSWER}.{field.name}") for name, field in self._outputs().items()}
+        raw, zero, one, label = (f.col(f"{_ANSWER}.{name}") for name in _ANSWERS.names)
+        made = array_to_vector(f.array(-raw, raw)), array_to_vector(f.array(zero, one)), label
+        wanted = {name: column for name, column in zip(self._outputs(), made, strict=True) if name}
         return held.withColumns(wanted).drop(_ANSWER)
 
 
@@ -227,19 +229,15 @@ def _labels(raw: npt.NDArray[np.float64], thresholds: list[float] | None) -> npt
         return (raw > 0).astype(np.float64)
     with np.errstate(divide="ignore", invalid="ignore"):
         zero, one = expit(-raw) / thresholds[0], expit(raw) / thresholds[1]
-    return ((one > zero) | np.isnan(zero)).astype(np.float64)
+    return np.asarray((one > zero) | np.isnan(zero), dtype=np.float64)
 
 
 def _answers(raw: npt.NDArray[np.float64], thresholds: list[float] | None) -> pa.Array:
-    parts = [
-        vector_array(np.stack([-raw, raw], axis=1)),
-        vector_array(np.stack([expit(-raw), expit(raw)], axis=1)),
-        pa.array(_labels(raw, thresholds)),
-    ]
-    return pa.StructArray.from_arrays(parts, names=_ANSWERS.names)
+    parts = [raw, expit(-raw), expit(raw), _labels(raw, thresholds)]
+    return pa.StructArray.from_arrays([pa.array(part) for part in parts], names=_ANSWERS.names)
 
 
-_ANSWERS = StructType(
-    [StructField("raw", VectorUDT()), StructField("probability", VectorUDT()), StructField("prediction", DoubleType())]
-)
+_ANSWERS = StructType([StructField(name, DoubleType()) for name in ("raw", "zero", "one", "label")])
+"""What Python answers: numbers, of which Spark makes the vectors. For rows of a columnar scan (Parquet, a cache of
+plain columns) Spark 4.3 refuses a function whose answer holds a vector."""
 _ANSWER, _PROBABILITY, _PREDICTION = "palate_fm_answer", "palate_fm_probability", "palate_fm_prediction"

@@ -203,6 +203,16 @@ def test_a_model_of_another_kind_answers_with_its_own_columns(stage: Any, frame:
     assert collected(declared, "c") == clusters.tolist()
 
 
+def test_rows_of_a_columnar_scan_are_answered(
+    spark: SparkSession, stage: Any, frame: DataFrame, tmp_path: Path
+) -> None:
+    """Spark hands over columns, not rows."""
+    frame.write.parquet(str(tmp_path / "rows"))
+    answer = stage("pca", kind="pca", outputCol="p").transform(spark.read.parquet(str(tmp_path / "rows")))
+    told = np.array([row.toArray() for row in collected(answer, "p")])
+    np.testing.assert_array_equal(told, expected()[0].astype(np.float64))
+
+
 def test_no_rows_and_empty_partitions(stage: Any, frame: DataFrame) -> None:
     asked = stage("kmeans", kind="kmeans", outputCol="c")
     assert asked.transform(frame.where("row < 0")).collect() == []
