@@ -19,13 +19,13 @@ import pyarrow as pa
 from pyspark.sql import DataFrame
 from scipy import sparse
 
-from palate.dataset.ids import IdMap
 from palate.engines import import_torch
 from palate.errors import SchemaError
 from palate.features.columns import ColumnEncoder, checked_number
 from palate.kernels.fm import FMFit, FMOptions, fit_fm
-from palate.spark.stages.blocks import to_block
+from palate.spark.stages.blocks import Block, to_block
 from palate.spark.stages.group import Group, run_together
+from palate.spark.stages.ratings import join, pack_ids, split, unpack_ids
 from palate.spark.stages.tasks import Batches, Results, run_tasks, slots
 
 ALONE_BYTES = 1 << 30
@@ -68,8 +68,8 @@ def train(frame: DataFrame, columns: Columns, options: FMOptions, tasks: int) ->
     found = parts[0]
     fit = FMFit(
         float(found["intercept"]),
-        found["linear"],
-        found["factors"],
+        join("linear", found),
+        join("factors", found),
         found["history"].tolist(),
         found["validation"].tolist(),
         int(found["best"]),
@@ -85,9 +85,11 @@ def _work(columns: Columns, options: FMOptions) -> Any:
         rows, encoder = _joined(read, columns, group)
         with _one_thread():
             fit = fit_fm(rows, read.labels, options, group)
-        if group.rank:
+        if group.rank:  # all have the same; the driver needs it once
             return None
-        return {name: np.asarray(value) for name, value in vars(fit).items()} | _packed(encoder)
+        told = {name: np.asarray(value) for name, value in vars(fit).items()}
+        large = split("linear", told.pop("linear")) | split("factors", told.pop("factors"))
+        return told | large | _packed(encoder)
 
     return work
 
@@ -110,15 +112,15 @@ class _Read:
             if batch.num_rows == 0:
                 continue
             place = f"task {task}, row"
-            labels.append(checked_number(batch.column(columns.label), columns.label, place, start))
+            labels.append(_number(batch, columns.label, place, start))
             if columns.classes:
                 _require_classes(labels[-1], columns.label, place, start)
             if columns.features is not None:
                 block = to_block(batch.column(columns.features), columns.features, task, start, width)
                 width = int(block.shape[1])
-                blocks.append(sparse.csr_matrix(block, dtype=np.float32))
+                blocks.append(_narrow(block, columns.features, place, start))
             for name in columns.numbers:
-                others[name].append(pa.array(checked_number(batch.column(name), name, place, start)))
+                others[name].append(pa.array(_number(batch, name, place, start)))
             for name in columns.categories:
                 others[name].append(batch.column(name).dictionary_encode())
             start += batch.num_rows
@@ -127,6 +129,26 @@ class _Read:
             np.concatenate(labels),
             {name: _one_array(parts) for name, parts in others.items()},
         )
+
+
+def _number(batch: pa.RecordBatch, name: str, place: str, start: int) -> npt.NDArray[np.float64]:
+    """A column of numbers, all finite and within float32."""
+    values = checked_number(batch.column(name), name, place, start)
+    large = np.abs(values) > _LARGEST
+    if large.any():
+        row = int(np.argmax(large))
+        raise SchemaError(f"{values[row]:g} {_BEYOND}", where=f"{name}: {place} {start + row}", hint=_SCALE)
+    return values
+
+
+def _narrow(block: Block, name: str, place: str, start: int) -> sparse.csr_matrix:
+    """The block in float32."""
+    with np.errstate(over="ignore"):
+        made = sparse.csr_matrix(block, dtype=np.float32)
+    if not np.isfinite(made.data.sum(dtype=np.float64)):
+        row = int(np.searchsorted(made.indptr, np.argmin(np.isfinite(made.data)), side="right")) - 1
+        raise SchemaError(f"a number of the vector {_BEYOND}", where=f"{name}: {place} {start + row}", hint=_SCALE)
+    return made
 
 
 def _require_classes(labels: npt.NDArray[np.float64], name: str, place: str, start: int) -> None:
@@ -179,17 +201,13 @@ def _one_thread() -> Iterator[None]:
 
 
 def _packed(encoder: ColumnEncoder | None) -> dict[str, npt.NDArray[Any]]:
-    """The encoder as arrays; the values of categories as Arrow's own bytes."""
+    """The encoder as arrays."""
     if encoder is None:
         return {}
     scales = np.array(list(encoder.numbers.values()), dtype=np.float64)
     found: dict[str, npt.NDArray[Any]] = {"numbers": scales.reshape(-1, 2)}
     for place, ids in enumerate(encoder.categories.values()):
-        sink = pa.BufferOutputStream()
-        batch = pa.record_batch({"value": ids.ids})
-        with pa.ipc.new_stream(sink, batch.schema) as writer:
-            writer.write_batch(batch)
-        found[f"category-{place}"] = np.frombuffer(sink.getvalue(), dtype=np.uint8)
+        found |= pack_ids(f"category-{place}", ids.ids)
     return found
 
 
@@ -197,14 +215,11 @@ def _unpacked(found: Mapping[str, npt.NDArray[Any]], columns: Columns) -> Column
     if "numbers" not in found:
         return None
     scales = [(float(mean), float(spread)) for mean, spread in found["numbers"]]
-    categories = {}
-    for place, name in enumerate(columns.categories):
-        with pa.ipc.open_stream(pa.py_buffer(found[f"category-{place}"].tobytes())) as reader:
-            values = reader.read_all()["value"].combine_chunks()
-        values = values.chunk(0) if isinstance(values, pa.ChunkedArray) else values
-        categories[name] = IdMap(values, np.arange(len(values), dtype=np.int32))
+    categories = {name: unpack_ids(f"category-{place}", found) for place, name in enumerate(columns.categories)}
     return ColumnEncoder(dict(zip(columns.numbers, scales, strict=True)), categories)
 
 
 _UNKNOWN = 1 << 50
 """Spark's estimate of a size it cannot know is the largest of its integers, less what columns left out take of it."""
+_LARGEST = float(np.finfo(np.float32).max)
+_BEYOND, _SCALE = "is too large for float32.", "Scale the column."

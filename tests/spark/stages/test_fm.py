@@ -20,7 +20,9 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
 from sklearn.metrics import roc_auc_score
 
+from palate.dataset.ids import IdMap
 from palate.errors import NotFittedError, ParameterError, SchemaError
+from palate.features.columns import ColumnEncoder
 from palate.models.factorization_machine import FactorizationMachine
 from palate.spark import FMClassificationModel, FMClassifier, FMRegressor
 from palate.spark.stages.fm_training import tasks_for
@@ -69,8 +71,9 @@ def test_columns_are_learned_without_vectors(model: FMClassificationModel, visit
 def test_partitions_and_workers_change_the_auc_by_less_than_a_hundredth(
     model: FMClassificationModel, visits: DataFrame, workers: int
 ) -> None:
+    """3 partitions, sorted in one, and shuffled in twenty."""
     reference = auc(model.transform(visits))
-    moved = visits.orderBy("price").coalesce(1) if workers == 1 else visits.repartition(11, "shop")
+    moved = visits.orderBy("price").coalesce(1) if workers == 1 else visits.orderBy(f.rand(7)).repartition(20, "shop")
     again = FMClassifier(**COLUMNS, numWorkers=workers).fit(moved)
     assert auc(again.transform(visits)) == pytest.approx(reference, abs=0.01)
 
@@ -96,6 +99,25 @@ def test_unseen_and_missing_values_are_zero_vectors(model: FMClassificationModel
     price = model.artifact.encoder.numbers["price"]
     expected = model.intercept + model.linear[0] * (5000 - price[0]) / price[1]
     assert first.rawPrediction[1] == pytest.approx(expected, rel=1e-4)
+
+
+@pytest.mark.parametrize("source", ["cache", "parquet"])
+def test_rows_of_a_columnar_scan_are_answered(spark: SparkSession, tmp_path: Path, source: str) -> None:
+    """Spark hands over columns, not rows, where all of them are numbers."""
+    encoder = ColumnEncoder({"price": (5.0, 2.0)}, {"shop": IdMap.from_values([3, 4])})
+    model = FMClassificationModel(
+        FactorizationMachine(0.5, [1.0, 2.0, 3.0], np.ones((3, 2)), "classification", encoder)
+    )
+    rows = spark.range(0, 40, 1, 2).selectExpr("int(id % 5) as shop", "double(id) as price")
+    if source == "cache":
+        read = rows.cache()
+        assert read.count() == 40
+    else:
+        rows.write.parquet(str(tmp_path / "rows"))
+        read = spark.read.parquet(str(tmp_path / "rows"))
+    expected = {row.price: row for row in model.transform(rows).collect()}
+    assert {row.price: row for row in model.transform(read).collect()} == expected
+    assert expected[7.0].rawPrediction[1] == pytest.approx(0.5 + 1.0)
 
 
 def test_vectors_and_columns_together(visits: DataFrame) -> None:
@@ -214,6 +236,13 @@ def test_one_class_is_learned_as_just_that(visits: DataFrame) -> None:
         (lambda rows: rows.withColumn("label", f.when(f.col("shop") > 3, 1.0)), r"label: .* row \d+: .*null"),
         (lambda rows: rows.withColumn("price", f.lit(float("nan"))), "price: task 0, row 0: nan"),
         (lambda rows: rows.withColumn("price", f.lit(float("inf"))), "price: task 0, row 0: inf"),
+        (lambda rows: rows.withColumn("label", f.lit(float("nan"))), "label: task 0, row 0: nan is not finite"),
+        (lambda rows: rows.withColumn("label", f.lit(float("-inf"))), "label: task 0, row 0: -inf is not finite"),
+        (lambda rows: rows.withColumn("price", f.when(f.col("price") < 0, 1.0)), "price: .* row 0: .*null"),
+        (
+            lambda rows: rows.withColumn("price", f.lit(-1e300)),
+            "price: task 0, row 0: -1e.300 is too large for float32",
+        ),
         (lambda rows: rows.withColumn("label", f.lit("yes")), "label: the column holds string, no numbers"),
         (lambda rows: rows.withColumn("price", f.lit("dear")), "price: the column holds string, no numbers"),
         (lambda rows: rows.withColumn("shop", f.lit(0.5)), "shop: the column holds .*, no categories"),
@@ -221,10 +250,45 @@ def test_one_class_is_learned_as_just_that(visits: DataFrame) -> None:
         (lambda rows: rows.where("price < 0"), "no rows"),
     ],
 )
-@pytest.mark.parametrize("workers", [1, 2])
-def test_bad_input_is_refused_by_name(visits: DataFrame, spoil: Any, message: str, workers: int) -> None:
+@pytest.mark.parametrize(("partitions", "workers"), [(1, 1), (20, 2)])
+def test_bad_input_is_refused_by_name(
+    visits: DataFrame, spoil: Any, message: str, partitions: int, workers: int
+) -> None:
     with pytest.raises(SchemaError, match=message):
-        FMClassifier(**COLUMNS, numWorkers=workers).fit(spoil(visits))
+        FMClassifier(**COLUMNS, numWorkers=workers).fit(spoil(visits).repartition(partitions))
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [(None, "no number .null."), (float("nan"), "nan is not finite"), (1e39, "1e.39 is too large for float32")],
+)
+def test_a_regression_needs_finite_labels(visits: DataFrame, value: float | None, message: str) -> None:
+    """All rows of some partitions of twenty are fine, and some partitions are empty."""
+    spent = f.when(f.col("shop") == 4, f.lit(value).cast("double")).otherwise(f.col("spent"))
+    moved = visits.withColumn("spent", spent).repartition(20, "shop")
+    with pytest.raises(SchemaError, match=rf"spent: task \d, row \d+: .*{message}"):
+        FMRegressor(**COLUMNS, labelCol="spent").fit(moved)
+
+
+def test_vectors_too_large_or_of_several_widths_are_refused(spark: SparkSession) -> None:
+    """The widths differ between partitions only, each of which one task reads."""
+    rows, pair = spark.range(0, 6, 1, 2).withColumn("label", f.lit(0.0)), f.array(f.lit(1.0), f.lit(2.0))
+    mixed = rows.withColumn("features", f.when(f.col("id") < 3, pair).otherwise(f.concat(pair, pair)))
+    with pytest.raises(SchemaError, match=r"features: vectors of different .* are 2 and 4 wide"):
+        FMClassifier(numWorkers=2).fit(mixed)
+    with pytest.raises(SchemaError, match=r"features: task 0, row 3: the vector is not 2 wide"):
+        FMClassifier().fit(mixed)
+    large = rows.withColumn("features", f.array(f.lit(0.0), f.when(f.col("id") < 3, 1.0).otherwise(1e39)))
+    with pytest.raises(SchemaError, match=r"features: task 0, row 3: a number of the vector is too large for float32"):
+        FMClassifier().fit(large)
+
+
+def test_ids_may_be_any_long(model: FMClassificationModel, visits: DataFrame) -> None:
+    """Beyond 32 bits they are other values of the same order, and what is learned is the same."""
+    far = visits.withColumn("shop", (f.col("shop").cast("long") - 5) * f.lit(1 << 60))
+    again = FMClassifier(**COLUMNS).fit(far)
+    assert again.linear == model.linear
+    assert auc(again.transform(far)) == pytest.approx(auc(model.transform(visits)))
 
 
 def test_bad_input_at_transform(model: FMClassificationModel, visits: DataFrame) -> None:
