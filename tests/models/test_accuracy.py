@@ -9,6 +9,8 @@ import pandas as pd
 import pyarrow as pa
 import pytest
 
+from palate.dataset import leave_last_fraction
+from palate.dataset.generate import generate_dataset
 from palate.dataset.ids import IdMap
 from palate.dataset.schema import Interactions, Items
 from palate.models import make_recommender
@@ -56,11 +58,20 @@ def test_personal_models_beat_popularity(ratings: Interactions, movies: Items) -
     place = np.arange(len(ratings)) - np.repeat(np.cumsum(counts) - counts, counts)
     held = place >= np.repeat(counts - counts // 5, counts)
     train, test = ratings.take(~held), ratings.take(held)
-    scores = {
-        kind: ndcg(make_recommender(kind).fit(train, movies), test, 10) for kind in ("popularity", "als", "blend")
-    }
-    assert scores["als"] >= 1.5 * scores["popularity"]
-    assert scores["blend"] >= 1.5 * scores["popularity"]
+    kinds = ("als", "ials", "blend", "item-knn", "user-knn", "graph-filter")
+    popular = ndcg(make_recommender("popularity").fit(train, movies), test, 10)
+    scores = {kind: ndcg(make_recommender(kind).fit(train, movies), test, 10) for kind in kinds}
+    assert {kind for kind, score in scores.items() if score < 1.5 * popular} == set()
+
+
+def test_weights_from_the_nearest_items_are_nearly_as_good_as_from_all() -> None:
+    halves = leave_last_fraction(generate_dataset(n_users=500, n_items=600, n_interactions=25_000).interactions)
+    popular, dense, near = (
+        ndcg(make_recommender(kind, values).fit(halves.train), halves.test, 20)
+        for kind, values in (("popularity", {}), ("ease", {}), ("sparse-ease", {"neighbours": 50, "known": 150}))
+    )
+    assert dense >= 1.3 * popular
+    assert near >= 0.97 * dense
 
 
 @pytest.mark.parametrize("kind", ["content", "blend"])
