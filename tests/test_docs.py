@@ -32,8 +32,8 @@ from services.endpoints.app import create as create_endpoints
 from services.endpoints.routes import KEY as ENDPOINTS
 from services.endpoints.settings import EndpointSettings
 from services.recommender.app import create as create_recommender
-from services.recommender.routes import KEY
 from services.recommender.settings import RecommenderSettings
+from services.recommender.state import KEY
 from services.recommender.strategies import STRATEGIES
 
 ROOT = Path(__file__).parent.parent

@@ -13,6 +13,9 @@ batches           many users in one call
 patches, cursors  partial changes; pages of long lists
 imports           many items and users, written by a job
 exports           events as Parquet, page by page, always the same bytes
+bodies, asking    what requests may say: of items, users and events; of lists
+answers           what the routes answer
 service, about    from a request to the answer's JSON
-routes, app, cli  Flask, and the command `palate api`
+routes, editing   the views: lists; the catalogue, users, events, rules
+state, app, cli   Flask, and the command `palate api`
 """

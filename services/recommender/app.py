@@ -15,9 +15,10 @@ from palate.store import migrate, open_engine, run_worker
 from palate.web import add_check, create_app, metrics
 from services.recommender.imports import handlers
 from services.recommender.live import Live
-from services.recommender.routes import KEY, blueprint
+from services.recommender.routes import blueprint
 from services.recommender.settings import RecommenderSettings
 from services.recommender.sources import BundleSource, RegistrySource, Source
+from services.recommender.state import KEY
 from services.recommender.store import Store
 
 MIGRATIONS = "services.recommender:migrations"

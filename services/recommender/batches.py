@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from services.recommender.about import serving
-from services.recommender.bodies import BatchBody
+from services.recommender.asking import BatchBody
 from services.recommender.live import Live
 from services.recommender.rules import applied
 from services.recommender.service import Json, Work, finished, prepared

@@ -15,7 +15,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from palate.errors import PalateError, StoreError
-from services.recommender.bodies import RulesBody
+from services.recommender.asking import RulesBody
 from services.recommender.rules import NO_RULES
 from services.recommender.served import Served
 from services.recommender.sources import Pointer, Source, load

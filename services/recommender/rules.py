@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 import numpy.typing as npt
 
-from services.recommender.bodies import ItemsPage, RulesBody, Seen, UserPage
+from services.recommender.asking import ItemsPage, RulesBody, Seen, UserPage
 from services.recommender.catalogue import Catalogue
 from services.recommender.ranker import Mask
 

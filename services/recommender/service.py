@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from services.recommender.about import no_item, serving
-from services.recommender.bodies import (
+from services.recommender.asking import (
     BatchBody,
     ItemsPage,
     Moment,

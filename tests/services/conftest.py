@@ -15,8 +15,8 @@ from palate.store.accounts import Accounts
 from palate.store.engine import open_engine, writing
 from palate.store.migrate import migrate
 from services.recommender.app import create
-from services.recommender.routes import KEY
 from services.recommender.settings import RecommenderSettings
+from services.recommender.state import KEY
 from services.recommender.store import Store
 from services.recommender.tables import metadata
 

@@ -214,7 +214,7 @@ def test_openapi_describes_every_route(shared_api):
 
 
 def test_answers_are_what_openapi_says(shared_api):
-    from services.recommender.bodies import ItemOut, ModelOut, Recommended
+    from services.recommender.answers import ItemOut, ModelOut, Recommended
 
     Recommended.model_validate(shared_api.get("/v1/users/b1/recommendations").json)
     Recommended.model_validate(shared_api.get("/v1/items/latest").json)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from services.recommender.bodies import RulesBody
+from services.recommender.asking import RulesBody
 
 LONG = "x" * 10_000
 
@@ -320,6 +320,15 @@ def test_an_integer_catalogue_takes_integers_only(open_api, settings, bundles, i
     api.until(lambda: api.live.served.catalogue.ids.code("77") >= 0)
     places = api.call("POST", "/v1/recommendations", {"attributes": {"categories": ["New"]}}).json["items"]
     assert places[0]["item"] == 77
+    ranked = api.call("POST", "/v1/rank", {"items": ["77", "text", "1", 2], "include": ["77", "text", "2"]}).json
+    assert {place["item"] for place in ranked["items"]} == {77, 2}
+    assert ranked["left_out"] == ["text", "1"]
+    api.call("POST", "/v1/events", {"user": "u", "item": "text"})
+    assert api.get("/v1/items/trending").status_code == 200
+    paged = api.get("/v1/items/popular?filter=item%20%3D%20%2277%22&limit=1").json
+    assert paged["items"][0]["item"] == 77
+    more = api.get("/v1/users/u/recommendations?limit=1&paging=true&explain=true").json["next"]
+    assert api.get(more).json["items"][0]["item"] in range(100)
     assert api.call("POST", "/v1/recommendations", {"recent_items": [1, "2"], "limit": 1}).json["strategies"] == [
         "fold-in"
     ]

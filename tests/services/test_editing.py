@@ -9,7 +9,7 @@ from services_world import ITEMS
 
 from palate.errors import UnknownIdError
 from palate.store.jobs import Jobs
-from services.recommender.bodies import EventList, ImportOut, ItemsOut, UsersOut
+from services.recommender.answers import EventList, ImportOut, ItemsOut, UsersOut
 from services.recommender.catalogue import ItemRow
 from services.recommender.cursors import cursor_after, key_of
 from services.recommender.patches import merged

@@ -8,7 +8,7 @@ import pytest
 from services_world import COMEDIES, ITEMS, WESTERNS
 
 from palate.dataset.ids import IdMap
-from services.recommender.bodies import Answers, RankedOut, Recommended
+from services.recommender.answers import Answers, RankedOut, Recommended
 from services.recommender.catalogue import Catalogue
 from services.recommender.store import Event
 from services.recommender.trends import Trends

@@ -9,7 +9,7 @@ import numpy as np
 from palate.bundle import publish_bundle, set_current
 from palate.models.pca import PCA
 from services.recommender.app import create
-from services.recommender.routes import KEY
+from services.recommender.state import KEY
 
 
 def version(api):

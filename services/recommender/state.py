@@ -1,0 +1,25 @@
+"""What the routes share: the worker's snapshot and counter, and how an answer becomes a response."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from flask import Response, current_app
+from prometheus_client import Counter
+
+from services.recommender.live import Live
+
+KEY = "palate.recommender"
+
+
+def state() -> tuple[Live, Counter]:
+    """What `create` left in the app: the snapshot's keeper, and the counter of recommended items by strategy."""
+    found: tuple[Live, Counter] = current_app.extensions[KEY]
+    return found
+
+
+def as_json(answer: dict[str, Any], status: int = 200) -> Response:
+    """The response that carries a JSON object."""
+    body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Response(body, status, mimetype="application/json")
