@@ -1,6 +1,7 @@
 """The recommendation API: who asks gets items, each saying which strategy chose it and why.
 
-tables, store     what is kept in the database: the live catalogue, users, events
+tables, store     what is kept in the database: the live catalogue, users, rules
+events, counted   its events; the numbers by which workers follow each other's writes
 catalogue         what answers show of the items: titles, categories, availability
 filters           the language of filters, and the columns they look at
 served            one immutable snapshot: a model with the live catalogue laid over it

@@ -9,48 +9,27 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import (
-    BigInteger,
     Column,
     Connection,
     Engine,
     Row,
     Table,
-    and_,
-    cast,
     delete,
-    func,
     insert,
-    or_,
     select,
     update,
 )
 
-from palate.errors import ConflictError, StoreError, UnknownIdError
+from palate.errors import UnknownIdError
 from palate.store.engine import reading, writing
 from services.recommender.catalogue import ItemRow
-from services.recommender.tables import counters, events, exports, items, lists, rules, users
+from services.recommender.counted import chunked, next_number
+from services.recommender.events import RECENT, Event, EventStore
+from services.recommender.tables import counters, events, items, lists, rules, users
 
-_CHUNK = 500
+__all__ = ["Event", "Store", "UserRow", "UserState"]
 _STANDING = "standing"
-RECENT = 1000
-"""How many of a user's latest events count."""
-
-
-@dataclass(frozen=True)
-class Event:
-    """A user did something with an item. `id` makes it count once, however often it is sent.
-
-    dated: whether whoever sent it said when it happened; else `timestamp` is when it came.
-    """
-
-    id: str
-    user: str
-    item: str
-    kind: str = "view"
-    weight: float | None = None
-    timestamp: float = 0.0
-    recommendation: str | None = None
-    dated: bool = True
+"""Under which name the deployment's rules are kept."""
 
 
 @dataclass(frozen=True)
@@ -77,7 +56,7 @@ class UserState:
     recent: tuple[str, ...] = ()
 
 
-class Store:
+class Store(EventStore):
     """The recommender's database. Safe to share between threads; every method is one transaction."""
 
     def __init__(self, engine: Engine) -> None:
@@ -106,10 +85,10 @@ class Store:
     def put_items(self, rows: Sequence[ItemRow]) -> list[bool]:
         """Adds or replaces items, all or none; says of each whether it is new (or was deleted before)."""
         with writing(self.engine) as connection:
-            change = self._next(connection, "items")
+            change = next_number(connection, "items")
             held = {
                 row.id: bool(row.deleted)
-                for row in _chunked(connection, select(items.c.id, items.c.deleted), items, [row.id for row in rows])
+                for row in chunked(connection, select(items.c.id, items.c.deleted), items, [row.id for row in rows])
             }
             values = {row.id: _item_values(row, change) for row in rows}
             _write(connection, items, values, held)
@@ -121,7 +100,7 @@ class Store:
         Raises UnknownIdError if it is neither stored nor known, and whatever `change` raises.
         """
         with writing(self.engine) as connection:
-            number = self._next(connection, "items")
+            number = next_number(connection, "items")
             row = connection.execute(select(items).where(items.c.id == item)).first()
             before = known if row is None else None if row.deleted else _item(row)
             if before is None:
@@ -141,7 +120,7 @@ class Store:
     def import_items(self, rows: Sequence[ItemRow]) -> int:
         """Puts those of the rows that differ from what is stored, all or none; says how many."""
         with reading(self.engine) as connection:
-            held = {row.id: _item(row) for row in _chunked(connection, select(items), items, [row.id for row in rows])}
+            held = {row.id: _item(row) for row in chunked(connection, select(items), items, [row.id for row in rows])}
         different = [row for row in rows if row.id not in held or dataclasses.replace(held[row.id], change=0) != row]
         if different:
             self.put_items(different)
@@ -164,16 +143,16 @@ class Store:
     def put_users(self, rows: Sequence[UserRow]) -> list[bool]:
         """Adds or replaces users, all or none; says of each whether they are new."""
         with writing(self.engine) as connection:
-            number = self._next(connection, "users")
+            number = next_number(connection, "users")
             query = select(users.c.id, users.c.deleted)
-            held = {row.id: bool(row.deleted) for row in _chunked(connection, query, users, [row.id for row in rows])}
+            held = {row.id: bool(row.deleted) for row in chunked(connection, query, users, [row.id for row in rows])}
             _write(connection, users, {row.id: _user_values(row, number) for row in rows}, held)
             return [held.get(row.id, True) for row in rows]
 
     def patch_user(self, user: str, change: Callable[[UserRow], UserRow]) -> UserRow:
         """Changes a user as they are now, a new one if they are not stored; nobody else's change comes between."""
         with writing(self.engine) as connection:
-            number = self._next(connection, "users")
+            number = next_number(connection, "users")
             row = connection.execute(select(users).where(users.c.id == user)).first()
             after = change(_user(row) or UserRow(user))
             _write(connection, users, {user: _user_values(after, number)}, () if row is None else (user,))
@@ -182,7 +161,7 @@ class Store:
     def delete_user(self, user: str) -> None:
         """Forgets a user and their events; a mark stays, by which other workers learn of it."""
         with writing(self.engine) as connection:
-            values = {**_user_values(UserRow(user), self._next(connection, "users")), "deleted": True}
+            values = {**_user_values(UserRow(user), next_number(connection, "users")), "deleted": True}
             held = connection.execute(select(users.c.id).where(users.c.id == user)).scalars().all()
             _write(connection, users, {user: values}, held)
             connection.execute(delete(events).where(events.c.user == user))
@@ -212,13 +191,6 @@ class Store:
             acted = connection.execute(select(events.c.user).where(events.c.change > events_change).distinct())
             return {str(user) for user in [*written.scalars(), *acted.scalars()]}
 
-    def acts(self, user: str) -> tuple[tuple[str, str, float], ...]:
-        """(item, kind, timestamp) of the user's latest events, newest first."""
-        query = select(events.c.item, events.c.kind, events.c.timestamp).where(events.c.user == user)
-        with reading(self.engine) as connection:
-            found = connection.execute(query.order_by(events.c.change.desc(), events.c.id).limit(RECENT))
-            return tuple((item, kind, when) for item, kind, when in found)
-
     # -- rules -----------------------------------------------------------------------------------------------------
 
     def rules(self) -> dict[str, Any]:
@@ -229,7 +201,7 @@ class Store:
 
     def put_rules(self, said: Mapping[str, Any]) -> None:
         with writing(self.engine) as connection:
-            values = {"name": _STANDING, "rules": dict(said), "change": self._next(connection, "rules")}
+            values = {"name": _STANDING, "rules": dict(said), "change": next_number(connection, "rules")}
             held = connection.execute(select(rules.c.name)).scalars().all()
             _write(connection, rules, {_STANDING: values}, held, rules.c.name)
 
@@ -248,121 +220,6 @@ class Store:
         with reading(self.engine) as connection:
             found = connection.execute(query).scalar()
         return None if found is None else dict(found)
-
-    # -- events ----------------------------------------------------------------------------------------------------
-
-    def add_events(self, batch: Sequence[Event]) -> int:
-        """Stores the events, all or none; says how many are new. Those whose id is stored already count once.
-
-        Raises ConflictError, naming the place in the batch, if an id is taken by an event that said anything else.
-        """
-        with writing(self.engine) as connection:
-            change = self._next(connection, "events")
-            found = _chunked(connection, select(events), events, [event.id for event in batch])
-            held: dict[str, Event | Row[Any]] = {row.id: row for row in found}
-            received = time.time()
-            fresh: list[dict[str, Any]] = []
-            for index, event in enumerate(batch):
-                same = held.get(event.id)
-                if same is None:
-                    held[event.id] = event
-                    fresh.append({**dataclasses.asdict(event), "received": received, "change": change})
-                elif _said(same, same.dated) != _said(event, same.dated):
-                    raise ConflictError(
-                        f"the id {event.id[:80]!r} is taken by another event.",
-                        where=f"events[{index}].id",
-                        hint="Nothing of this batch was stored. Give each event an id of its own.",
-                    )
-            if fresh:
-                connection.execute(insert(events), fresh)
-        return len(fresh)
-
-    def list_events(self, user: str | None, before: tuple[int, str] | None, limit: int) -> list[Row[Any]]:
-        """Events, newest first, of one user or of all, from the one before `before` (its change and id) on."""
-        query = select(events).order_by(events.c.change.desc(), events.c.id.desc()).limit(limit)
-        if user is not None:
-            query = query.where(events.c.user == user)
-        if before is not None:
-            change, name = before
-            query = query.where(or_(events.c.change < change, and_(events.c.change == change, events.c.id < name)))
-        with reading(self.engine) as connection:
-            return list(connection.execute(query))
-
-    def events_since(self, change: int) -> Iterator[Row[Any]]:
-        """All events after that number, in order."""
-        query = select(events).where(events.c.change > change).order_by(events.c.change, events.c.id)
-        with reading(self.engine) as connection:
-            yield from connection.execution_options(yield_per=2000).execute(query)
-
-    def events_page(self, after: int, least: int) -> tuple[list[Row[Any]], int]:
-        """At least so many events after a change, or all there are, in order; and the change up to which they go.
-
-        What a page holds is settled when it is first asked for, and never changes: a page that was not full then is
-        not filled up later. An empty one is settled by the first event that comes.
-        """
-        query = select(exports.c.until).where(exports.c.after == after, exports.c.least == least)
-        with reading(self.engine) as connection:
-            until = connection.execute(query).scalar()
-        if until is None:
-            try:
-                until = self._settle(after, least)
-            except ConflictError:  # another worker settled it meanwhile
-                with reading(self.engine) as connection:
-                    until = connection.execute(query).scalar_one()
-        page = select(events).where(events.c.change > after, events.c.change <= until)
-        with reading(self.engine) as connection:
-            rows = list(connection.execute(page))
-        # Sorted here: databases differ in how they sort text.
-        return sorted(rows, key=lambda row: (row.change, row.id)), int(until)
-
-    def _settle(self, after: int, least: int) -> int:
-        counts = select(events.c.change, func.count()).where(events.c.change > after).group_by(events.c.change)
-        with writing(self.engine) as connection:
-            until, held = after, 0
-            for change, count in connection.execute(counts.order_by(events.c.change).limit(least)):
-                until, held = int(change), held + int(count)
-                if held >= least:
-                    break
-            if until > after:
-                connection.execute(insert(exports).values(after=after, least=least, until=until))
-        return until
-
-    def activity(self, change: int, hour: int) -> tuple[int, list[tuple[str, int, int]]]:
-        """What was done after a change and since an hour: up to which change, and (item, hour, events) for each.
-
-        Hours are counted since 1970 UTC. Events that say an item was not liked do not count.
-        """
-        # Rounding down, by what both databases have.
-        bucket = cast(func.round(events.c.timestamp / 3600 - 0.5), BigInteger)
-        with reading(self.engine) as connection:
-            latest = connection.execute(select(counters.c.value).where(counters.c.name == "events")).scalar_one()
-            query = select(events.c.item, bucket, func.count()).where(
-                events.c.change > change,
-                events.c.change <= latest,
-                events.c.timestamp >= hour * 3600.0,
-                or_(events.c.weight.is_(None), events.c.weight > 0),
-            )
-            found = connection.execute(query.group_by(events.c.item, bucket)).all()
-        return int(latest), [(item, int(at), int(count)) for item, at, count in found]
-
-    def _next(self, connection: Connection, name: str) -> int:
-        """The next number of a counter; its row stays locked until the transaction ends."""
-        query = update(counters).where(counters.c.name == name).values(value=counters.c.value + 1)
-        found = connection.execute(query.returning(counters.c.value)).scalar()
-        if found is None:
-            raise StoreError(f"the counter {name!r} is missing.", hint="Start the service once, it makes the tables.")
-        return int(found)
-
-
-def _said(event: Event | Row[Any], dated: bool | None) -> tuple[Any, ...]:
-    """What a request said of an event, to compare with another whose `dated` is that (None: not known)."""
-    said = event.user, event.item, event.kind, event.weight, event.recommendation
-    return said if dated is None else (*said, event.dated, event.timestamp if event.dated else None)
-
-
-def _chunked(connection: Connection, query: Any, table: Table, ids: Sequence[str]) -> Iterable[Row[Any]]:
-    for start in range(0, len(ids), _CHUNK):
-        yield from connection.execute(query.where(table.c.id.in_(ids[start : start + _CHUNK]))).all()
 
 
 def _write(
