@@ -15,7 +15,7 @@ from labeling import figures
 from labeling.config import KINDS, generate
 from labeling.exports import FORMATS, Format, format_of
 from labeling.queue import drafts, leases, reviews, turns
-from labeling.queue.progress import Progress, progress
+from labeling.queue.progress import Progress, Recent, progress
 from labeling.queue.reviews import Review
 from labeling.store import MIGRATIONS, life, members, projects, remarks
 from labeling.store.arrivals import Arrival, take_in
@@ -47,6 +47,7 @@ class Labeling:
     def __init__(self, engine: Engine, *, lease: timedelta = leases.LEASE) -> None:
         self._engine = engine
         self._lease = lease
+        self._recent = Recent()
 
     @classmethod
     def open(cls, url: str, *, lease: timedelta = leases.LEASE) -> Labeling:
@@ -81,12 +82,12 @@ class Labeling:
 
     def projects(self, person: str) -> list[tuple[Project, Progress]]:
         with reading(self._engine) as db:
-            return [(project, progress(db, project, person)) for project in projects.listed(db)]
+            return [(project, progress(db, project, person, self._recent)) for project in projects.listed(db)]
 
     def project(self, project_id: int, person: str) -> tuple[Project, Progress]:
         with reading(self._engine) as db:
             project = projects.get(db, project_id)
-            return project, progress(db, project, person)
+            return project, progress(db, project, person, self._recent)
 
     def change(self, project_id: int, changes: dict[str, Any]) -> Project:
         """The project with other instructions, another deadline, paused or taken up again."""
@@ -153,7 +154,7 @@ class Labeling:
     def next_task(self, project_id: int, person: str, holding: Collection[int] = ()) -> Step:
         with self._turn(project_id, person) as (db, project):
             turn = leases.next_task(db, project, person, holding=holding, lease=self._lease)
-            return _step(db, project, person, turn)
+            return self._step(db, project, person, turn)
 
     def submit(
         self, project_id: int, person: str, task_id: int, value: Any, seconds: float | None = None
@@ -164,12 +165,12 @@ class Labeling:
         """
         with self._turn(project_id, person, hold=True) as (db, project):
             new = turns.submit(db, project, person, task_id, value, seconds=seconds)
-            return _step(db, project, person), new
+            return self._step(db, project, person), new
 
     def skip(self, project_id: int, person: str, task_id: int, reason: str | None = None) -> Step:
         with self._turn(project_id, person) as (db, project):
             turns.skip(db, project, person, task_id, reason=reason)
-            return _step(db, project, person)
+            return self._step(db, project, person)
 
     def keep_draft(self, project_id: int, person: str, task_id: int, value: Any) -> None:
         """Keep what the person has begun to answer; None forgets it."""
@@ -179,12 +180,12 @@ class Labeling:
     def undo(self, project_id: int, person: str, before: int | None = None) -> Step:
         with self._turn(project_id, person) as (db, project):
             turn = turns.undo(db, project, person, before=before, lease=self._lease)
-            return _step(db, project, person, turn)
+            return self._step(db, project, person, turn)
 
     def return_skipped(self, project_id: int, person: str) -> Step:
         with self._turn(project_id, person) as (db, project):
             turns.return_skipped(db, project, person)
-            return _step(db, project, person)
+            return self._step(db, project, person)
 
     @contextmanager
     def _turn(self, project_id: int, person: str, *, hold: bool = False) -> Iterator[tuple[Connection, Project]]:
@@ -197,6 +198,9 @@ class Labeling:
             project = projects.get(db, project_id, hold=hold)
             members.require_worker(db, project, person)
             yield db, project
+
+    def _step(self, db: Connection, project: Project, person: str, turn: leases.Turn | None = None) -> Step:
+        return Step(project, turn, progress(db, project, person, self._recent))
 
     # Who does what
 
@@ -221,7 +225,7 @@ class Labeling:
         with writing(self._engine) as db:
             project = projects.get(db, project_id)
             review = reviews.next_review(db, project, reviewer, lease=self._lease)
-            return project, review, progress(db, project, reviewer).to_review
+            return project, review, progress(db, project, reviewer, self._recent).to_review
 
     def judge(
         self,
@@ -257,7 +261,3 @@ class Labeling:
     def _pieces(self, project: Project, form: Format, every_task: bool) -> Iterator[str]:
         with reading(self._engine) as db:
             yield from form.write(project, projects.answered(db, project, unanswered=every_task))
-
-
-def _step(db: Connection, project: Project, person: str, turn: leases.Turn | None = None) -> Step:
-    return Step(project, turn, progress(db, project, person))

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from sqlalchemy import Connection, Table, exists, func, select, union
@@ -9,6 +11,10 @@ from sqlalchemy import Connection, Table, exists, func, select, union
 from labeling.store.definition import Project
 from labeling.store.life import is_pending
 from labeling.store.tables import ANSWERED, answers, skips, slots
+
+AGE = 1.0
+MANY = 2_000
+"""Open answers from which on counting all of them for every turn would be most of the turn's work."""
 
 
 @dataclass(frozen=True)
@@ -29,30 +35,66 @@ class Progress:
     to_review: int = 0
 
 
-def progress(connection: Connection, project: Project, person: str) -> Progress:
+@dataclass(frozen=True)
+class Counts:
+    """What is open in a project: places for answers, tasks that are not done, answers that wait for a verdict."""
+
+    slots: int
+    tasks: int
+    reviews: int
+
+
+class Recent:
+    """Counts for everybody, remembered for `AGE` seconds where there is so much open that counting takes long.
+
+    A project that is nearly done is always counted, and so is one that got more tasks. Safe to share between threads.
+    """
+
+    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
+        self._clock = clock
+        self._kept: dict[int, tuple[Project, float, Counts]] = {}
+
+    def counts(self, connection: Connection, project: Project) -> Counts:
+        """The project's counts, at most `AGE` seconds old."""
+        kept = self._kept.get(project.id)
+        now = self._clock()
+        if kept is not None and kept[0] == project and now - kept[1] < AGE and kept[2].slots + kept[2].reviews > MANY:
+            return kept[2]
+        found = counts(connection, project)
+        self._kept[project.id] = (project, now, found)
+        return found
+
+
+def counts(connection: Connection, project: Project) -> Counts:
     """Counted from the slots still open, which are few when a project is nearly done."""
     is_open = (slots.c.project_id == project.id) & (slots.c.state != ANSWERED) & ~slots.c.gold
     open_slots, open_tasks = connection.execute(
         select(func.count(), func.count(slots.c.task_id.distinct())).where(is_open)
     ).one()
-    to_review = 0
-    if project.review != "none":
-        gold = exists().where(slots.c.id == answers.c.slot_id, slots.c.gold)
-        pending = (answers.c.project_id == project.id) & is_pending() & ~gold
-        to_review = connection.execute(select(func.count()).where(pending)).scalar_one()
-        unfinished = union(select(slots.c.task_id).where(is_open), select(answers.c.task_id).where(pending)).subquery()
-        open_tasks = connection.execute(select(func.count()).select_from(unfinished)).scalar_one()
+    if project.review == "none":
+        return Counts(open_slots, open_tasks, 0)
+    gold = exists().where(slots.c.id == answers.c.slot_id, slots.c.gold)
+    pending = (answers.c.project_id == project.id) & is_pending() & ~gold
+    reviews = connection.execute(select(func.count()).where(pending)).scalar_one()
+    unfinished = union(select(slots.c.task_id).where(is_open), select(answers.c.task_id).where(pending)).subquery()
+    open_tasks = connection.execute(select(func.count()).select_from(unfinished)).scalar_one()
+    return Counts(open_slots, open_tasks, reviews)
+
+
+def progress(connection: Connection, project: Project, person: str, recent: Recent | None = None) -> Progress:
+    """How far the project is; with `recent`, what is everybody's may be as old as that remembers."""
+    still = counts(connection, project) if recent is None else recent.counts(connection, project)
     plain = project.tasks - project.golds
     needed = plain * project.overlap
     return Progress(
         tasks=plain,
-        done=plain - open_tasks,
-        remaining=open_tasks,
-        answers=needed - open_slots,
+        done=plain - still.tasks,
+        remaining=still.tasks,
+        answers=needed - still.slots,
         needed=needed,
         mine=_count(connection, answers, project, person),
         skipped=_count(connection, skips, project, person),
-        to_review=to_review,
+        to_review=still.reviews,
     )
 
 

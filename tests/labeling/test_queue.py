@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
 from labeling.queue.leases import MAX_HELD, next_task
-from labeling.queue.progress import progress
+from labeling.queue.progress import MANY, Recent, progress
 from labeling.queue.turns import return_skipped, skip, submit, undo
 from labeling.service import Labeling
 from labeling.store.tables import answers, slots
@@ -137,6 +137,29 @@ def test_unknown_tasks_are_named(store, films, task_id):
             submit(connection, films, "ann", task_id, DRAMA)
         with pytest.raises(UnknownIdError):
             skip(connection, films, "ann", task_id)
+
+
+def test_what_is_open_is_counted_anew_unless_it_is_much_and_was_counted_just_now(store, make_project):
+    now = [0.0]
+    recent = Recent(lambda: now[0])
+    few, many = make_project(title="Few", n=2), make_project(title="Many", n=MANY + 2)
+    with store.write() as connection:
+
+        def left(project):
+            return progress(connection, project, "ann", recent).remaining
+
+        def answer(project):
+            submit(connection, project, "ann", next_task(connection, project, "ann").task_id, DRAMA)
+            return left(project)
+
+        assert (left(few), left(many)) == (2, MANY + 2)
+        assert (answer(few), answer(many)) == (1, MANY + 2)
+        assert progress(connection, many, "ann", recent).mine == 1
+        now[0] += 2
+        assert (left(many), answer(many)) == (MANY + 1, MANY + 1)
+        now[0] += 2
+        assert left(many) == MANY
+        assert answer(many) == MANY - 1
 
 
 def test_a_skipped_task_goes_to_others_and_comes_back_only_when_asked_for(store, films):
