@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import json
 import os
+import runpy
 import subprocess
 import sys
 from pathlib import Path
+from xml.etree import ElementTree
 
 import pytest
 from pyarrow import parquet
+from sklearn.datasets import load_digits
 
-from palate.cli.job import job_command, jobs, spark_submit
+from palate.bundle import load_bundle
+from palate.cli.job import QUICK, job_command, jobs, spark_submit
 from palate.errors import MissingDependencyError, ParameterError
+from palate.spark.jobs.digits import purity
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
 JOBS = ["digits", "evaluate", "pipeline", "prepare", "recommend", "segment", "train_content", "train_fm", "train_mf"]
@@ -50,13 +55,40 @@ def test_the_list_of_jobs_is_the_folder_of_scripts() -> None:
 
 
 @pytest.mark.parametrize("name", JOBS)
-def test_plain_spark_submit_shows_help_without_starting_spark(name: str) -> None:
+def test_every_script_shows_help_without_starting_spark(
+    name: str, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
     script, _ = jobs()[name]
-    bin_ = Path(sys.executable).parent
-    done = run([str(bin_ / "spark-submit"), str(script), "--help"], PATH=f"{bin_}{os.pathsep}{os.environ['PATH']}")
-    assert done.returncode == 0
-    assert done.stdout.startswith(f"Usage: {name}")
-    assert "start Spark" not in done.stderr
+    monkeypatch.setattr(sys, "argv", [str(script), "--help"])
+    runpy.run_path(str(script), run_name="__main__")
+    said = capsys.readouterr()
+    assert said.out.startswith(f"Usage: {name}")
+    assert "start Spark" not in said.err
+
+
+def test_digits_by_plain_spark_submit_as_the_docs_tell(tmp_path: Path) -> None:
+    """The whole example, from the command line to clusters that mean something."""
+    script, _ = jobs()["digits"]
+    bin_, quick, out = Path(sys.executable).parent, f"spark.driver.extraJavaOptions={QUICK}", tmp_path / "digits"
+    command = [str(bin_ / "spark-submit"), "--master", "local[2]", "--conf", quick, str(script), "--output", str(out)]
+    done = run(command, PATH=f"{bin_}{os.pathsep}{os.environ['PATH']}")
+    assert done.returncode == 0, done.stderr
+    assert "1,797 images in 10 clusters, purity 0.7" in done.stdout  # spark-submit joins what a script says
+    table = parquet.read_table(out / "clusters").sort_by("row")
+    told = json.loads((out / "job.json").read_text())
+    assert told["purity"] == pytest.approx(purity(table["cluster"], table["label"]))
+    docs = (Path(__file__).parents[2] / "docs" / "jobs.md").read_text()
+    assert f"(purity {told['purity']:.3f})" in docs
+    assert f"keep {told['variance_kept']:.0%}".replace("%", " %") in docs
+    answer = load_bundle(out / "model").predict({"features": load_digits().data})
+    assert answer["cluster"] == table["cluster"].to_pylist()
+    picture = ElementTree.parse(out / "centres.svg").getroot()  # noqa: S314
+    assert len(picture.findall("{*}text")) == 10
+    assert len(picture.findall("{*}rect")) == 10 * 64
+
+
+def test_purity() -> None:
+    assert purity([0, 0, 0, 7, 7, 9], ["a", "a", "b", "b", "b", "a"]) == pytest.approx(5 / 6)
 
 
 def test_bad_arguments_end_before_spark_starts(tmp_path: Path) -> None:
