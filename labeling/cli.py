@@ -76,7 +76,7 @@ def create(
         chosen = tuple(parse_labels(labels))
     else:
         chosen = labels_of(items) if config is None and takes_labels(kind) else ()
-    xml = "" if config is None else _text(f"@{config}")
+    xml = "" if config is None else _read(config)
     definition = Definition(title, chosen, _text(instructions), overlap, kind, xml)
     project, made, added = _open(LabelingSettings.read()).create(definition, tasks)
     what = "Made" if made else "Found"
@@ -84,11 +84,12 @@ def create(
 
 
 def _text(value: str) -> str:
-    if not value.startswith("@"):
-        return value
-    file = Path(value[1:])
+    return _read(Path(value[1:])).strip() if value.startswith("@") else value
+
+
+def _read(file: Path) -> str:
     try:
-        return file.read_text(encoding="utf-8-sig").strip()
+        return file.read_text(encoding="utf-8-sig")
     except UnicodeDecodeError:
         raise InputError("is not UTF-8 text.", where=str(file)) from None
     except OSError as error:

@@ -12,7 +12,7 @@ from labeling.api.caller import MANAGE, by, labeling, me
 from labeling.api.models import ProjectOut
 from labeling.store import remarks
 from labeling.store.forecasts import Prediction
-from labeling.store.members import ADMINISTRATOR
+from labeling.store.members import ADMINISTRATOR, REVIEWER
 from palate.web import Model, gives, require, takes
 
 
@@ -97,7 +97,10 @@ class Removed(Model):
 
 
 class TaskStateOut(Model):
-    """Where one task stands: done once it has as many `answers` as `needed`; `skipped` by so many people."""
+    """Where one task stands: done once it has as many `answers` as `needed`; `skipped` by so many people.
+
+    Annotators don't see this: it would tell gold tasks from others.
+    """
 
     id: int
     external_id: str
@@ -106,6 +109,7 @@ class TaskStateOut(Model):
     needed: int
     done: bool
     skipped: int
+    skip_reasons: list[str]
     comments: int
     flagged: bool
 
@@ -201,6 +205,7 @@ def keep_draft(project_id: int, task_id: int, body: DraftIn) -> DraftOut:
     return DraftOut(kept=body.value is not None)
 
 
+@by(ADMINISTRATOR, REVIEWER)
 @gives(TaskStateOut)
 def get_task(project_id: int, task_id: int) -> TaskStateOut:
     """Where one task stands."""

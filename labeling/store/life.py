@@ -82,6 +82,7 @@ class TaskState:
     needed: int
     done: bool
     skipped: int
+    skip_reasons: list[str]
     comments: int
     flagged: bool
 
@@ -96,6 +97,7 @@ def task_state(connection: Connection, project: Project, task_id: int) -> TaskSt
     def count(table: Any, *more: Any) -> int:
         return connection.execute(select(func.count()).where(table.c.task_id == task_id, *more)).scalar_one()
 
+    reasons = select(skips.c.reason).where(skips.c.task_id == task_id, skips.c.reason.is_not(None))
     given = count(answers)
     waiting = 0 if project.review == "none" else count(answers, is_pending())
     return TaskState(
@@ -106,6 +108,7 @@ def task_state(connection: Connection, project: Project, task_id: int) -> TaskSt
         needed=count(slots),
         done=waiting == 0 and count(slots, slots.c.state != ANSWERED) == 0,
         skipped=count(skips),
+        skip_reasons=list(connection.execute(reasons).scalars()),
         comments=count(comments),
         flagged=count(comments, comments.c.flag, ~comments.c.resolved) > 0,
     )

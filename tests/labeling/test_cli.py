@@ -65,6 +65,17 @@ def test_labels_overlap_instructions_and_limit(palate, catalogue, tmp_path):
     assert create(palate, catalogue, "--labels", "Good,Other")[0] == 2
 
 
+def test_what_is_asked_is_a_kind_or_an_interface_in_xml(palate, catalogue, tmp_path):
+    assert create(palate, catalogue, "--kind", "rating")[0] == 0
+    xml = '<View><Text name="t" value="$title"/><Rating name="r" toName="t"/></View>'
+    (tmp_path / "ask.xml").write_text(xml)
+    assert palate("label", "create", "--from", catalogue, "--title", "Stars", "--config", "ask.xml")[0] == 0
+    (tmp_path / "ask.xml").write_text(xml.replace("</View>", ""))
+    code, _, error = palate("label", "create", "--from", catalogue, "--title", "Other", "--config", "ask.xml")
+    assert (code, "config: line 1, column" in error) == (2, True)
+    assert palate("label", "list")[1].count("\n") == 2
+
+
 def test_only_uncategorised_items(palate, catalogue):
     assert "1 tasks added" in create(palate, catalogue, "--only-uncategorised")[1]
 
