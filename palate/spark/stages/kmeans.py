@@ -120,7 +120,7 @@ class KMeansModel(NativeModel, _NativeKMeansParams):
 
     @property
     def hasSummary(self) -> bool:
-        """Whether this is the model that `fit` gave, and not one that was loaded or copied from it."""
+        """Whether this is a model that `fit` gave or a copy of one, and not one that was loaded."""
         return self._summary is not None
 
     @property

@@ -261,7 +261,7 @@ def test_a_model_predicts_alone_and_from_disk(frame: DataFrame, rows: np.ndarray
             model.predict(bad)
     model.save(str(tmp_path / "model"))
     back = KMeansModel.load(str(tmp_path / "model"))
-    assert (model.hasSummary, back.hasSummary) == (True, False)
+    assert (model.hasSummary, model.copy().hasSummary, back.hasSummary) == (True, True, False)
     with pytest.raises(NotFittedError):
         _ = back.summary
     served = load_bundle(tmp_path / "model" / "bundle").predict({"features": rows})
