@@ -17,7 +17,7 @@ from palate.kernels.als import cores
 
 Floats = npt.NDArray[np.float32]
 
-_FEW = 16
+FEW = 16
 """So few rows, such as those of a request, are not worth a thread."""
 
 
@@ -38,7 +38,7 @@ def dense_product(left: sparse.csr_matrix, right: sparse.csr_matrix, out: Floats
 
 def in_threads(work: Any, rows: int) -> None:
     """`work(first, last)` for ranges that cover all rows, by one thread for each core."""
-    threads = 1 if rows <= _FEW else cores()
+    threads = 1 if rows <= FEW else cores()
     if threads == 1:
         work(0, rows)
         return

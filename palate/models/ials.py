@@ -6,6 +6,7 @@ Rendle, Krichene, Zhang and Koren, "Revisiting the Performance of iALS on Item R
 from __future__ import annotations
 
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import nullcontext
 from dataclasses import dataclass, field
 from functools import cached_property
 from itertools import pairwise
@@ -18,7 +19,7 @@ from threadpoolctl import threadpool_limits
 from palate.dataset.schema import Interactions, Items, Users
 from palate.errors import ParameterError, SchemaError
 from palate.kernels.als import cores
-from palate.kernels.sparse_products import in_threads
+from palate.kernels.sparse_products import FEW, in_threads
 from palate.models.factorization import FactorModel
 from palate.models.params import ModelParams, one_of, within
 from palate.models.protocol import Arrays, Floats, Vectors
@@ -168,7 +169,8 @@ class IALS(FactorModel):
                 right[:] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
 
         try:
-            with threadpool_limits(1, "blas"):  # many small products, and threads of our own
+            # Many small products, and threads of our own; for a request the call costs too much.
+            with threadpool_limits(1, "blas") if len(solved) > FEW else nullcontext():
                 in_threads(work, len(solved))
         except np.linalg.LinAlgError:
             solved[:] = np.nan
