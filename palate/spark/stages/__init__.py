@@ -6,7 +6,7 @@
     summed.py     large arrays summed over tasks, of which the driver gets one
     group.py      tasks of one barrier stage that sum arrays with each other (gloo)
     features.py   a column of vectors or arrays, and how it goes to Python
-    blocks.py     what arrives there, as numpy, and back
+    blocks.py     what arrives there, as numpy
 
 A stage is a module: its Estimator turns a DataFrame into an artifact of `palate.models`, its Model holds one.
 """

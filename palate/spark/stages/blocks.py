@@ -1,4 +1,4 @@
-"""Arrow arrays of features as numpy blocks, and back, on the executors.
+"""Arrow arrays of features as numpy blocks, on the executors.
 
 A block is what one Arrow batch holds of a column: a view `(rows, width)` of Arrow's own memory where all rows are
 dense, a CSR matrix otherwise. Nobody may write to it. What a column holds that is no number, or not as wide as the
@@ -150,13 +150,3 @@ def _vectors(array: pa.StructArray, refuse: _Refuse, width: int | None) -> Block
             lambda row: _first_endless(*(each[starts[row] : starts[row + 1]] for each in (values, indices))),
         )
     return sparse.csr_matrix((values, indices, starts.astype(np.int32)), shape=(len(lengths), expected))
-
-
-def vector_array(block: Dense) -> pa.StructArray:
-    """A dense block as VectorUDT stores it."""
-    rows, width = block.shape
-    offsets = np.arange(0, rows * width + 1, width, dtype=np.int32) if width else np.zeros(rows + 1, np.int32)
-    values = pa.ListArray.from_arrays(offsets, np.ascontiguousarray(block, dtype=np.float64).reshape(-1))
-    nothing = [pa.nulls(rows, pa.int32()), pa.nulls(rows, pa.list_(pa.int32()))]
-    kinds = pa.array(np.ones(rows, dtype=np.int8))
-    return pa.StructArray.from_arrays([kinds, *nothing, values], names=["type", "size", "indices", "values"])
