@@ -1,5 +1,5 @@
 """What `test_cluster.py` submits to a cluster whose machines have no package installed: every stage, fitted undisturbed
-and with an executor killed in the middle; JSON on standard output."""
+and with a process killed half-way; JSON on standard output."""
 
 from __future__ import annotations
 
@@ -7,9 +7,14 @@ import json
 import os
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -28,22 +33,94 @@ def where_from(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
     yield pa.RecordBatch.from_pydict({"palate": [str(palate.__file__)], "python": [sys.executable]})
 
 
-def deadly(marker: Path, seconds: float) -> Callable[[Iterator[pa.RecordBatch]], Iterator[pa.RecordBatch]]:
-    """Passes rows on; the first task that does kills its executor, once, `seconds` later."""
+@dataclass(frozen=True)
+class Steps:
+    """Counts, in `folder`, the steps that each process takes in a fit, and kills the first that has taken `deadly`.
 
-    def run(batches: Iterator[pa.RecordBatch]) -> Iterator[pa.RecordBatch]:
-        for batch in batches:
-            try:
-                os.close(os.open(marker, os.O_CREAT | os.O_EXCL))
-            except FileExistsError:
-                pass
-            else:
-                daemon = Path(f"/proc/{os.getppid()}/stat").read_text()
-                executor = daemon.rsplit(")", 1)[1].split()[1]
-                subprocess.Popen(["sh", "-c", f"sleep {seconds}; kill -9 {executor}"], start_new_session=True)
-            yield batch
+    executor: the process that dies is the executor, and not only its Python worker. delay: seconds that it still has.
+    Fits are made to count by putting what counts in place of a name in their module: a function that a stage sends to
+    the executors takes along what it calls by that name.
+    """
 
-    return run
+    folder: Path
+    deadly: int = 0
+    executor: bool = True
+    delay: float = 0.0
+
+    def step(self) -> None:
+        own = self.folder / f"process-{os.getpid()}"
+        taken = int(own.read_text()) + 1 if own.exists() else 1
+        own.write_text(str(taken))
+        if taken != self.deadly:
+            return
+        try:
+            os.close(os.open(self.folder / "killed", os.O_CREAT | os.O_EXCL))
+        except FileExistsError:
+            return
+        (self.folder / "killed").write_text(own.name)
+        victims = str(os.getpid())
+        if self.executor:  # which its worker would outlive by a moment
+            daemon = Path(f"/proc/{os.getppid()}/stat").read_text()
+            victims = daemon.rsplit(")", 1)[1].split()[1] + " " + victims
+        killing = subprocess.Popen(["sh", "-c", f"sleep {self.delay}; kill -9 {victims}"], start_new_session=True)
+        if not self.delay:
+            killing.wait()
+
+    def most(self) -> int:
+        """How many steps the process took that took most."""
+        return max(int(file.read_text()) for file in self.folder.glob("process-*"))
+
+    def of_the_killed(self) -> int:
+        """How many steps the process had taken that was killed; 0 if none was."""
+        killed = self.folder / "killed"
+        return int((self.folder / killed.read_text()).read_text()) if killed.exists() else 0
+
+    def each(self, module: ModuleType, name: str) -> Any:
+        """A step for each thing that the module's generator `name` gives."""
+        real = getattr(module, name)
+
+        def counted(*args: Any, **values: Any) -> Iterator[Any]:
+            for found in real(*args, **values):
+                self.step()
+                yield found
+
+        return replaced(module, name, counted)
+
+    def sums(self, module: ModuleType) -> Any:
+        """A step for each sum of the module's `Group`."""
+        steps, real = self, module.Group
+
+        class Counted(real):  # type: ignore[misc, valid-type]
+            def sum(self, array: Any) -> Any:
+                steps.step()
+                return super().sum(array)
+
+        return replaced(module, "Group", Counted)
+
+    def ends(self, module: ModuleType) -> Any:
+        """A step before, and one after, what the module gives to `fit_gathered` computes the factors."""
+        real = module.fit_gathered
+
+        def counted(ratings: DataFrame, names: Any, fit: Callable[[Any], Any], *rest: Any, **values: Any) -> Any:
+            def computed(read: Any) -> Any:
+                self.step()
+                found = fit(read)
+                self.step()
+                return found
+
+            return real(ratings, names, computed, *rest, **values)
+
+        return replaced(module, "fit_gathered", counted)
+
+
+@contextmanager
+def replaced(module: ModuleType, name: str, value: Any) -> Iterator[None]:
+    real = getattr(module, name)
+    setattr(module, name, value)
+    try:
+        yield
+    finally:
+        setattr(module, name, real)
 
 
 def tables(spark: SparkSession) -> dict[str, DataFrame]:
@@ -61,32 +138,97 @@ def tables(spark: SparkSession) -> dict[str, DataFrame]:
     }
 
 
-def fits() -> dict[str, tuple[str, Callable[[DataFrame], Any]]]:
-    """Stage to (table, what its fit says of itself: one number that any lost part would change)."""
-    from palate.spark import ALS, PCA, FMClassifier, KMeans
+@dataclass(frozen=True)
+class Fit:
+    """A stage: the table it is fitted on; what a fit says of itself, which any lost part would change; how its steps
+    are counted. executor: whether an executor is killed, or its Python worker alone. delay: see Steps."""
 
-    def pca(frame: DataFrame) -> Any:
-        return PCA(k=2, inputCol="features", outputCol="out").fit(frame).explainedVariance.toArray().tolist()
+    table: str
+    run: Callable[[DataFrame], Any]
+    counted: Callable[[Steps], Any]
+    executor: bool = True
+    delay: float = 0.0
+
+
+def fits(endpoint: str) -> dict[str, Fit]:
+    """Those first that need both executors, then those that can do while one is started again."""
+    from palate.spark import ALS, PCA, EndpointModel, FMClassifier, ImplicitALS, KMeans
+    from palate.spark.stages import als as als_module
+    from palate.spark.stages import endpoint as endpoint_module
+    from palate.spark.stages import fm_training, group, implicit_als, pca_sums
+
+    rated = {"userCol": "user", "itemCol": "item", "ratingCol": "rating"}
 
     def kmeans(frame: DataFrame) -> Any:
-        return sorted(KMeans(k=4, seed=1).fit(frame).summary.clusterSizes)
+        return sorted(KMeans(k=4, nInit=5, seed=1).fit(frame).summary.clusterSizes)
+
+    def machine(workers: int) -> Callable[[DataFrame], Any]:
+        def run(frame: DataFrame) -> Any:
+            stage = FMClassifier(categoricalCols=["a", "b"], maxIter=20, seed=1, numWorkers=workers)
+            return (
+                stage.fit(frame).transform(frame).selectExpr("avg(double(prediction = label)) as right").first().right
+            )
+
+        return run
 
     def als(frame: DataFrame) -> Any:
-        model = ALS(rank=4, maxIter=5, seed=1, userCol="user", itemCol="item", ratingCol="rating").fit(frame)
+        model = ALS(rank=4, maxIter=300, seed=1, **rated).fit(frame)
         error = model.transform(frame).selectExpr("sqrt(avg(pow(prediction - rating, 2))) as rmse").first()
         assert model.engine == "native"
         return error.rmse
 
-    def machine(frame: DataFrame) -> Any:
-        model = FMClassifier(categoricalCols=["a", "b"], maxIter=20, seed=1).fit(frame)
-        return model.transform(frame).selectExpr("avg(double(prediction = label)) as right").first().right
+    def implicit(frame: DataFrame) -> Any:
+        model = ImplicitALS(factors=4, iterations=1000, **rated).fit(frame.where("rating > 4"))
+        top = model.recommendForAllUsers(20).selectExpr("user", "explode(recommendations.item) as item")
+        return top.selectExpr("avg(double(user % 3 = item % 3)) as right").first().right
+
+    def pca(frame: DataFrame) -> Any:
+        return PCA(k=2, inputCol="features", outputCol="out").fit(frame).explainedVariance.toArray().tolist()
+
+    def asked(frame: DataFrame) -> Any:
+        model = EndpointModel(
+            endpointUrl=endpoint, endpointName="x", kind="kmeans", inputCol="features", outputCol="cluster",
+            batchSize=50, maxInFlight=2,
+        )  # fmt: skip
+        positive = "double(cluster = int(features[0] > 0))"
+        return list(model.transform(frame).selectExpr("count(*)", f"avg({positive})").first())
 
     return {
-        "PCA": ("points", pca),
-        "KMeans": ("points", kmeans),
-        "ALS": ("ratings", als),
-        "FMClassifier": ("clicks", machine),
+        "KMeans": Fit("points", kmeans, lambda steps: steps.sums(group)),
+        "FMClassifier of two tasks": Fit("clicks", machine(2), lambda steps: steps.sums(group)),
+        "ALS": Fit("ratings", als, lambda steps: steps.ends(als_module), delay=0.1),
+        "ImplicitALS": Fit("ratings", implicit, lambda steps: steps.ends(implicit_als), executor=False, delay=0.1),
+        "FMClassifier": Fit("clicks", machine(1), lambda steps: steps.sums(fm_training), executor=False),
+        "PCA": Fit("points", pca, lambda steps: steps.each(pca_sums, "blocks")),
+        "EndpointModel": Fit("points", asked, lambda steps: steps.each(endpoint_module, "requests_of"), executor=False),
     }
+
+
+class SignOfTheFirst(BaseHTTPRequestHandler):
+    """A model endpoint: cluster 1 where a vector's first number is positive, else 0."""
+
+    protocol_version = "HTTP/1.1"
+
+    def do_POST(self) -> None:
+        rows = self.rfile.read(int(self.headers["Content-Length"])).decode().splitlines()
+        answers = [json.dumps({"closest_cluster": int(float(row.split(",")[0]) > 0)}) for row in rows]
+        body = "\n".join(answers).encode()
+        self.send_response(200)
+        self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *_: Any) -> None:
+        pass
+
+
+def lost(spark: SparkSession) -> int:
+    """How many executors were lost, and tasks failed, so far, by Spark's own books."""
+    context: Any = spark.sparkContext._jsc.sc()
+    context.listenerBus().waitUntilEmpty()
+    executors = context.statusStore().executorList(False)
+    each = [executors.apply(number) for number in range(executors.size())]
+    return sum(executor.failedTasks() + (not executor.isActive()) for executor in each)
 
 
 def main(marks: Path) -> None:
@@ -94,20 +236,31 @@ def main(marks: Path) -> None:
     told: dict[str, Any] = {"workers": [], "fits": {}}
     rows = spark.range(0, 100, 1, 2).mapInArrow(where_from, "palate string, python string").collect()
     told["workers"] = [row.asDict() for row in rows]
-    data = tables(spark)
-    for name, (table, fit) in fits().items():
-        frame = data[table]
-        spoilt = frame.mapInArrow(deadly(marks / name, 0.3), frame.schema)
-        started = time.perf_counter()
-        calm = fit(frame)
-        middle = time.perf_counter()
-        disturbed = fit(spoilt)
+    server = ThreadingHTTPServer(("127.0.0.1", 0), SignOfTheFirst)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    data = {name: frame.cache() for name, frame in tables(spark).items()}
+    for number, (name, fit) in enumerate(fits(f"http://127.0.0.1:{server.server_port}").items()):
+        seconds, losses = [time.perf_counter()], [lost(spark)]
+        calm, spoilt = Steps(marks / f"{number}-calm"), marks / f"{number}-spoilt"
+        for folder in (calm.folder, spoilt):
+            folder.mkdir()
+        with fit.counted(calm):
+            answers = [fit.run(data[fit.table])]
+        seconds.append(time.perf_counter())
+        losses.append(lost(spark))
+        deadly = Steps(spoilt, max(1, calm.most() // 2), fit.executor, fit.delay)
+        with fit.counted(deadly):
+            answers.append(fit.run(data[fit.table]))
+        seconds.append(time.perf_counter())
+        losses.append(lost(spark))
         told["fits"][name] = {
-            "calm": calm,
-            "disturbed": disturbed,
-            "killed": (marks / name).exists(),
-            "seconds": [round(middle - started, 1), round(time.perf_counter() - middle, 1)],
+            "answers": answers,
+            "steps": calm.most(),
+            "killed after": deadly.of_the_killed(),
+            "lost": losses,
+            "seconds": [round(seconds[1] - seconds[0], 1), round(seconds[2] - seconds[1], 1)],
         }
+        print(name, told["fits"][name], file=sys.stderr)
     print(json.dumps(told))
     spark.stop()
 
