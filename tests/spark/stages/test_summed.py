@@ -31,13 +31,16 @@ def test_the_driver_receives_each_sum_once(spark: SparkSession) -> None:
     bound = context.conf().get("spark.driver.maxResultSize", "1g")
     context.conf().set("spark.driver.maxResultSize", str(12 * width))
     try:
-        told, sums = sum_tasks(spark.range(0, 60, 1, numPartitions=6), work)
+        told, sums = sum_tasks(spark.range(0, 60, 1, numPartitions=6), work, few=0)
     finally:
         context.conf().set("spark.driver.maxResultSize", bound)
     assert [(int(part["task"]), int(part["rows"])) for part in told] == [(n, 10) for n in (0, 1, 2, 3, 5)]
     assert sorted(sums) == [6, width]
     assert set(sums[width]) == {0.1 + 0.2 + 0.1 * 3 + 0.4}
     assert sums[6].tolist() == [0, 1, 2, 3, 4, 5]
+    directly, same = sum_tasks(spark.range(0, 60, 1, numPartitions=6), work)
+    assert directly == told
+    assert all(np.array_equal(same[size], sums[size]) for size in (6, width))
 
 
 def test_an_error_comes_back_as_itself(spark: SparkSession) -> None:
