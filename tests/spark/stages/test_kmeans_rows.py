@@ -38,7 +38,8 @@ def thin() -> Iterator[pa.RecordBatch]:
 
 @pytest.mark.parametrize(("batches", "bytes_a_row"), [(dense, 4 * WIDTH), (thin, 12 * 10)])
 def test_rows_are_held_once(batches: Any, bytes_a_row: int) -> None:
-    """Besides them some 30 bytes a row, and some copies of the batch at hand, a sixtieth; and large values are scaled in place."""
+    """Besides them some 30 bytes a row, and some copies of the batch at hand, a sixtieth; large values are scaled in
+    place."""
     tracemalloc.start()
     try:
         rows, scale = read_rows(Group(0, 1), batches(), "x", "", unit=False)
