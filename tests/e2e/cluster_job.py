@@ -222,6 +222,13 @@ class SignOfTheFirst(BaseHTTPRequestHandler):
         pass
 
 
+class Endpoint(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def handle_error(self, *_: Any) -> None:
+        """Nothing: a killed worker resets its connections."""
+
+
 def lost(spark: SparkSession) -> int:
     """How many executors were lost, and tasks failed, so far, by Spark's own books."""
     context: Any = spark.sparkContext._jsc.sc()
@@ -236,7 +243,7 @@ def main(marks: Path) -> None:
     told: dict[str, Any] = {"workers": [], "fits": {}}
     rows = spark.range(0, 100, 1, 2).mapInArrow(where_from, "palate string, python string").collect()
     told["workers"] = [row.asDict() for row in rows]
-    server = ThreadingHTTPServer(("127.0.0.1", 0), SignOfTheFirst)
+    server = Endpoint(("127.0.0.1", 0), SignOfTheFirst)
     threading.Thread(target=server.serve_forever, daemon=True).start()
     data = {name: frame.cache() for name, frame in tables(spark).items()}
     for number, (name, fit) in enumerate(fits(f"http://127.0.0.1:{server.server_port}").items()):
@@ -261,8 +268,9 @@ def main(marks: Path) -> None:
             "seconds": [round(seconds[1] - seconds[0], 1), round(seconds[2] - seconds[1], 1)],
         }
         print(name, told["fits"][name], file=sys.stderr)
-    print(json.dumps(told))
     spark.stop()
+    server.shutdown()
+    print(json.dumps(told))
 
 
 if __name__ == "__main__":
