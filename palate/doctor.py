@@ -19,6 +19,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from palate.memory import free_memory
+
 JAVA_VERSIONS = (17, 21)
 DEMO_PORTS = {"api": 8000, "labeling": 8001, "mlflow": 5000}
 MEMORY_GB = 6
@@ -99,9 +101,7 @@ def check_java() -> Finding:
 
 
 def check_memory() -> Finding:
-    gigabytes = memory_gb()
-    if gigabytes is None:
-        return Finding("memory", State.OK, "unknown on this system")
+    gigabytes = free_memory() / 1024**3
     if gigabytes < MEMORY_GB:
         return Finding(
             "memory",
@@ -110,22 +110,6 @@ def check_memory() -> Finding:
             f"The demo is measured to fit {MEMORY_GB} GB; close others.",
         )
     return Finding("memory", State.OK, f"{gigabytes:.1f} GB")
-
-
-def memory_gb() -> float | None:
-    """Memory that programs can still take, in GB; within a container, no more than its limit."""
-    try:
-        text = Path("/proc/meminfo").read_text()
-    except OSError:
-        return None
-    match = re.search(r"MemAvailable:\s+(\d+) kB", text)
-    if match is None:
-        return None
-    available = int(match[1]) / 1024**2
-    limit = Path("/sys/fs/cgroup/memory.max")
-    if limit.is_file() and (told := limit.read_text().strip()).isdigit():
-        available = min(available, int(told) / 1024**3)
-    return available
 
 
 def check_disk() -> Finding:

@@ -16,6 +16,7 @@ from scipy.linalg import lapack
 
 from palate.errors import ParameterError
 from palate.kernels.sparse_products import dense_product
+from palate.memory import free_memory
 from palate.models.histories import WEIGHTINGS, HistoryRecommender
 from palate.models.params import ModelParams, one_of, within
 from palate.models.protocol import Floats
@@ -115,10 +116,8 @@ def gram_of(matrix: sparse.csr_matrix) -> Floats:
 
 def require_memory(n_items: int) -> None:
     """Raises ParameterError if a matrix of items by items, and what it takes to compute it, does not fit."""
-    from palate.doctor import memory_gb
-
-    needed, free = _NEEDED * 4 * n_items**2 / 1024**3, memory_gb()
-    if free is not None and needed > free:
+    needed, free = _NEEDED * 4 * n_items**2 / 1024**3, free_memory() / 1024**3
+    if needed > free:
         raise ParameterError(
             f"{n_items:,} items need {needed:,.1f} GB for a matrix of items by items, and {free:.1f} GB are free.",
             where="ease",

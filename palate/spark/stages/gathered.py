@@ -12,11 +12,11 @@ from scipy import sparse
 
 from palate.errors import SchemaError
 from palate.kernels.ratings import Side
+from palate.memory import free_memory
 from palate.models.factors import Factors
 from palate.spark.stages.ratings import (
     Read,
     TooManyError,
-    free_memory,
     in_one_task,
     join,
     memory_limit,

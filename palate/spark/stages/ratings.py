@@ -8,10 +8,8 @@ order of the rows nor their partitioning changes what is fitted.
 from __future__ import annotations
 
 import mmap
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -243,26 +241,3 @@ def memory_limit(spark: SparkSession) -> int | None:
         if told:
             return int(jvm.org.apache.spark.network.util.JavaUtils.byteStringAsMb(told)) << 20  # type: ignore[union-attr]
     return None
-
-
-def free_memory() -> int:
-    """Bytes of memory that this process may still take: what the machine has left, or its control group."""
-    found = []
-    for line in _lines("/proc/meminfo"):
-        if line.startswith("MemAvailable:"):
-            found.append(int(line.split()[1]) << 10)
-    limit, used = _lines("/sys/fs/cgroup/memory.max"), _lines("/sys/fs/cgroup/memory.current")
-    if limit and used and limit[0].isdigit() and used[0].isdigit():
-        stat = dict(line.split() for line in _lines("/sys/fs/cgroup/memory.stat"))
-        cached = sum(int(stat.get(name, 0)) for name in ("active_file", "inactive_file"))  # given up when needed
-        found.append(int(limit[0]) - int(used[0]) + cached)
-    if not found:
-        found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
-    return max(0, min(found))
-
-
-def _lines(path: str) -> list[str]:
-    try:
-        return Path(path).read_text().splitlines()
-    except OSError:
-        return []
