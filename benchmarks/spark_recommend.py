@@ -4,30 +4,17 @@ from __future__ import annotations
 
 import faiss
 import numpy as np
-import pyarrow as pa
 from pyspark.ml.recommendation import ALS as MLlibALS
 
 from benchmarks.data import TINY, Size
 from benchmarks.harness import Benchmark, Timing, seconds
 from benchmarks.spark import blas, spark_session
+from benchmarks.spark_als import rating_table
 from palate.spark.stages.als import ALS
 
 N = 20
 SHOP = Size(50_000, 20_000, 1_000_000)
-"""How long ranking takes does not hang on how much was rated, so the factors come from less than the large fit's."""
-
-
-def _table(size: Size) -> pa.Table:
-    rng = np.random.default_rng(0)
-    users = np.concatenate([np.arange(size.users), rng.integers(0, size.users, size.interactions - size.users)])
-    items = np.concatenate([np.arange(size.items), rng.integers(0, size.items, size.interactions - size.items)])
-    return pa.table(
-        {
-            "user": users.astype(np.int32),
-            "item": items.astype(np.int32),
-            "rating": np.ones(size.interactions, np.float32),
-        }
-    )
+"""Fewer ratings than the large fit has: they decide how long it takes to get factors, hardly how long to rank."""
 
 
 def _in_memory(users: np.ndarray, items: np.ndarray) -> float:
@@ -38,8 +25,8 @@ def _in_memory(users: np.ndarray, items: np.ndarray) -> float:
 def run(quick: bool) -> Timing:
     size, rank = (TINY, 8) if quick else (SHOP, 64)
     with spark_session() as spark:
-        rows = spark.createDataFrame(_table(size)).cache()
-        values = {"rank": rank, "maxIter": 1, "implicitPrefs": True}
+        rows = spark.createDataFrame(rating_table(size)).cache()
+        values = {"rank": rank, "maxIter": 3, "implicitPrefs": True}
         ours, theirs = ALS(**values, filterSeen=True).fit(rows), MLlibALS(**values).fit(rows)
 
         def drain(model: ALS) -> float:

@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from palate.kernels.compiled import compiled
-from palate.kernels.top_n_loops import keep_best
+from palate.kernels.top_n_loops import keep_row
 
 
 @compiled
@@ -20,11 +20,10 @@ def find(
     measure: 0 the dot product, 1 the cosine, 2 Jaccard's.
     """
     n_rows = len(row_sizes)
-    scores = np.empty((1, n_rows), np.float32)
+    total = np.empty(n_rows, np.float32)
     common = np.empty(n_rows, np.int32)
-    none, ends = np.zeros(1, np.int64), np.zeros(1, np.int64)
+    order = np.arange(n_rows).astype(np.int32)
     for query in range(first, last):
-        total = scores[0]
         total[:] = 0
         common[:] = 0
         for at in range(starts[query], starts[query + 1]):
@@ -46,7 +45,7 @@ def find(
             elif measure == 2:
                 found = shared / (size + row_sizes[row] - shared)
             total[row] = found * (shared / (shared + np.float32(shrinkage)))
-        keep_best(scores, 0, none, ends, columns, codes[query : query + 1], best[query : query + 1])
+        keep_row(total, 0, order, best[query], codes[query])
 
 
 @compiled

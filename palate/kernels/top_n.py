@@ -1,8 +1,14 @@
-"""The best columns of a product of factors, without the product ever being whole in memory."""
+"""The best columns of a product of factors, without the product ever being whole in memory, or whole at all.
+
+Targets are looked through from the longest to the shortest. Once no target that is left could reach what a query has
+found, by |q| |t| alone, that query is done: exact, and with factors of a long-tailed catalogue most products are never
+computed. Teflioudi, Gemulla and Mykytiuk, "LEMP: Fast Retrieval of Large Entries in a Matrix Product", SIGMOD 2015.
+"""
 
 from __future__ import annotations
 
-from typing import Any
+from dataclasses import dataclass
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -12,33 +18,67 @@ Floats = npt.NDArray[np.float32]
 
 _QUERIES, _TARGETS = 128, 2048
 """A tile of scores is 1 MB: it is looked through while it is in the processor's cache."""
+_ROUNDING = np.float32(1e-5)
+"""The share by which a float32 product may exceed the product of the lengths."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """Factors `(n_targets, factors) float32` from the longest to the shortest, to be made once for many calls.
+
+    order: the code of each. places: where each code is. lengths: Euclidean.
+    """
+
+    factors: Floats
+    order: Codes
+    places: Codes
+    lengths: Floats
+
+    @classmethod
+    def of(cls, factors: Floats) -> Self:
+        lengths: Floats = np.linalg.norm(factors, axis=1)
+        order = np.argsort(-lengths, kind="stable").astype(np.int32)  # what is not a number comes last
+        places = np.empty_like(order)
+        places[order] = np.arange(len(order), dtype=np.int32)
+        return cls(np.ascontiguousarray(factors[order], dtype=np.float32), order, places, lengths[order])
+
+    def __len__(self) -> int:
+        return len(self.order)
 
 
 def top_n(
-    queries: Floats, targets: Floats, n: int, exclude: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None
+    queries: Floats,
+    targets: Targets,
+    n: int,
+    exclude: tuple[npt.NDArray[Any], npt.NDArray[Any]] | None = None,
 ) -> tuple[Codes, Floats]:
     """For each query the `n` targets of the largest dot products, best first; ties go to the lower code.
 
-    queries: `(n_queries, factors)`. targets: `(n_targets, factors)`. exclude: the row starts and the ascending columns
-    of a CSR matrix `(n_queries, n_targets)`, whose entries are left out.
+    queries: `(n_queries, factors) float32`. exclude: the row starts and the columns of a CSR matrix
+    `(n_queries, n_targets)`, whose entries are left out.
 
     Codes `(n_queries, n) int32` and scores `(n_queries, n) float32`, padded with -1 and -inf where fewer are left.
     """
-    from palate.kernels.top_n_loops import keep_best, sort_best
+    from palate.kernels.top_n_loops import keep_best, left_out, sort_best
 
     codes = np.full((len(queries), n), -1, np.int32)
     scores = np.full((len(queries), n), -np.inf, np.float32)
     starts, columns = exclude if exclude is not None else (np.zeros(len(queries) + 1, np.int64), np.zeros(0, np.int32))
+    at, ends = starts[:-1].astype(np.int64), starts[1:].astype(np.int64)
+    places = left_out(at, ends, columns, targets.places)
+    reach = np.linalg.norm(queries, axis=1) * (1 + _ROUNDING)
     tile = np.empty((_QUERIES, _TARGETS), np.float32)
     for first in range(0, len(queries), _QUERIES):
-        some = queries[first : first + _QUERIES]
-        rows = slice(first, first + len(some))
-        at = starts[first : first + len(some)].astype(np.int64)
-        ends = starts[first + 1 : first + len(some) + 1]
+        rows = np.arange(first, min(first + _QUERIES, len(queries)))
         for offset in range(0, len(targets), _TARGETS):
-            part = targets[offset : offset + _TARGETS]
-            product = tile[: len(some), : len(part)]
-            np.matmul(some, part.T, out=product)
-            keep_best(product, offset, at, ends, columns, codes[rows], scores[rows])
+            done = reach[rows] * targets.lengths[offset] < scores[rows, 0]
+            if done.any():
+                rows = rows[~done]
+                if not len(rows):
+                    break
+            part = targets.factors[offset : offset + _TARGETS]
+            product = tile[: len(rows), : len(part)]
+            np.matmul(queries[rows], part.T, out=product)
+            keep_best(product, offset, rows, targets.order, at, ends, places, codes, scores)
     sort_best(codes, scores)
     return codes, scores

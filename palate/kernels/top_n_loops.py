@@ -13,29 +13,52 @@ _SCANNED = 32
 
 
 @compiled
-def keep_best(scores: Any, offset: int, at: Any, ends: Any, columns: Any, codes: Any, best: Any) -> None:
-    """Takes a tile of scores, whose first column is `offset`, into the heaps `best` and `codes`.
+def left_out(at: Any, ends: Any, columns: Any, places: Any) -> Any:
+    """The places of what each row leaves out, `columns[at[row] : ends[row]]`, ascending within the row."""
+    found = np.empty(len(columns), np.int32)
+    for row in range(len(at)):
+        first, last = at[row], ends[row]
+        for entry in range(first, last):
+            found[entry] = places[columns[entry]]
+        found[first:last].sort()
+    return found
 
-    What row `i` leaves out begins at `columns[at[i]]` and ends before `ends[i]`; `at` is moved on behind the tile.
-    Of equal scores the first one seen stays: columns come in ascending order.
+
+@compiled
+def keep_best(
+    scores: Any, offset: int, rows: Any, order: Any, at: Any, ends: Any, places: Any, codes: Any, best: Any
+) -> None:
+    """Takes a tile of scores, of the queries `rows` and the targets from place `offset` on, into the queries' heaps
+    `best` and `codes`.
+
+    order: the code at each place. What a query leaves out begins at `places[at[row]]` and ends before `ends[row]`; `at`
+    is moved on behind the tile.
     """
     width = scores.shape[1]
-    for row in range(scores.shape[0]):
-        found, heap, held = scores[row], best[row], codes[row]
-        while at[row] < ends[row] and columns[at[row]] < offset + width:
-            found[columns[at[row]] - offset] = -np.inf
+    for number in range(len(rows)):
+        row = rows[number]
+        found, heap, held = scores[number], best[row], codes[row]
+        while at[row] < ends[row] and places[at[row]] < offset + width:
+            found[places[at[row]] - offset] = -np.inf
             at[row] += 1
-        worst = heap[0]
-        for begin in range(0, width, _SCANNED):
-            end = min(begin + _SCANNED, width)
-            better = 0
+        keep_row(found, offset, order, heap, held)
+
+
+@compiled
+def keep_row(scores: Any, offset: int, order: Any, heap: Any, held: Any) -> None:
+    """Takes the scores of the places from `offset` on into one heap and its codes. order: the code at each place."""
+    worst, width = heap[0], len(scores)
+    for begin in range(0, width, _SCANNED):
+        end = min(begin + _SCANNED, width)
+        better = 0
+        for column in range(begin, end):
+            better += scores[column] >= worst
+        if better:
             for column in range(begin, end):
-                better += found[column] > worst
-            if better:
-                for column in range(begin, end):
-                    if found[column] > worst:
-                        _sink(heap, held, found[column], column + offset, len(heap))
-                        worst = heap[0]
+                code = order[column + offset]
+                if scores[column] > worst or (scores[column] == worst and code < held[0]):
+                    _sink(heap, held, scores[column], code, len(heap))
+                    worst = heap[0]
 
 
 @compiled

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy import sparse
 
-from palate.kernels.top_n import top_n
+from palate.kernels.top_n import Targets, top_n
 from palate.retrieval.topk import top_k
 
 
@@ -22,24 +22,45 @@ def test_it_finds_what_sorting_finds_ties_included(
     right = rng.integers(-2, 3, (targets, factors)).astype(np.float32)
     seen = sparse.random(queries, targets, 0.1 if excluding else 0.0, "csr", rng=rng)
     seen.sort_indices()
-    codes, scores = top_n(left, right, n, (seen.indptr, seen.indices) if excluding else None)
+    codes, scores = top_n(left, Targets.of(right), n, (seen.indptr, seen.indices) if excluding else None)
     expected_codes, expected_scores = top_k(left @ right.T, n, seen)
     np.testing.assert_array_equal(codes, expected_codes)
     np.testing.assert_array_equal(scores, expected_scores)
 
 
+@pytest.mark.parametrize("excluding", [False, True])
+def test_short_targets_that_are_never_looked_at_were_not_among_the_best(excluding: bool) -> None:
+    """Lengths fall off as in a catalogue with a long tail; each query has as its best what is not left out of it."""
+    rng = np.random.default_rng(1)
+    right = rng.standard_normal((9000, 16), np.float32) * (rng.permutation(9000)[:, None] + 1.0) ** -0.8
+    left = rng.standard_normal((300, 16), np.float32) * 10 ** rng.uniform(-6, 6, (300, 1))
+    left, right = left.astype(np.float32), right.astype(np.float32)
+    left[7] = 0
+    seen = sparse.random(300, 9000, 0.3 if excluding else 0.0, "csr", rng=rng)
+    seen.sort_indices()
+    codes, scores = top_n(left, Targets.of(right), 20, (seen.indptr, seen.indices) if excluding else None)
+    exact = left.astype(np.float64) @ right.astype(np.float64).T
+    exact[seen.nonzero()] = -np.inf
+    expected = -np.sort(-exact, axis=1)[:, :20]
+    np.testing.assert_allclose(np.take_along_axis(exact, codes, axis=1), expected, rtol=1e-5)
+    np.testing.assert_allclose(scores, expected, rtol=1e-5)
+    assert not np.isin(codes + 9000 * np.arange(300)[:, None], np.ravel_multi_index(seen.nonzero(), seen.shape)).any()
+
+
 def test_who_has_seen_everything_gets_nothing() -> None:
     everything = np.array([0, 3, 4]), np.array([0, 1, 2, 1])
-    codes, scores = top_n(np.ones((2, 1), np.float32), np.arange(3, dtype=np.float32)[:, None], 2, everything)
+    codes, scores = top_n(
+        np.ones((2, 1), np.float32), Targets.of(np.arange(3, dtype=np.float32)[:, None]), 2, everything
+    )
     np.testing.assert_array_equal(codes, [[-1, -1], [2, 0]])
     np.testing.assert_array_equal(scores, [[-np.inf, -np.inf], [2, 0]])
 
 
 def test_what_is_not_a_number_is_never_the_best() -> None:
-    codes, _ = top_n(np.ones((1, 1), np.float32), np.array([[1], [np.nan], [3]], np.float32), 3)
+    codes, _ = top_n(np.ones((1, 1), np.float32), Targets.of(np.array([[1], [np.nan], [3]], np.float32)), 3)
     np.testing.assert_array_equal(codes, [[2, 0, -1]])
 
 
 def test_no_queries_and_no_targets() -> None:
-    assert top_n(np.zeros((0, 2), np.float32), np.zeros((3, 2), np.float32), 4)[0].shape == (0, 4)
-    assert top_n(np.zeros((2, 2), np.float32), np.zeros((0, 2), np.float32), 1)[0].tolist() == [[-1], [-1]]
+    assert top_n(np.zeros((0, 2), np.float32), Targets.of(np.zeros((3, 2), np.float32)), 4)[0].shape == (0, 4)
+    assert top_n(np.zeros((2, 2), np.float32), Targets.of(np.zeros((0, 2), np.float32)), 1)[0].tolist() == [[-1], [-1]]

@@ -34,7 +34,7 @@ from threadpoolctl import threadpool_limits
 
 from palate.dataset.ids import IdMap
 from palate.errors import ParameterError, SchemaError
-from palate.kernels.top_n import top_n
+from palate.kernels.top_n import Targets, top_n
 from palate.models.factors import Factors
 from palate.spark.stages.base import Check, NativeModel, at_least
 from palate.spark.stages.ratings import plain_ids, require_ids
@@ -196,7 +196,8 @@ class _Queries:
 
     def __init__(self, model: Factors, by_user: bool, seen: bool) -> None:
         sides = (model.users, model.user_factors), (model.items, model.item_factors)
-        (self.ids, self.queries), (self.answers, self.targets) = sides if by_user else sides[::-1]
+        (self.ids, self.queries), (self.answers, targets) = sides if by_user else sides[::-1]
+        self.targets = Targets.of(targets)
         self.seen: sparse.csr_matrix | None = None
         if seen:
             self.seen = model.require_seen() if by_user else model.require_seen().T.tocsr()
