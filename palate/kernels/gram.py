@@ -70,10 +70,13 @@ class Moments:
             self._add_sparse(rows)
             return
         shift = self.shift.astype(rows.dtype)
+        held = np.empty((min(_ROWS_AT_ONCE, len(rows)), len(shift)), rows.dtype)
+        ones = np.ones(len(held), rows.dtype)
         for start in range(0, len(rows), _ROWS_AT_ONCE):
-            part = rows[start : start + _ROWS_AT_ONCE] - shift
+            given = rows[start : start + _ROWS_AT_ONCE]
+            part = np.subtract(given, shift, out=held[: len(given)])
             self.gram += _product(part)
-            self.total += part.sum(axis=0, dtype=np.float64)
+            self.total += ones[: len(part)] @ part
         self.count += len(rows)
 
     def _add_sparse(self, rows: sparse.csr_matrix) -> None:

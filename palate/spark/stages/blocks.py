@@ -98,7 +98,7 @@ def _dense(lengths: npt.NDArray[Any], values: npt.NDArray[Any], refuse: _Refuse,
     expected = _one_width(lengths, refuse, width)
     block = values.reshape(len(lengths), expected)
     with np.errstate(over="ignore", invalid="ignore"):
-        total = block.sum(dtype=np.float64)
+        total = values.sum()
     if not np.isfinite(total):  # any NaN or infinity reaches the sum; so may an overflow
         refuse(~np.isfinite(block).all(axis=1), _ENDLESS, lambda row: _first_endless(block[row]))
     return block
