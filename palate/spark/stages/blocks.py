@@ -24,6 +24,11 @@ Dense: TypeAlias = npt.NDArray[np.floating[Any]]
 Block: TypeAlias = "Dense | sparse.csr_matrix"
 _Refuse: TypeAlias = Callable[..., None]
 
+MARK = (float("-inf"), float("nan"), float("inf"), float("-inf"))
+"""How a sparse vector begins among lists of numbers: its width, values and indices follow. No list that could be
+computed with begins so."""
+_HEAD = len(MARK) + 1
+
 
 def blocks(arrays: Iterator[pa.Array], column: str, task: int = 0, width: int | None = None) -> Iterator[Block]:
     """The blocks of a column's Arrow arrays, empty ones left out, each checked: no nulls, one width, finite numbers.
@@ -71,9 +76,11 @@ def to_block(array: pa.Array, column: str, task: int = 0, start: int = 0, width:
             raise bad_row(column, task, start + row, f"{what}{told(row)}.")
 
     refuse(_mask(array), "there is no vector (null)")
-    if pa.types.is_struct(array.type):
-        return _vectors(array, refuse, width)
     lengths, values = _lists(array, refuse)
+    starts = np.cumsum(lengths) - lengths
+    marked = _marked(lengths, starts, values)
+    if marked.any():
+        return _sparse(lengths, starts, values, marked, refuse, width)
     return _dense(lengths, values, refuse, width)
 
 
@@ -126,27 +133,43 @@ def _first_endless(values: npt.NDArray[Any], indices: npt.NDArray[Any] | None = 
     return f": {values[at]:g} at index {at if indices is None else indices[at]}; its values are {shown}{more}"
 
 
-def _vectors(array: pa.StructArray, refuse: _Refuse, width: int | None) -> Block:
-    """Vectors as `sent` packs them."""
-    lengths, packed = _lists(array.field("values"), refuse)
-    is_dense = np.asarray(array.field("size")) < 0
-    if is_dense.all():
-        return _dense(lengths, packed, refuse, width)
-    sizes = np.where(is_dense, lengths, np.asarray(array.field("size")))
+def _marked(lengths: npt.NDArray[Any], starts: npt.NDArray[Any], values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
+    """Which rows begin with MARK."""
+    found = np.asarray(lengths >= _HEAD)
+    if values.dtype != np.float64:
+        return np.zeros(len(lengths), dtype=bool)
+    for place, expected in enumerate(MARK):
+        held = values[starts[found] + place]
+        found[found] = np.isnan(held) if np.isnan(expected) else held == expected
+    return found
+
+
+def _sparse(
+    lengths: npt.NDArray[Any],
+    starts: npt.NDArray[Any],
+    packed: npt.NDArray[Any],
+    marked: npt.NDArray[np.bool_],
+    refuse: _Refuse,
+    width: int | None,
+) -> Block:
+    """Rows of which those `marked` are sparse vectors."""
+    sizes = lengths.copy()
+    sizes[marked] = packed[starts[marked] + len(MARK)]
     expected = _one_width(sizes, refuse, width)
-    stored = np.where(is_dense, lengths, lengths // 2)
-    starts = np.concatenate([[0], np.cumsum(stored)])
-    place = np.arange(len(packed)) - np.repeat(np.cumsum(lengths) - lengths, lengths)
-    is_value = place < np.repeat(stored, lengths)
-    values, from_dense = packed[is_value], np.repeat(is_dense, stored)
+    head = np.where(marked, _HEAD, 0)
+    stored = np.where(marked, (lengths - _HEAD) // 2, lengths)
+    place = np.arange(len(packed)) - np.repeat(starts + head, lengths)
+    after = np.repeat(stored, lengths)
+    values, from_sparse = packed[(place >= 0) & (place < after)], np.repeat(marked, stored)
     indices = np.empty(len(values), dtype=np.int32)
-    indices[from_dense] = np.tile(np.arange(expected, dtype=np.int32), int(is_dense.sum()))
-    indices[~from_dense] = packed[~is_value]
+    indices[~from_sparse] = np.tile(np.arange(expected, dtype=np.int32), int((~marked).sum()))
+    indices[from_sparse] = packed[place >= after]
+    begins = np.concatenate([[0], np.cumsum(stored)])
     finite = np.isfinite(values)
     if not finite.all():
         refuse(
-            np.add.reduceat(~np.append(finite, True), starts[:-1]) * (stored > 0) > 0,
+            np.add.reduceat(~np.append(finite, True), begins[:-1]) * (stored > 0) > 0,
             _ENDLESS,
-            lambda row: _first_endless(*(each[starts[row] : starts[row + 1]] for each in (values, indices))),
+            lambda row: _first_endless(*(each[begins[row] : begins[row + 1]] for each in (values, indices))),
         )
-    return sparse.csr_matrix((values, indices, starts.astype(np.int32)), shape=(len(lengths), expected))
+    return sparse.csr_matrix((values, indices, begins.astype(np.int32)), shape=(len(lengths), expected))

@@ -1,10 +1,9 @@
 """A column of features on the driver: whether it is one, how it goes to Python, how a new column is made of it.
 
 A column is VectorUDT (dense, sparse or both), array<float> or array<double>. Send Python `sent(frame, column)`, not the
-column itself: blocks.py, which makes numpy of it on the executors, understands nothing else. Only values are sent
-because vectors as they are, with their indices even where none are, took 1.6 times (784 wide) to 5 times (50 wide) the
-processor time. As far as we can tell, that is because Spark measures a batch after each row it puts in, which takes
-longer the more fields there are.
+column itself: blocks.py, which makes numpy of it on the executors, understands nothing else. What is sent is one list
+of numbers per row: a struct, of vectors' own fields or of fewer, took 1.6 times the processor time or more, as Spark
+measures a batch after each row it puts in, which takes longer the more fields there are.
 
     require_features   the type of the column, or an error that says what it is
     sent               the column in the form that goes to Python
@@ -28,7 +27,7 @@ from pyspark.sql.pandas.functions import arrow_udf
 from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType
 
 from palate.errors import SchemaError
-from palate.spark.stages.blocks import Block, placed, to_block
+from palate.spark.stages.blocks import MARK, Block, placed, to_block
 from palate.spark.stages.columns import quoted, require_column
 
 _TYPES = "Give it VectorUDT, array<float> or array<double>."
@@ -47,8 +46,8 @@ def require_features(frame: DataFrame, column: str) -> DataType:
 def sent(frame: DataFrame, column: str) -> Column:
     """The column of features in the form that is sent to Python fastest. Raises SchemaError as `require_features`.
 
-    Arrays stay as they are; a vector becomes a struct. size: its width, or -1 if it is dense. values: what it stores,
-    followed, unless it is dense, by where.
+    Arrays stay as they are. Of a dense vector its values are sent; of a sparse one an array<double> as well: MARK, its
+    width, what it stores, and where.
     """
     if not isinstance(require_features(frame, column), VectorUDT):
         return f.col(quoted(column))
@@ -58,12 +57,10 @@ def sent(frame: DataFrame, column: str) -> Column:
 @lru_cache(maxsize=64)
 def _packed(column: str, jvm: Any) -> Column:
     """A column of vectors as `sent` packs it. To say it to the JVM takes 40 ms, a tenth of a small fit."""
-    given = f.col(quoted(column))
-    vector = f.unwrap_udt(given)
-    dense, values = vector["type"] == 1, vector["values"]
-    size = f.when(dense, -1).otherwise(vector["size"])
-    flat = f.when(dense, values).otherwise(f.concat(values, vector["indices"].cast("array<double>")))
-    return f.when(given.isNotNull(), f.struct(size.alias("size"), flat.alias("values"))).alias(column)
+    vector = f.unwrap_udt(f.col(quoted(column)))
+    values, indices = vector["values"], vector["indices"].cast("array<double>")
+    marked = f.concat(f.array(*map(f.lit, MARK), vector["size"].cast("double")), values, indices)
+    return f.when(vector["type"] == 1, values).otherwise(marked).alias(column)
 
 
 def checked_vectors(frame: DataFrame, column: str, width: int) -> Column:

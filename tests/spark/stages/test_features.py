@@ -15,20 +15,20 @@ from pyspark.sql.types import DoubleType, IntegerType, StructField, StructType
 from scipy import sparse
 
 from palate.errors import SchemaError
-from palate.spark.stages.blocks import blocks, to_block
+from palate.spark.stages.blocks import MARK, blocks, to_block
 from palate.spark.stages.features import map_features, sent
 
-VECTOR = pa.struct([("size", pa.int32()), ("values", pa.list_(pa.float64()))])
+VECTOR = pa.list_(pa.float64())
 """A vector as `sent` packs it."""
 
 
-def dense(*values: float) -> dict[str, Any]:
-    return {"size": -1, "values": list(values)}
+def dense(*values: float) -> list[float]:
+    return list(values)
 
 
-def thin(size: int, **entries: float) -> dict[str, Any]:
+def thin(size: int, **entries: float) -> list[float]:
     """thin(4, _2=5.0): a sparse vector of width 4 with 5 at index 2."""
-    return {"size": size, "values": [*entries.values(), *(float(name[1:]) for name in entries)]}
+    return [*MARK, float(size), *entries.values(), *(float(name[1:]) for name in entries)]
 
 
 def test_dense_vectors_are_a_view_of_arrows_memory() -> None:
@@ -69,6 +69,8 @@ def test_a_slice_is_only_its_own_rows() -> None:
         ([thin(2), thin(2, _1=float("nan"))], VECTOR, "nan at index 1; its values are nan", 1),
         ([thin(2, _0=1.0), thin(2), thin(2, _1=float("inf"))], VECTOR, "infinity", 2),
         ([dense(1, 2), dense(float("inf"), -float("inf"))], VECTOR, "NaN or infinity", 1),
+        ([dense(*[1.0] * 6), dense(*MARK[:3], 1, 2, 3)], VECTOR, "-inf at index 0", 1),
+        ([dense(1, 2), dense(*MARK)], VECTOR, "not 2 wide", 1),
         ([dense()], VECTOR, "empty", 0),
         ([[1.0, 2.0], [1.0, None]], pa.list_(pa.float32()), "element of the array is null", 1),
         ([[1.0] * 5, [2.0, 3.0, 4.0, float("inf"), 5.0]], pa.list_(pa.float64()), r"index 3; .* 2, 3, 4, inf, \.", 1),
@@ -100,7 +102,7 @@ def test_what_is_sent_holds_what_was_given(spark: SparkSession) -> None:
     frame = spark.createDataFrame([(n, row) for n, row in enumerate([*rows, None])], schema).coalesce(1)
     table = frame.orderBy("row").select(sent(frame, "x.1")).toArrow()
     array = table.column("x.1").combine_chunks()
-    assert array.type.equals(VECTOR)
+    assert array.type.value_type == pa.float64()
     assert to_block(array[:4], "x").toarray().tolist() == [[0, 0, 0], [1, 0, 2], [0, 5, 0], [1, 0, 4]]
     assert to_block(array[1:2], "x").tolist() == [[1, 0, 2]]
     with pytest.raises(SchemaError, match="null"):

@@ -12,6 +12,7 @@ import pytest
 
 pytest.importorskip("pyspark", reason="needs pyspark: pip install 'palate[spark]'")
 
+from palate.spark.stages.blocks import MARK
 from palate.spark.stages.group import Group
 from palate.spark.stages.kmeans_rows import read_rows
 
@@ -30,10 +31,10 @@ def thin() -> Iterator[pa.RecordBatch]:
     rng = np.random.default_rng(0)
     for _ in range(BATCHES):
         columns = np.sort(rng.integers(0, 5_000, (ROWS, 10)) + 5_000 * np.arange(10), axis=1)
-        packed = np.hstack([1e9 * rng.random((ROWS, 10)), columns])
-        lists = pa.ListArray.from_arrays(np.arange(0, ROWS * 20 + 1, 20), pa.array(packed.ravel()))
-        sizes = pa.array(np.full(ROWS, 50_000, np.int32))
-        yield pa.record_batch([pa.StructArray.from_arrays([sizes, lists], names=["size", "values"])], names=["x"])
+        head = np.tile([*MARK, 50_000], (ROWS, 1))
+        packed = np.hstack([head, 1e9 * rng.random((ROWS, 10)), columns])
+        lists = pa.ListArray.from_arrays(np.arange(0, packed.size + 1, packed.shape[1]), pa.array(packed.ravel()))
+        yield pa.record_batch([lists], names=["x"])
 
 
 @pytest.mark.parametrize(("batches", "bytes_a_row"), [(dense, 4 * WIDTH), (thin, 12 * 10)])
