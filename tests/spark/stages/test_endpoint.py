@@ -270,7 +270,9 @@ def failure(frame: DataFrame) -> str:
 
 
 def test_what_the_model_refuses_names_the_rows(stage: Any, frame: DataFrame) -> None:
-    told = failure(stage("kmeans", kind="kmeans", outputCol="c", batchSize=10).transform(frame.coalesce(1)))
+    told = failure(
+        stage("kmeans", kind="kmeans", outputCol="c", batchSize=10, maxInFlight=1).transform(frame.coalesce(1))
+    )
     assert "RemoteError: features: task 0, rows 0 to 9" in told
     assert "it answered 424" in told
     assert "5 numbers, the model takes 2" in told
