@@ -92,7 +92,7 @@ def measure(size: Size, repeats: int) -> Timing:
         quality = {"cost per row": {side: cost(found[side], rows) for side in ("peer", "ours")}}
         iterations = ", ".join(f"{side} {found[side].summary.numIter}" for side in ("peer", "ours"))
     note = (
-        f"From VectorUDT; ours from array<float> took {from_arrays:.2f} s. First fits of the session: peer "
+        f"From VectorUDT; ours from `array<float>` took {from_arrays:.2f} s. First fits of the session: peer "
         f"{firsts[0]:.1f} s, ours {firsts[1]:.1f} s. Iterations: {iterations}. {_limit(rows, size)} {blas()}"
     )
     return Timing(*took, str(size), quality, note)

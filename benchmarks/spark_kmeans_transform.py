@@ -28,7 +28,7 @@ def run(quick: bool) -> Timing:
         )
         ours.setFeaturesCol("array")
         from_arrays = min(seconds(lambda: sink(ours.transform(frame), "prediction")) for _ in range(3))
-    note = f"From VectorUDT; ours from array<float> took {from_arrays:.2f} s. {blas()}"
+    note = f"From VectorUDT; ours from `array<float>` took {from_arrays:.2f} s. {blas()}"
     return Timing(*took, f"{size.rows:,} x {size.width}, {size.clusters} clusters", note=note)
 
 

@@ -29,7 +29,7 @@ def run(quick: bool) -> Timing:
         )
         ours.setInputCol("array")
         from_arrays = min(seconds(lambda: sink(ours.transform(frame), "projection")) for _ in range(3))
-    note = f"From VectorUDT; ours from array<float> took {from_arrays:.2f} s. {blas()}"
+    note = f"From VectorUDT; ours from `array<float>` took {from_arrays:.2f} s. {blas()}"
     return Timing(*took, f"{shape[0]:,} x {shape[1]}, {shape[2]} components", note=note)
 
 
