@@ -71,12 +71,11 @@ class Moments:
             return
         shift = self.shift.astype(rows.dtype)
         held = np.empty((min(_ROWS_AT_ONCE, len(rows)), len(shift)), rows.dtype)
-        ones = np.ones(len(held), rows.dtype)
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             given = rows[start : start + _ROWS_AT_ONCE]
             part = np.subtract(given, shift, out=held[: len(given)])
             self.gram += _product(part)
-            self.total += ones[: len(part)] @ part
+            self.total += part.sum(axis=0, dtype=np.float64)
         self.count += len(rows)
 
     def _add_sparse(self, rows: sparse.csr_matrix) -> None:

@@ -18,7 +18,7 @@ Floats = npt.NDArray[np.float32]
 
 _QUERIES, _TARGETS = 128, 2048
 """A tile of scores is 1 MB: it is looked through while it is in the processor's cache."""
-_ROUNDING = np.float32(1e-5)
+_ROUNDING = 1e-5
 """The share by which a float32 product may exceed the product of the lengths."""
 
 
@@ -32,11 +32,11 @@ class Targets:
     factors: Floats
     order: Codes
     places: Codes
-    lengths: Floats
+    lengths: npt.NDArray[np.float64]
 
     @classmethod
     def of(cls, factors: Floats) -> Self:
-        lengths: Floats = np.linalg.norm(factors, axis=1)
+        lengths = _lengths(factors)
         order = np.argsort(-lengths, kind="stable").astype(np.int32)  # what is not a number comes last
         places = np.empty_like(order)
         places[order] = np.arange(len(order), dtype=np.int32)
@@ -66,7 +66,7 @@ def top_n(
     starts, columns = exclude if exclude is not None else (np.zeros(len(queries) + 1, np.int64), np.zeros(0, np.int32))
     at, ends = starts[:-1].astype(np.int64), starts[1:].astype(np.int64)
     places = left_out(at, ends, columns, targets.places)
-    reach = np.linalg.norm(queries, axis=1) * (1 + _ROUNDING)
+    reach = _lengths(queries) * (1 + _ROUNDING)
     tile = np.empty((_QUERIES, _TARGETS), np.float32)
     for first in range(0, len(queries), _QUERIES):
         rows = np.arange(first, min(first + _QUERIES, len(queries)))
@@ -82,3 +82,9 @@ def top_n(
             keep_best(product, offset, rows, targets.order, at, ends, places, codes, scores)
     sort_best(codes, scores)
     return codes, scores
+
+
+def _lengths(factors: Floats) -> npt.NDArray[np.float64]:
+    """In float64: the squares of small or large float32 numbers leave what float32 can hold."""
+    lengths: npt.NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", factors, factors, dtype=np.float64))
+    return lengths

@@ -50,6 +50,11 @@ def test_sparse_rows_count_as_the_dense_ones_they_are(dtype: type) -> None:
     np.testing.assert_allclose(found.total, expected.total, rtol=1e-5, atol=1e-5)
 
 
+def test_sums_of_numbers_that_float32_holds_do_not_have_to_fit_it() -> None:
+    rows = (1e36 * (1 + np.random.default_rng(2).random((2000, 3)))).astype(np.float32)
+    np.testing.assert_allclose(moments(rows).mean, rows.mean(axis=0, dtype=np.float64), rtol=1e-6)
+
+
 def test_one_row_and_none_have_no_covariance() -> None:
     assert not moments(np.ones((1, 3)), 1.0).covariance().any()
     assert not moments(np.ones((0, 3))).covariance().any()

@@ -47,6 +47,14 @@ def test_short_targets_that_are_never_looked_at_were_not_among_the_best(excludin
     assert not np.isin(codes + 9000 * np.arange(300)[:, None], np.ravel_multi_index(seen.nonzero(), seen.shape)).any()
 
 
+def test_the_length_of_a_query_counts_whose_squares_float32_cannot_hold() -> None:
+    """The best of 4,001 targets is the shortest, and not among the 2,048 that are looked at first."""
+    right = np.array([[1e10, 1e11]] * 4000 + [[2e10, 0]], np.float32)
+    codes, scores = top_n(np.array([[1e-25, 0]], np.float32), Targets.of(right), 1)
+    np.testing.assert_array_equal(codes, [[4000]])
+    np.testing.assert_allclose(scores, [[2e-15]], rtol=1e-5)
+
+
 def test_who_has_seen_everything_gets_nothing() -> None:
     everything = np.array([0, 3, 4]), np.array([0, 1, 2, 1])
     codes, scores = top_n(
