@@ -19,6 +19,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from palate.errors import SchemaError
+from palate.spark.stages.tasks import task_number
 
 Dense: TypeAlias = npt.NDArray[np.floating[Any]]
 Block: TypeAlias = "Dense | sparse.csr_matrix"
@@ -56,11 +57,7 @@ def placed(arrays: Iterator[pa.Array], task: int | None = None) -> Iterator[tupl
 
     task: the number of the one that Spark runs here, unless told.
     """
-    if task is None:
-        from pyspark import TaskContext
-
-        context = TaskContext.get()
-        task = context.partitionId() if context is not None else 0
+    task = task_number() if task is None else task
     start = 0
     for array in arrays:
         yield array, task, start
@@ -135,9 +132,7 @@ def _first_endless(values: npt.NDArray[Any], indices: npt.NDArray[Any] | None = 
 
 def _marked(lengths: npt.NDArray[Any], starts: npt.NDArray[Any], values: npt.NDArray[Any]) -> npt.NDArray[np.bool_]:
     """Which rows begin with MARK."""
-    found = np.asarray(lengths >= _HEAD)
-    if values.dtype != np.float64:
-        return np.zeros(len(lengths), dtype=bool)
+    found = np.asarray(lengths >= _HEAD) & (values.dtype == np.float64)
     for place, expected in enumerate(MARK):
         held = values[starts[found] + place]
         found[found] = np.isnan(held) if np.isnan(expected) else held == expected

@@ -27,6 +27,7 @@ from palate.models.kmeans import DISTANCES
 from palate.models.kmeans import KMeans as Artifact
 from palate.spark.stages.base import NativeEstimator, NativeModel, at_least, one_of
 from palate.spark.stages.blocks import Block
+from palate.spark.stages.columns import require_column
 from palate.spark.stages.features import map_features, sent
 from palate.spark.stages.group import run_together
 from palate.spark.stages.kmeans_fit import Options
@@ -186,9 +187,6 @@ def _tasks() -> int | None:
 
 
 def _require_number(frame: DataFrame, column: str) -> None:
-    if column not in frame.columns:
-        there = ", ".join(frame.columns)
-        raise SchemaError(f"there is no column {column!r}.", where=column, hint=f"There is: {there}.")
-    kind = frame.schema[column].dataType
+    kind = require_column(frame, column)
     if not isinstance(kind, NumericType):
         raise SchemaError(f"weights must be numbers, not {kind.simpleString()}.", where=column)

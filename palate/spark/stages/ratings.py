@@ -23,6 +23,7 @@ from pyspark.sql.types import DataType, NumericType, StringType
 from palate.dataset.ids import IdMap, id_array
 from palate.errors import SchemaError
 from palate.kernels.ratings import Ratings
+from palate.spark.stages.columns import require_column
 from palate.spark.stages.tasks import Batches
 
 BYTES = 20
@@ -39,11 +40,7 @@ class TooManyError(Exception):
 
 def require_ids(frame: DataFrame, column: str) -> DataType:
     """The type of a column of ids. Raises SchemaError unless it holds numbers or text."""
-    if column not in frame.columns:
-        raise SchemaError(
-            f"there is no column {column!r}.", where=column, hint=f"There is: {', '.join(frame.columns)}."
-        )
-    kind = frame.schema[column].dataType
+    kind = require_column(frame, column)
     if not isinstance(kind, NumericType | StringType):
         raise SchemaError(f"ids must be whole numbers or text, not {kind.simpleString()}.", where=column)
     return kind
@@ -58,11 +55,7 @@ def select_ratings(frame: DataFrame, user: str, item: str, rating: str) -> DataF
         require_ids(frame, column)
     value: Column = f.lit(1.0)
     if rating:
-        if rating not in frame.columns:
-            raise SchemaError(
-                f"there is no column {rating!r}.", where=rating, hint=f"There is: {', '.join(frame.columns)}."
-            )
-        kind = frame.schema[rating].dataType
+        kind = require_column(frame, rating)
         if not isinstance(kind, NumericType):
             raise SchemaError(f"ratings must be numbers, not {kind.simpleString()}.", where=rating)
         value = frame[rating]

@@ -53,14 +53,19 @@ def collected(rows: DataFrame) -> dict[int, dict[str, npt.NDArray[Any]]]:
     return {task: found[task] for task in sorted(found)}
 
 
+def task_number() -> int:
+    """The number of the task that Spark runs here; 0 outside of one."""
+    from pyspark import TaskContext
+
+    context = TaskContext.get()
+    return context.partitionId() if context is not None else 0
+
+
 def emitting(work: Work) -> Callable[[Batches], Batches]:
     """`work` as mapInArrow takes it, giving rows of SCHEMA."""
 
     def run(batches: Batches) -> Batches:
-        from pyspark import TaskContext
-
-        context = TaskContext.get()
-        task = context.partitionId() if context is not None else 0
+        task = task_number()
         try:
             results = work(task, batches)
         except PalateError as error:
