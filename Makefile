@@ -5,6 +5,7 @@ VENV   ?= .venv
 PYTHON ?= $(firstword $(foreach v,python3.11 python3.12 python3.13 python3,$(if $(shell $(v) --version 2>/dev/null),$(v))))
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
+PEERS  := $(VENV)/.peers
 DATA   ?=
 CPU_TORCH := https://download.pytorch.org/whl/cpu
 
@@ -24,7 +25,7 @@ lint: $(READY)
 unit: $(READY)             # two files at a time: most of a Spark test is waiting
 	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
 
-bench: $(READY)           ## each peer beside ours: benchmarks/results.json and .md
+bench: $(PEERS)           ## each peer beside ours: benchmarks/results.json and .md
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 spark-package: $(READY)   ## what the executors of a bare cluster need, in dist/
@@ -47,6 +48,10 @@ $(READY): pyproject.toml constraints.txt
 	  $(BIN)/python -m pip install --quiet --constraint constraints.txt $$index --editable '.[all,dev]'
 	@$(BIN)/python -m pip install --quiet --no-deps --only-binary :all: mxnet==1.9.1 || \
 	  echo "mxnet: no wheel of 1.9.1 for this machine. The MXNet engines stay off; everything else works."
+	@touch $@
+
+$(PEERS): $(READY)
+	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peers]'
 	@touch $@
 
 clean:                    ## remove the environment and what the demo wrote
