@@ -25,6 +25,7 @@ KINDS: dict[str, str] = {
     "item-knn": "palate.models.item_knn:ItemKNN",
     "user-knn": "palate.models.user_knn:UserKNN",
     "graph-filter": "palate.models.graph_filter:GraphFilter",
+    "sasrec": "palate.models.sasrec:SASRec",
     "content": "palate.models.content:ContentSimilarity",
     "blend": "palate.models.blend:Blend",
     "content-encoder": "palate.features.encoder:ContentEncoder",

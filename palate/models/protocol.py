@@ -221,6 +221,10 @@ class Recommender(ABC):
         """Vectors of new users from weighted histories `(n, n_items)`. Needs Capability.FOLD_IN_USERS."""
         raise NotImplementedError
 
+    def _fold_in(self, histories: Histories, matrix: sparse.csr_matrix) -> Vectors:
+        """As `_fold`, for models to which the order of a history matters: `histories` has it, `matrix` has not."""
+        return self._fold(matrix)
+
     def _similar(self, codes: Codes) -> Floats:
         """Similarity `(n, n_items) float32` of every item to the given ones. Needs Capability.SIMILAR_ITEMS."""
         raise NotImplementedError
@@ -343,7 +347,7 @@ class Recommender(ABC):
         matrix = self._history_matrix(histories)
         seen = matrix.copy()
         seen.data = np.ones_like(seen.data)
-        return UserVectors(self._fold(matrix), seen)
+        return UserVectors(self._fold_in(histories, matrix), seen)
 
     def fold_in_items(self, content: Items) -> Self:
         """A model that also ranks these items; those it holds already keep what was learned of them.

@@ -17,12 +17,13 @@ RECOMMENDERS = [kind for kind in KINDS if issubclass(artifact_class(kind), Recom
 
 SMALL: dict[str, dict[str, object]] = {
     "als": {"factors": 4},
-    "blend": {"factors": 4, "dims": 8},
+    "blend": {"parts": "als(factors=4),content(dims=8),popularity"},
     "content": {"dims": 8},
     "ease": {"regularization": 2.0},
     "graph-filter": {"factors": 4},
     "ials": {"factors": 4, "regularization": 0.1, "unobserved": 0.5},
     "item-knn": {"neighbours": 5, "shrinkage": 0.0},
+    "sasrec": {"factors": 8, "blocks": 1, "epochs": 60, "dropout": 0.0, "learning_rate": 0.01, "shuffle": 1.0},
     "sparse-ease": {"regularization": 2.0, "neighbours": 6},
     "user-knn": {"neighbours": 5, "shrinkage": 0.0},
 }
