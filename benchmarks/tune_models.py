@@ -71,10 +71,8 @@ GRIDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "tags": (0.5, 1.0, 2.0),
     },
     "blend": {
-        "content": (0.2, 0.3, 0.4, 0.5, 0.6, 1.0),
-        "popular": (0.0, 0.5, 1.0),
-        "user_half": (0.0, 2.0, 5.0),
-        "item_half": (1.0, 5.0),
+        "parts": ("als,content,popularity", "ease,als,content,popularity"),
+        "holdout": (0.0, 0.1, 0.2),
     },
 }
 

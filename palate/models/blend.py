@@ -1,11 +1,11 @@
-"""Personal and content scores as one: whoever and whatever is little known is judged by content."""
+"""Several models as one that has learned how much to trust each: what a hybrid is here, for warm, thin and cold."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import ClassVar, TypeVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -13,129 +13,236 @@ from scipy import sparse
 
 from palate.dataset.ids import Codes
 from palate.dataset.schema import Interactions, Items, Users
-from palate.errors import BundleFormatError
-from palate.models.als import ALS, ALSParams
-from palate.models.content import ContentParams, ContentSimilarity
+from palate.errors import BundleFormatError, ParameterError
+from palate.kernels.sparse_products import in_threads
+from palate.models.blend_lists import lists_of
+from palate.models.blend_v1 import is_first_format, modernised
 from palate.models.params import ModelParams, within
+from palate.models.part_list import Part, read_parts, write_parts
 from palate.models.popularity import Popularity
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
+from palate.models.trust import PART_TERMS, Known, Scale, Trust, learn, rule_of_thumb
+from palate.models.validation import cut_validation
 
-_Model = TypeVar("_Model", bound=Recommender)
+_FEWEST = 50
+"""With fewer lists the rule of thumb stays: they would say more of chance than of the parts."""
+_TYPICAL = 3.0
+"""A standardised score that is worth recommending; at it the weight of a part is told."""
 
 
 @dataclass(frozen=True)
 class BlendParams(ModelParams):
     """Parameters of Blend.
 
-    content: how boldly content speaks: the deviation of its standardised scores, where that of the personal ones is 1.
-        What is only predicted deserves less; 0.6 and more let so many untouched items in that the rest suffers.
-    popular: the weight of standardised popularity for a user of whom one item is known; it fades as the history grows.
-    user_half: with so many items in the history, a user is half known.
-    item_half: with so many users, an item is half known.
-    factors, regularization, alpha, iterations: of the personal part, as ALS has them.
-    dims: of the content part, as ContentSimilarity has it.
-    half_life_days: of the popularity behind both, as Popularity has it.
-    seed: of all parts.
-
-    The defaults were tuned on validation data cut from the training part of ml-latest-small, for users with long
-    and with short histories and for cold items: `python -m benchmarks.tune_models blend`.
+    parts: the models, as `kind` or `kind(parameter=value,...)`, with commas between them; a kind may come twice.
+        Popularity, where it is one, answers for who is not known, in their segment if that is given.
+    holdout: the share of each user's history, the last where there are times, that the weights are learned from; 0
+        leaves the rule of thumb in force.
+    users: from so many of the users, drawn at random, the weights are learned.
+    seed: of the draw, and of those parts that have one and are not told theirs.
     """
 
-    content: float = field(default=0.5, metadata=within(0))
-    popular: float = field(default=1.0, metadata=within(0))
-    user_half: float = field(default=2.0, metadata=within(0))
-    item_half: float = field(default=1.0, metadata=within(0))
-    factors: int = field(default=ALSParams.factors, metadata=within(1, 4096))
-    regularization: float = field(default=ALSParams.regularization, metadata=within(above=0))
-    alpha: float = field(default=ALSParams.alpha, metadata=within(above=0))
-    iterations: int = field(default=ALSParams.iterations, metadata=within(1, 10_000))
-    dims: int = field(default=ContentParams.dims, metadata=within(1, 4096))
-    half_life_days: float = field(default=0.0, metadata=within(0))
+    parts: str = "als,content,popularity"
+    holdout: float = field(default=0.1, metadata=within(0, 0.9))
+    users: int = field(default=4000, metadata=within(1))
     seed: int = field(default=0, metadata=within(0, 2**32 - 1))
 
 
 class Blend(Recommender):
-    """ALS, content and popularity in one model that can do all that any of them can.
+    """Its parts' scores, standardised over the items each row can rank, with learned weights added up.
 
-    The scores of both rankers are standardised over the items each row can rank (mean 0, deviation 1), content's then
-    scaled by `content`. Of a user with `h` items and an item with `c` users, the personal score has the weight
-    `h / (h + user_half) * c / (c + item_half)`, the content score the rest: so an item of today is ranked by what it
-    is, and somebody who only stated what they like is served by content. A short history says little of its own, so
-    standardised popularity is added with the weight `popular * user_half / (h + user_half)`, to users with a history.
-    Whoever is not known at all gets what is popular, in their segment if that is given.
+    To learn the weights, the parts are fitted to what is left when validation data is cut from the interactions; then
+    they are fitted again, to all. A part's weight depends on the number of the user's items and on that of the item's
+    users (`palate.models.trust`): so an item of today is ranked by what it is, somebody who only stated what they
+    like is served by content, and a well-known user by whoever is right about well-known users. Beside natural
+    validation data the lists include histories cut short, and, if a part ranks new items, hidden items.
 
-    Similar items: the cosines of both, weighted by how well known the two items are.
+    Whoever is not known at all gets what is popular, in their segment if that is given. Similar items: the
+    similarities of the first part that has them and of the first that ranks new items, by how new the two items are.
     """
 
     kind: ClassVar[str] = "blend"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(Capability)
-    Params: ClassVar[type[BlendParams]] = BlendParams
-    params: BlendParams
+    Params: ClassVar[type[Any]] = BlendParams
+    params: Any
 
-    personal: ALS
-    content: ContentSimilarity
-    popular: Popularity
+    parts: dict[str, Recommender]
+    """The fitted models under their kinds, a second one of a kind as `kind-2`."""
+    trust: Trust
+
+    def __init__(self, params: Any = None, /, **values: Any) -> None:
+        super().__init__(params, **values)
+        chosen = self._named_parts()
+        if chosen:
+            try:
+                made = [part.make() for part in chosen]
+            except ParameterError as error:
+                raise ParameterError(
+                    error.message, where=f"{self.kind}.parts: {error.where}", hint=error.hint
+                ) from None
+            self.capabilities = _capabilities(made)  # type: ignore[misc]
+
+    def _named_parts(self) -> list[Part]:
+        """The parts that the parameters name."""
+        try:
+            return read_parts(self.params.parts)
+        except ParameterError as error:
+            raise ParameterError(error.message, where=f"{self.kind}.{error.where}", hint=error.hint) from None
+
+    # -- learning --------------------------------------------------------------------------------------------------
 
     def _fit(self, interactions: Interactions, items: Items, users: Users | None) -> None:
-        params = self.params
-        self.personal = ALS(
-            factors=params.factors,
-            regularization=params.regularization,
-            alpha=params.alpha,
-            iterations=params.iterations,
-            seed=params.seed,
-        ).fit(interactions, items, users)
-        self.content = ContentSimilarity(dims=params.dims, seed=params.seed).fit(interactions, items, users)
-        self.popular = Popularity(half_life_days=params.half_life_days).fit(interactions, items, users)
-        self.usual_weight = self.personal.usual_weight
+        self._fit_parts(self._named_parts(), interactions, items, users)
+
+    def _fit_parts(self, chosen: list[Part], interactions: Interactions, items: Items, users: Users | None) -> None:
+        """Learns the weights, then fits the parts to everything."""
+        self.trust = self._learned(chosen, interactions, items, users)
+        self._take(_fitted(chosen, interactions, items, users, self.params.seed), interactions)
+
+    def _take(self, parts: dict[str, Recommender], interactions: Interactions) -> None:
+        self.parts = parts
+        self.capabilities = _capabilities(list(parts.values()))  # type: ignore[misc]
+        weights = interactions.matrix().data
+        self.usual_weight = float(weights.mean(dtype=np.float64)) if len(weights) else 1.0
+        for name in ("rankers", "item_counts", "strength", "_items_known", "_popular", "popularity"):
+            self.__dict__.pop(name, None)
+
+    def _learned(self, chosen: list[Part], interactions: Interactions, items: Items, users: Users | None) -> Trust:
+        """The weights, from validation data; the rule of thumb where there is too little."""
+        news = [_ranks_new(part.make()) for part in chosen if _ranks(part.make())]
+        scales = Scale.of(_counts(self.seen, 1)), Scale.of(_counts(self.seen, 0))
+        rule = rule_of_thumb(news, *scales)
+        if not self.params.holdout or not news:
+            return rule
+        hide = any(news) and len(news) > 1 and _told(items)
+        cut = cut_validation(interactions, self.params.holdout, self.params.seed, hide=hide)
+        if cut is None or len(np.unique(cut.held.user_codes)) < _FEWEST:
+            return rule
+        before = Blend(parts=write_parts(chosen), seed=self.params.seed)
+        before.items, before.users, before.seen = self.items, self.users, cut.train.matrix(binary=True)
+        before._take(_fitted(chosen, cut.train, items, users, self.params.seed), cut.train)
+        lists = lists_of(before, cut, rule, self.params.users, self.params.seed)
+        return rule if lists is None or len(lists) < _FEWEST else learn(lists, rule)
+
+    # -- what it is made of ----------------------------------------------------------------------------------------
+
+    @cached_property
+    def rankers(self) -> list[Recommender]:
+        """The parts with rankings of their own for a user, in the order of the weights."""
+        return [part for part in self.parts.values() if _ranks(part)]
+
+    @cached_property
+    def item_counts(self) -> npt.NDArray[np.int64]:
+        """How many users touched each item, `(n_items,)`."""
+        return _counts(self.seen, 0)
+
+    @cached_property
+    def strength(self) -> Floats:
+        """How popular each item is by the popularity part, or else by its number of users, `(n_items,)`."""
+        if self._popular is None:
+            return self.item_counts.astype(np.float32)
+        popularity: Floats = self._widened(self._popular.popularity[None], 0)[0]
+        return popularity
+
+    @cached_property
+    def _popular(self) -> Popularity | None:
+        return next((part for part in self.parts.values() if isinstance(part, Popularity)), None)
+
+    @cached_property
+    def _items_known(self) -> Known:
+        return self.trust.items(self.item_counts, self.strength)
+
+    def weights(self, history: int, item_users: int) -> dict[str, float]:
+        """How much each ranker counts for a user with so many items and an item with so many users; shares of 1.
+
+        The slope of the score at a standardised score of 3; a negative one takes away. A part that could not say
+        anything of such an item (nobody has touched it, and it learns from interactions only) counts nothing.
+        """
+        users = self.trust.users(np.array([history]))
+        items = self.trust.items(np.array([item_users]), np.array([item_users]))
+        names = [name for name, part in self.parts.items() if _ranks(part)]
+        slopes = [
+            float(self.trust.of_users(row, users)[0] + self.trust.of_items(row, items)[0])
+            + float(self.trust.parts[row, PART_TERMS.index("root")]) / (2 * np.sqrt(_TYPICAL))
+            if item_users or _ranks_new(self.parts[name])
+            else 0.0
+            for row, name in enumerate(names)
+        ]
+        total = sum(map(abs, slopes)) or 1.0
+        return {name: slope / total for name, slope in zip(names, slopes, strict=True)}
+
+    def histories_of(self, codes: Codes) -> sparse.csr_matrix:
+        """Histories of users of the training data as `_fold` takes them, each item of the usual weight."""
+        rows = sparse.csr_matrix(self.seen[codes])
+        rows.data = np.full_like(rows.data, self.usual_weight)
+        return rows
+
+    # -- ranking ---------------------------------------------------------------------------------------------------
 
     def _user_vectors(self, codes: Codes) -> Vectors:
         history = np.diff(self.seen.indptr)[codes] * (codes >= 0)
-        return *self.personal._user_vectors(codes), *self.content._user_vectors(codes), history.astype(np.float32)
+        return (history.astype(np.float32), *[v for part in self.rankers for v in part._user_vectors(codes)])
 
     def _fold(self, histories: sparse.csr_matrix) -> Vectors:
-        history = np.diff(histories.indptr).astype(np.float32)
-        # The personal part knows the items of the training data only, which come first.
-        trained = sparse.csr_matrix(histories[:, : len(self.personal.items)])
-        return *self.personal._fold(trained), *self.content._fold(histories), history
+        vectors: list[Any] = [np.diff(histories.indptr).astype(np.float32)]
+        for part in self.rankers:
+            if part.can(Capability.FOLD_IN_USERS):  # it may know the items of the training data only, which come first
+                vectors += part._fold(sparse.csr_matrix(histories[:, : len(part.items)]))
+            else:
+                vectors += part._user_vectors(np.full(histories.shape[0], -1, np.int32))
+        return tuple(vectors)
+
+    def _heard(self, vectors: Vectors, contexts: Sequence[Context]) -> list[tuple[Floats, npt.NDArray[np.bool_]]]:
+        """What each ranker says: scores of its own items, and which rows it knows."""
+        found, at = [], 1
+        for part in self.rankers:
+            width = len(part._user_vectors(np.empty(0, np.int32)))
+            found.append(part._score(vectors[at : at + width], contexts))
+            at += width
+        return found
+
+    def standard_scores(self, vectors: Vectors, contexts: Sequence[Context]) -> tuple[Floats, npt.NDArray[np.bool_]]:
+        """Standardised scores `(n_rankers, n, n_items)`, -inf where silent; and which rows each knows."""
+        said = self._heard(vectors, contexts)
+        scores = np.full((len(said), len(contexts), len(self.items)), -np.inf, np.float32)
+        for row, (found, _) in enumerate(said):
+            means, scales = _standards(found)
+            scores[row, :, : found.shape[1]] = (found - means[:, None]) * scales[:, None]
+        return scores, np.stack([known for _, known in said]) if said else np.zeros((0, len(contexts)), bool)
 
     def _score(self, vectors: Vectors, contexts: Sequence[Context]) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        factors, sums, history = vectors
-        first, knows_first = self.personal._score((factors,), contexts)
-        second, knows_second = self.content._score((sums,), contexts)
-        first[~knows_first] = -np.inf
-        second[~knows_second] = -np.inf
-        familiar = _saturation(np.asarray(history), self.params.user_half)
-        second = np.float32(self.params.content) * _standardised(second)
-        scores = _mixed(self._widened(_standardised(first)), second, familiar[:, None] * self._item_familiarity)
-        scores += (np.float32(self.params.popular) * (1 - familiar) * knows_first)[:, None] * self._standing
-        known = knows_first | knows_second
+        said = self._heard(vectors, contexts)
+        users = self.trust.users(np.asarray(vectors[0]))
+        total = self.trust.shared_score(users, self._items_known, self.item_counts)
+        known = np.zeros(len(contexts), dtype=bool)
+        by_history = np.zeros(len(contexts), dtype=bool)
+        for part, (_, knows) in zip(self.rankers, said, strict=True):
+            known |= knows
+            by_history |= knows & (not _ranks_new(part))
+        if not all(map(_ranks_new, self.rankers)):  # who only states what they like gets that, not what is popular
+            total[known & ~by_history] = 0
+        heard = np.zeros(total.shape, dtype=bool)
+        for row, (scores, knows) in enumerate(said):
+            means, scales = _standards(scores)
+            by_user, by_item = self.trust.of_users(row, users), self.trust.of_items(row, self._items_known)
+            root, silent = map(float, self.trust.parts[row, 5:7])
+            _add(scores, (means, scales, knows), (by_user, by_item, root, silent), total, heard)
+        total[~heard] = -np.inf
         others = np.flatnonzero(~known)
-        if len(others) and len(self.popular.segment_ids):
-            by_segment, known[others] = self.popular._score((), [contexts[row] for row in others])
-            scores[others] = self._widened(by_segment, 0)
-        return scores, known
+        if len(others) and self._popular is not None and len(self._popular.segment_ids):
+            by_segment, known[others] = self._popular._score((), [contexts[row] for row in others])
+            total[others] = self._widened(by_segment, 0)
+        return total, known
 
     def _fallback(self, contexts: Sequence[Context]) -> Floats:
-        return self._widened(np.atleast_2d(self.popular._fallback(contexts)), 0)
+        if self._popular is None:
+            return self.popularity
+        return self._widened(np.atleast_2d(self._popular._fallback(contexts)), 0)
 
-    @property
+    @cached_property
     def popularity(self) -> Floats:
         """The scores of whoever is not known at all, `(n_items,)`."""
-        overall: Floats = self._widened(self.popular.popularity[None], 0)[0]
-        return overall
-
-    @cached_property
-    def _item_familiarity(self) -> Floats:
-        """How well each item is known, from 0 (nobody touched it) towards 1, `(n_items,)`."""
-        users = np.bincount(self.seen.indices, minlength=len(self.items))
-        return _saturation(users, self.params.item_half)
-
-    @cached_property
-    def _standing(self) -> Floats:
-        """Standardised popularity; 0, the average, for items folded in since, `(n_items,)`."""
-        standing: Floats = self._widened(_standardised(self.popular.popularity[None]), 0)[0]
-        return standing
+        return self.strength
 
     def _widened(self, scores: Floats, fill: float = -np.inf) -> Floats:
         """Scores of the items of the training data, with columns for those folded in since."""
@@ -143,54 +250,135 @@ class Blend(Recommender):
         return np.pad(scores, ((0, 0), (0, more)), constant_values=fill) if more else scores
 
     def _similar(self, codes: Codes) -> Floats:
-        second = self.content._similar(codes)
-        first = np.full_like(second, -np.inf)
-        trained = codes < len(self.personal.items)
-        if trained.any():
-            first[trained] = self._widened(self.personal._similar(codes[trained]))
-        return _mixed(first, second, self._item_familiarity[codes][:, None] * self._item_familiarity)
+        able = [part for part in self.parts.values() if part.can(Capability.SIMILAR_ITEMS)]
+        first = next((part for part in able if not _ranks_new(part)), None)
+        second = next((part for part in able if _ranks_new(part)), None)
+        if first is None or second is None:
+            return self._similar_by(first or second, codes)
+        known = 1 - self._items_known.new
+        return _mixed(self._similar_by(first, codes), self._similar_by(second, codes), known[codes][:, None] * known)
+
+    def _similar_by(self, part: Recommender | None, codes: Codes) -> Floats:
+        found = np.full((len(codes), len(self.items)), -np.inf, np.float32)
+        if part is not None:
+            held = codes < len(part.items)
+            if held.any():
+                found[held] = self._widened(part._similar(codes[held]))
+        return found
 
     def _extend(self, fresh: Items) -> None:
-        self.content = self.content.fold_in_items(fresh)
-        self.__dict__.pop("_item_familiarity", None)
-        self.__dict__.pop("_standing", None)
+        self.parts = {
+            name: part.fold_in_items(fresh) if part.can(Capability.FOLD_IN_ITEMS) else part
+            for name, part in self.parts.items()
+        }
+        for name in ("rankers", "item_counts", "strength", "_items_known", "popularity"):
+            self.__dict__.pop(name, None)
+
+    # -- as an artifact --------------------------------------------------------------------------------------------
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        return super().from_arrays(modernised(arrays) if is_first_format(arrays) else arrays)
 
     def _state(self) -> Arrays:
-        parts = {"personal": self.personal, "content": self.content, "popular": self.popular}
-        return Arrays({"usual_weight": self.usual_weight}, parts=parts)
+        scales = [self.trust.user_scale, self.trust.item_scale]
+        return Arrays(
+            {"usual_weight": self.usual_weight, "order": list(self.parts)},
+            {
+                "part_weights": self.trust.parts,
+                "shared_weights": self.trust.shared,
+                "scales": np.array([[s.mean, s.deviation, s.low, s.high] for s in scales]),
+            },
+            parts=dict(self.parts),
+        )
 
     def _restore(self, state: Arrays) -> None:
-        self.personal = _part(state, "personal", ALS)
-        self.content = _part(state, "content", ContentSimilarity)
-        self.popular = _part(state, "popular", Popularity)
+        order = state.params.get("order")
+        if order is None or set(order) != set(state.parts):
+            raise BundleFormatError("its list of parts is not that of its folders.", where=self.kind)
+        parts = {}
+        for name in order:
+            part = state.parts[name]
+            if not isinstance(part, Recommender):
+                raise BundleFormatError(f"the part {name!r} must be of kind {name}, not {part.kind}.", where=self.kind)
+            parts[name] = part
+        scales = [Scale(*map(float, row)) for row in np.asarray(state.arrays["scales"])]
+        weights = np.asarray(state.arrays["part_weights"]), np.asarray(state.arrays["shared_weights"])
+        self.trust = Trust(weights[0], weights[1], scales[0], scales[1])
+        self.parts = parts
+        self.capabilities = _capabilities(list(parts.values()))  # type: ignore[misc]
         self.usual_weight = float(state.params["usual_weight"])
+        if len(self.rankers) != len(weights[0]):
+            raise BundleFormatError(f"it has {len(self.rankers)} rankers and weights for {len(weights[0])}.")
 
 
-def _part(state: Arrays, name: str, expected: type[_Model]) -> _Model:
-    part = state.parts[name]
-    if not isinstance(part, expected):
-        raise BundleFormatError(f"the part {name!r} of a blend must be of kind {expected.kind}, not {part.kind}.")
-    return part
+def _fitted(
+    chosen: Sequence[Part], interactions: Interactions, items: Items, users: Users | None, seed: int
+) -> dict[str, Recommender]:
+    """The parts, fitted, under their names."""
+    found: dict[str, Recommender] = {}
+    for part in chosen:
+        same = sum(name == part.kind or name.startswith(f"{part.kind}-") for name in found)
+        found[f"{part.kind}-{same + 1}" if same else part.kind] = part.make(seed).fit(interactions, items, users)
+    return found
 
 
-def _saturation(count: npt.NDArray[np.number], half: float) -> Floats:
-    """`count / (count + half)`: 0 at 0, a half at `half`, towards 1 beyond."""
-    counted = count.astype(np.float32)
-    return np.asarray(counted / np.maximum(counted + half, 1e-9), dtype=np.float32)
+def _ranks(part: Recommender) -> bool:
+    """Whether it has rankings of their own for users."""
+    return part.can(Capability.PERSONAL)
 
 
-def _standardised(scores: Floats) -> Floats:
-    """Each row with mean 0 and deviation 1 over what it ranks; -inf stays."""
-    ranked = scores > -np.inf
-    counts = np.maximum(ranked.sum(axis=1, keepdims=True), 1)
-    filled = np.where(ranked, scores, 0)
-    means = filled.sum(axis=1, keepdims=True) / counts
-    filled -= means
-    filled *= ranked
-    deviations = np.sqrt(np.einsum("ij,ij->i", filled, filled)[:, None] / counts)
-    filled /= np.where(deviations > 0, deviations, 1)
-    filled[~ranked] = -np.inf
-    return filled.astype(np.float32, copy=False)
+def _ranks_new(part: Recommender) -> bool:
+    """Whether it ranks items that nobody has touched."""
+    return part.can(Capability.FOLD_IN_ITEMS)
+
+
+def _capabilities(parts: Sequence[Recommender]) -> frozenset[Capability]:
+    """All that any of them can do."""
+    return frozenset(capability for part in parts for capability in part.capabilities)
+
+
+def _told(items: Items) -> bool:
+    """Whether anything says what the items are."""
+    return any(items.table[name].null_count < len(items) for name in ("title", "text", "categories", "tags"))
+
+
+def _counts(seen: sparse.csr_matrix, axis: int) -> npt.NDArray[np.int64]:
+    """Entries of each column (axis 0) or row (1)."""
+    if axis:
+        return np.diff(seen.indptr).astype(np.int64)
+    return np.bincount(seen.indices, minlength=seen.shape[1])
+
+
+def _standards(scores: Floats) -> tuple[Floats, Floats]:
+    """The mean of each row over what it ranks, and one over its deviation, `(n,)` each."""
+    from palate.kernels.blend_loops import standards
+
+    means, scales = np.empty(len(scores), np.float32), np.empty(len(scores), np.float32)
+    in_threads(lambda first, last: standards(scores[first:last], means[first:last], scales[first:last]), len(scores))
+    return means, scales
+
+
+def _add(
+    scores: Floats,
+    rows: tuple[Floats, Floats, npt.NDArray[np.bool_]],
+    weights: tuple[Floats, Floats, float, float],
+    total: Floats,
+    heard: npt.NDArray[np.bool_],
+) -> None:
+    """Adds a part to the total. rows: what `_standards` gave, and which users it knows. weights: by user, by item, of
+    the root, where silent."""
+    from palate.kernels.blend_loops import add_part
+
+    by_user, by_item, root, silent = weights
+
+    def work(first: int, last: int) -> None:
+        part = slice(first, last)
+        means, scales, knows = (values[part] for values in rows)
+        own = means, scales, knows, by_user[part], by_item, root, silent
+        add_part(scores[part], *own, total[part], heard[part])
+
+    in_threads(work, len(total))
 
 
 def _mixed(first: Floats, second: Floats, share: Floats) -> Floats:

@@ -106,7 +106,7 @@ def test_parameters_that_leave_no_finite_factors_are_named(wrong: dict[str, floa
     assert next(iter(wrong)) in caught.value.message
 
 
-@pytest.mark.parametrize("kind", ["als", "blend"])
-def test_without_confidence_there_is_nothing_to_learn(kind: str) -> None:
-    with pytest.raises(ParameterError, match=f"{kind}.alpha: it must be above 0"):
-        make_recommender(kind, {"alpha": 0.0})
+@pytest.mark.parametrize(("kind", "values"), [("als", {"alpha": 0.0}), ("blend", {"parts": "als(alpha=0.0)"})])
+def test_without_confidence_there_is_nothing_to_learn(kind: str, values: dict[str, object]) -> None:
+    with pytest.raises(ParameterError, match=r"als.alpha: it must be above 0"):
+        make_recommender(kind, values)

@@ -351,10 +351,8 @@ WRONG = {
     "preference_weight": [-1.0],
     "categories": [-0.1],
     "min_count": [0],
-    "content": [-1.0],
-    "popular": [-1.0],
-    "user_half": [-1.0],
-    "item_half": [-1.0],
+    "parts": ["", "als(", 5],
+    "holdout": [-0.1, 1.0],
 }
 
 

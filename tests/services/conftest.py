@@ -54,7 +54,8 @@ def integer_als():
 
 @pytest.fixture(scope="session")
 def blend():
-    return make_recommender("blend", {"factors": 8}).fit(world.interactions(), world.items())
+    parts = "als(factors=8),content,popularity"
+    return make_recommender("blend", {"parts": parts}).fit(world.interactions(), world.items())
 
 
 @pytest.fixture
