@@ -1,4 +1,4 @@
-"""Items as sparse vectors of what they are: categories, tags, and the words of title and text.
+"""Items as sparse vectors of what they are: categories, tags, and title and text by words, topics or meaning.
 
 The same fitted encoder runs offline on a whole catalogue and online on one new item, and is part of the model's
 bundle: there is no second definition of a feature.
@@ -20,7 +20,9 @@ from scipy import sparse
 from palate.dataset.ids import IdMap
 from palate.dataset.schema import ITEM_SCHEMA, Items
 from palate.errors import NotFittedError, ParameterError, SchemaError
+from palate.features.embeddings import OFFLINE_MODEL, SentenceEncoder
 from palate.features.text import label, words
+from palate.features.topics import Topics
 from palate.models.params import ModelParams, within
 from palate.models.protocol import Arrays, Signature
 
@@ -32,9 +34,14 @@ _BLOCKS = ("categories", "tags", "words")
 class EncoderParams(ModelParams):
     """Parameters of ContentEncoder.
 
-    categories, tags, words: the weights of the blocks; 0 leaves a block out.
+    categories, tags, words, topics, embeddings: the weights of the blocks; 0 leaves a block out. The last three are
+        three ways to read title and text: by their words, by what the words are about (latent Dirichlet allocation),
+        and by their meaning (a language model; needs the extra `text`).
     min_count: a tag or word that fewer items have is not learned (categories always are).
     max_words, max_tags: the most common ones are kept.
+    n_topics: how many topics are learned; fewer if fewer items have words.
+    language_model: a sentence-transformers model, by name or folder. The one that is set comes with the extra `text`.
+    seed: of what is learned at random.
 
     The defaults were tuned on cold items cut from the training part of ml-latest-small:
     `python -m benchmarks.tune_models content`.
@@ -46,15 +53,20 @@ class EncoderParams(ModelParams):
     min_count: int = field(default=2, metadata=within(1))
     max_words: int = field(default=20_000, metadata=within(1))
     max_tags: int = field(default=20_000, metadata=within(1))
+    topics: float = field(default=0.0, metadata=within(0))
+    embeddings: float = field(default=0.0, metadata=within(0))
+    n_topics: int = field(default=50, metadata=within(1, 10_000))
+    language_model: str = OFFLINE_MODEL
+    seed: int = field(default=0, metadata=within(0, 2**32 - 1))
 
 
 class ContentEncoder:
     """Items to CSR vectors `(n, width) float32` with rows of length one (or zero, if nothing of them is known).
 
-    Three blocks side by side: categories and tags as multi-hot, words of title and text as term counts (their
-    logarithm plus one), each entry times its inverse document frequency `ln((1 + n) / (1 + df)) + 1` (as in
-    scikit-learn's TfidfVectorizer with sublinear_tf). Each block of a row is scaled to length one, then weighted,
-    then the whole row is scaled to length one.
+    Blocks side by side: categories and tags as multi-hot, words of title and text as term counts (their logarithm
+    plus one), each entry times its inverse document frequency `ln((1 + n) / (1 + df)) + 1` (as in scikit-learn's
+    TfidfVectorizer with sublinear_tf); then the shares of topics, and the embedding. Each block of a row is scaled to
+    length one, then weighted, then the whole row is scaled to length one.
     """
 
     kind: ClassVar[str] = "content-encoder"
@@ -62,6 +74,10 @@ class ContentEncoder:
     vocabularies: tuple[IdMap, ...]
     """The terms of each block, in column order."""
     idf: tuple[Floats, ...]
+    topics: Topics
+    """Over the words' columns; none if they have no weight."""
+    sentences: SentenceEncoder | None
+    """None if embeddings have no weight."""
 
     def __init__(self, params: EncoderParams | None = None, /, **values: Any) -> None:
         try:
@@ -73,42 +89,54 @@ class ContentEncoder:
         """Learn the vocabularies and how common each term is. An empty catalogue gives vectors of width 0."""
         limits = (None, self.params.max_tags, self.params.max_words)
         floors = (1, self.params.min_count, self.params.min_count)
-        learned = [
-            _learn(terms, floor, limit) for terms, floor, limit in zip(_terms(items), floors, limits, strict=True)
-        ]
+        blocks = _terms(items)
+        learned = [_learn(terms, floor, limit) for terms, floor, limit in zip(blocks, floors, limits, strict=True)]
         self.vocabularies = tuple(vocabulary for vocabulary, _ in learned)
         self.idf = tuple(idf for _, idf in learned)
+        n_topics = self.params.n_topics if self.params.topics > 0 else 0
+        self.topics = Topics.fit(_counted(blocks[-1], self.vocabularies[-1]), n_topics, self.params.seed)
+        self.sentences = SentenceEncoder.load(self.params.language_model) if self.params.embeddings > 0 else None
         return self
 
     @property
     def width(self) -> int:
         self._require_fitted()
-        return sum(len(vocabulary) for vocabulary in self.vocabularies)
+        meaning = self.sentences.width if self.sentences is not None else 0
+        return sum(len(vocabulary) for vocabulary in self.vocabularies) + len(self.topics) + meaning
 
     def encode(self, items: Items) -> sparse.csr_matrix:
         """`(len(items), width) float32`, sorted indices."""
         self._require_fitted()
-        return self._encode(_terms(items))
+        return self._encode(_terms(items), _texts(items))
 
     def encode_preferences(
         self, categories: Sequence[Sequence[str]], tags: Sequence[Sequence[str]]
     ) -> sparse.csr_matrix:
         """Stated categories and tags, one list of each per user, in the space of the items: `(n, width) float32`."""
         self._require_fitted()
-        return self._encode([_labels(categories), _labels(tags), [[] for _ in categories]])
+        return self._encode([_labels(categories), _labels(tags), [[] for _ in categories]], [""] * len(categories))
 
     def feature_names(self) -> list[str]:
         """What each column stands for, as `block:term`."""
         self._require_fitted()
-        named = zip(_BLOCKS, self.vocabularies, strict=True)
-        return [f"{block}:{term}" for block, vocabulary in named for term in vocabulary.ids.to_pylist()]
+        terms = [vocabulary.ids.to_pylist() for vocabulary in self.vocabularies]
+        named = {**dict(zip(_BLOCKS, terms, strict=True)), "topics": self.topics.names(terms[-1])}
+        if self.sentences is not None:
+            named["embeddings"] = [str(place) for place in range(self.sentences.width)]
+        return [f"{block}:{term}" for block, terms in named.items() for term in terms]
 
-    def _encode(self, blocks: Sequence[list[list[str]]]) -> sparse.csr_matrix:
-        weights = (self.params.categories, self.params.tags, self.params.words)
-        parts = [
-            _unit_rows(_weighted(terms, vocabulary, idf)) * np.float32(weight)
-            for terms, vocabulary, idf, weight in zip(blocks, self.vocabularies, self.idf, weights, strict=True)
-        ]
+    def _encode(self, blocks: Sequence[list[list[str]]], texts: Sequence[str]) -> sparse.csr_matrix:
+        params = self.params
+        counts = [_counted(terms, words) for terms, words in zip(blocks, self.vocabularies, strict=True)]
+        parts = [_weighted(count, idf) for count, idf in zip(counts, self.idf, strict=True)]
+        weights = [params.categories, params.tags, params.words]
+        if len(self.topics):
+            parts.append(self.topics.shares(counts[-1]))
+            weights.append(params.topics)
+        if self.sentences is not None:
+            parts.append(sparse.csr_matrix(self.sentences.encode(texts)))
+            weights.append(params.embeddings)
+        parts = [_unit_rows(part) * np.float32(weight) for part, weight in zip(parts, weights, strict=True)]
         whole = sparse.csr_matrix(sparse.hstack(parts, format="csr"), dtype=np.float32)
         whole.eliminate_zeros()
         return _unit_rows(whole)
@@ -148,17 +176,22 @@ class ContentEncoder:
 
     def to_arrays(self) -> Arrays:
         self._require_fitted()
-        return Arrays(
-            {"params": asdict(self.params)},
-            {f"{block}_idf": idf for block, idf in zip(_BLOCKS, self.idf, strict=True)},
-            dict(zip(_BLOCKS, self.vocabularies, strict=True)),
-        )
+        arrays = {f"{block}_idf": idf for block, idf in zip(_BLOCKS, self.idf, strict=True)}
+        if len(self.topics):
+            arrays["topics"] = self.topics.words
+        if self.sentences is not None:
+            arrays["language_probe"] = self.sentences.probe
+        return Arrays({"params": asdict(self.params)}, arrays, dict(zip(_BLOCKS, self.vocabularies, strict=True)))
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
         encoder = cls(**arrays.params["params"])
         encoder.vocabularies = tuple(arrays.ids[block] for block in _BLOCKS)
         encoder.idf = tuple(np.asarray(arrays.arrays[f"{block}_idf"]) for block in _BLOCKS)
+        none = np.empty((0, len(encoder.vocabularies[-1])), np.float32)
+        encoder.topics = Topics(np.asarray(arrays.arrays.get("topics", none)))
+        probe = arrays.arrays.get("language_probe")
+        encoder.sentences = None if probe is None else SentenceEncoder(encoder.params.language_model, np.asarray(probe))
         return encoder
 
     def _require_fitted(self) -> None:
@@ -171,14 +204,14 @@ def _labels(column: Sequence[Sequence[str]]) -> list[list[str]]:
     return [list(dict.fromkeys(filter(None, map(label, row)))) for row in column]
 
 
+def _texts(items: Items) -> list[str]:
+    """Title and text of each item, as one."""
+    return [f"{title} {text}" for title, text in zip(items.strings("title"), items.strings("text"), strict=True)]
+
+
 def _terms(items: Items) -> list[list[list[str]]]:
     """The terms of each item, block by block."""
-    texts = zip(items.strings("title"), items.strings("text"), strict=True)
-    return [
-        _labels(items.lists("categories")),
-        _labels(items.lists("tags")),
-        [words(f"{title} {text}") for title, text in texts],
-    ]
+    return [_labels(items.lists("categories")), _labels(items.lists("tags")), [words(text) for text in _texts(items)]]
 
 
 def _flat(rows: list[list[str]]) -> pa.Array:
@@ -196,8 +229,8 @@ def _learn(rows: list[list[str]], floor: int, limit: int | None) -> tuple[IdMap,
     return IdMap.from_values(terms.take(pa.array(kept))), idf.astype(np.float32)
 
 
-def _weighted(rows: list[list[str]], vocabulary: IdMap, idf: Floats) -> sparse.csr_matrix:
-    """Known terms of each row, `(1 + ln count) * idf`."""
+def _counted(rows: list[list[str]], vocabulary: IdMap) -> sparse.csr_matrix:
+    """How often each known term is in each row, `(n, len(vocabulary)) float32`."""
     columns = vocabulary.encode(_flat(rows))
     at = np.repeat(np.arange(len(rows)), [len(row) for row in rows])
     held = columns >= 0
@@ -205,8 +238,13 @@ def _weighted(rows: list[list[str]], vocabulary: IdMap, idf: Floats) -> sparse.c
         (np.ones(int(held.sum()), np.float32), (at[held], columns[held])), shape=(len(rows), len(vocabulary))
     )
     matrix.sum_duplicates()
-    matrix.data = (1 + np.log(matrix.data)) * idf[matrix.indices]
     return matrix
+
+
+def _weighted(counts: sparse.csr_matrix, idf: Floats) -> sparse.csr_matrix:
+    """`(1 + ln count) * idf`."""
+    data = (1 + np.log(counts.data)) * idf[counts.indices]
+    return sparse.csr_matrix((data, counts.indices, counts.indptr), shape=counts.shape)
 
 
 def _unit_rows(matrix: sparse.csr_matrix) -> sparse.csr_matrix:

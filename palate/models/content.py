@@ -29,7 +29,6 @@ class ContentParams(EncoderParams):
     regularization: how much common directions of the content keep their say. Large: plain similarity to the mean of
         the history; small: directions that all items share are discounted entirely.
     preference_weight: a stated category or tag list counts like so many items of average weight in the history.
-    seed: of the randomized decomposition.
 
     The defaults were tuned on cold items cut from the training part of ml-latest-small:
     `python -m benchmarks.tune_models content`.
@@ -38,7 +37,6 @@ class ContentParams(EncoderParams):
     dims: int = field(default=256, metadata=within(1, 4096))
     regularization: float = field(default=3.0, metadata=within(above=0))
     preference_weight: float = field(default=2.0, metadata=within(0))
-    seed: int = field(default=0, metadata=within(0, 2**32 - 1))
 
 
 class ContentSimilarity(Recommender):

