@@ -7,7 +7,7 @@ bundle: there is no second definition of a feature.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, fields
 from itertools import chain
 from typing import Any, ClassVar, Self
 
@@ -21,6 +21,7 @@ from palate.dataset.ids import IdMap
 from palate.dataset.schema import ITEM_SCHEMA, Items
 from palate.errors import NotFittedError, ParameterError, SchemaError
 from palate.features.embeddings import OFFLINE_MODEL, SentenceEncoder
+from palate.features.segments import Segments
 from palate.features.text import label, words
 from palate.features.topics import Topics
 from palate.models.params import ModelParams, within
@@ -37,9 +38,11 @@ class EncoderParams(ModelParams):
     categories, tags, words, topics, embeddings: the weights of the blocks; 0 leaves a block out. The last three are
         three ways to read title and text: by their words, by what the words are about (latent Dirichlet allocation),
         and by their meaning (a language model; needs the extra `text`).
+    segments: the weight of the segment that the other blocks together put an item into; 0 leaves it out.
     min_count: a tag or word that fewer items have is not learned (categories always are).
     max_words, max_tags: the most common ones are kept.
     n_topics: how many topics are learned; fewer if fewer items have words.
+    n_segments: how many segments there are; fewer if fewer items differ.
     language_model: a sentence-transformers model, by name or folder. The one that is set comes with the extra `text`.
     seed: of what is learned at random.
 
@@ -55,7 +58,9 @@ class EncoderParams(ModelParams):
     max_tags: int = field(default=20_000, metadata=within(1))
     topics: float = field(default=0.0, metadata=within(0))
     embeddings: float = field(default=0.0, metadata=within(0))
+    segments: float = field(default=0.0, metadata=within(0))
     n_topics: int = field(default=50, metadata=within(1, 10_000))
+    n_segments: int = field(default=20, metadata=within(2, 10_000))
     language_model: str = OFFLINE_MODEL
     seed: int = field(default=0, metadata=within(0, 2**32 - 1))
 
@@ -66,7 +71,8 @@ class ContentEncoder:
     Blocks side by side: categories and tags as multi-hot, words of title and text as term counts (their logarithm
     plus one), each entry times its inverse document frequency `ln((1 + n) / (1 + df)) + 1` (as in scikit-learn's
     TfidfVectorizer with sublinear_tf); then the shares of topics, and the embedding. Each block of a row is scaled to
-    length one, then weighted, then the whole row is scaled to length one.
+    length one, then weighted, then the whole row is scaled to length one. The last block is a one in the column of the
+    segment (principal components, then k-means) of that row; with it the row is scaled again.
     """
 
     kind: ClassVar[str] = "content-encoder"
@@ -78,6 +84,8 @@ class ContentEncoder:
     """Over the words' columns; none if they have no weight."""
     sentences: SentenceEncoder | None
     """None if embeddings have no weight."""
+    segments: Segments
+    """Over the columns of all other blocks; none if they have no weight."""
 
     def __init__(self, params: EncoderParams | None = None, /, **values: Any) -> None:
         try:
@@ -96,13 +104,17 @@ class ContentEncoder:
         n_topics = self.params.n_topics if self.params.topics > 0 else 0
         self.topics = Topics.fit(_counted(blocks[-1], self.vocabularies[-1]), n_topics, self.params.seed)
         self.sentences = SentenceEncoder.load(self.params.language_model) if self.params.embeddings > 0 else None
+        n_segments = self.params.n_segments if self.params.segments > 0 else 0
+        self.segments = Segments.fit(self._described(blocks, _texts(items)), n_segments, self.params.seed)
         return self
 
     @property
     def width(self) -> int:
         self._require_fitted()
         meaning = self.sentences.width if self.sentences is not None else 0
-        return sum(len(vocabulary) for vocabulary in self.vocabularies) + len(self.topics) + meaning
+        return (
+            sum(len(vocabulary) for vocabulary in self.vocabularies) + len(self.topics) + meaning + len(self.segments)
+        )
 
     def encode(self, items: Items) -> sparse.csr_matrix:
         """`(len(items), width) float32`, sorted indices."""
@@ -123,9 +135,18 @@ class ContentEncoder:
         named = {**dict(zip(_BLOCKS, terms, strict=True)), "topics": self.topics.names(terms[-1])}
         if self.sentences is not None:
             named["embeddings"] = [str(place) for place in range(self.sentences.width)]
+        named["segments"] = [str(place) for place in range(len(self.segments))]
         return [f"{block}:{term}" for block, terms in named.items() for term in terms]
 
     def _encode(self, blocks: Sequence[list[list[str]]], texts: Sequence[str]) -> sparse.csr_matrix:
+        rows = self._described(blocks, texts)
+        if not len(self.segments):
+            return rows
+        segment = self.segments.of(rows) * np.float32(self.params.segments)
+        return _unit_rows(sparse.csr_matrix(sparse.hstack([rows, segment], format="csr"), dtype=np.float32))
+
+    def _described(self, blocks: Sequence[list[list[str]]], texts: Sequence[str]) -> sparse.csr_matrix:
+        """All blocks but the segments."""
         params = self.params
         counts = [_counted(terms, words) for terms, words in zip(blocks, self.vocabularies, strict=True)]
         parts = [_weighted(count, idf) for count, idf in zip(counts, self.idf, strict=True)]
@@ -181,6 +202,8 @@ class ContentEncoder:
             arrays["topics"] = self.topics.words
         if self.sentences is not None:
             arrays["language_probe"] = self.sentences.probe
+        if len(self.segments):
+            arrays |= {f"segment_{name}": array for name, array in asdict(self.segments).items()}
         return Arrays({"params": asdict(self.params)}, arrays, dict(zip(_BLOCKS, self.vocabularies, strict=True)))
 
     @classmethod
@@ -192,6 +215,11 @@ class ContentEncoder:
         encoder.topics = Topics(np.asarray(arrays.arrays.get("topics", none)))
         probe = arrays.arrays.get("language_probe")
         encoder.sentences = None if probe is None else SentenceEncoder(encoder.params.language_model, np.asarray(probe))
+        encoder.segments = Segments.none(0)
+        if "segment_axes" in arrays.arrays:
+            encoder.segments = Segments(
+                *(np.asarray(arrays.arrays[f"segment_{part.name}"]) for part in fields(Segments))
+            )
         return encoder
 
     def _require_fitted(self) -> None:
