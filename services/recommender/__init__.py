@@ -5,8 +5,9 @@ events, counted   its events; the numbers by which workers follow each other's w
 catalogue         what answers show of the items: titles, categories, availability
 filters           the language of filters, and the columns they look at
 served            one immutable snapshot: a model with the live catalogue laid over it
-sources, live     where the model comes from; keeping the snapshot fresh, in the background
-rules, rerank     what a request and the deployment want shown: barred, boosted, pinned; diversity and limits
+sources, following, live   where models come from; following one; keeping a worker's snapshots fresh, in the background
+deployments       several models behind one name: weights, counts, roll-outs
+rules, rerank     what a request and the standing rules want shown: barred, boosted, pinned; diversity and limits
 strategies        known user -> fold-in -> content -> similar -> popular in segment -> popular
 trends            what is done more often lately than usual
 explain, pages    because of which items; next pages of a list that is kept

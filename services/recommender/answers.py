@@ -37,6 +37,8 @@ class Recommended(Model):
     strategies: list[str]
     model_version: str
     recommendation_id: str
+    deployment: str | None = Field(None, description="Which deployment answered, if one did.")
+    variant: str | None = Field(None, description="Which of its variants.")
     next: str | None = Field(None, description="Where the next page is, if `paging` was asked for and there is one.")
 
 

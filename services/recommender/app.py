@@ -5,6 +5,8 @@ from __future__ import annotations
 import atexit
 import os
 import weakref
+from collections.abc import Callable
+from pathlib import Path
 
 from flask import Flask, Response
 from prometheus_client import Counter
@@ -13,6 +15,8 @@ from palate import __version__
 from palate.errors import BundleError
 from palate.store import migrate, open_engine, run_worker
 from palate.web import add_check, create_app, metrics
+from services.recommender.deployments import ticker
+from services.recommender.deployments.records import ModelSource
 from services.recommender.imports import handlers
 from services.recommender.live import Live
 from services.recommender.routes import blueprint
@@ -27,7 +31,7 @@ _JOB_SECONDS = 1.0
 DESCRIPTION = (
     "Recommendations for users, visitors and items. Every answered item says the strategy that chose it and why, "
     "every answer the version of the model. Keys need the scopes recommend (read), catalogue (change items, "
-    "users and rules) and events (post events)."
+    "users and rules), events (post events) and deployments (change deployments)."
 )
 
 
@@ -42,6 +46,7 @@ def create(settings: RecommenderSettings | None = None) -> Flask:
     live = Live(
         store,
         source(settings),
+        sources=variant_sources(settings),
         poll=settings.catalogue_seconds,
         model_poll=settings.model_seconds,
         retry=settings.retry_seconds,
@@ -65,6 +70,9 @@ def create(settings: RecommenderSettings | None = None) -> Flask:
     add_check(app, "catalogue", lambda: _well(live, "store"))
     work = handlers(store)
     live.alongside("imports", lambda stop: run_worker(store.engine, work, stop, poll_seconds=_JOB_SECONDS))
+    live.alongside("counts", live.traffic.write_loop)
+    live.alongside("shadows", live.traffic.shadows.loop)
+    live.alongside("rollouts", lambda stop: ticker.loop(live.traffic.store, stop, settings.rollout_seconds))
     live.start()
     atexit.register(_stop, weakref.ref(live))
     return app
@@ -84,6 +92,21 @@ def source(settings: RecommenderSettings) -> Source:
     from palate.tracking import Tracker
 
     return RegistrySource(Tracker(settings).resolve, settings.model_name, settings.alias)
+
+
+def variant_sources(settings: RecommenderSettings) -> Callable[[ModelSource], Source]:
+    """Where the models of variants come from; MLflow is imported when one is asked for."""
+
+    def find(wanted: ModelSource) -> Source:
+        if wanted.bundle:
+            return BundleSource(Path(wanted.bundle))
+        if wanted.model:
+            from palate.tracking import Tracker
+
+            return RegistrySource(Tracker(settings).resolve, wanted.model, wanted.version)
+        return source(settings)
+
+    return find
 
 
 def _well(live: Live, name: str) -> None:

@@ -99,6 +99,14 @@ _EXPLAIN = "Say of each item because of which items, categories and tags it came
 _PAGING = "Keep the list for an hour, so that `next` gives its next pages as they are now."
 
 
+DeploymentName = Annotated[
+    str, StringConstraints(min_length=1, max_length=63), Field(description="Who answers; `default` unless told.")
+]
+VariantName = Annotated[
+    str, StringConstraints(min_length=1, max_length=63), Field(description="Which variant of it, whatever the weights.")
+]
+
+
 class Page(Model):
     """What the lists of items take in the query."""
 
@@ -113,6 +121,8 @@ class Page(Model):
     exclude_filter: ExcludeFilter | None = None
     max_per_category: PerCategory | None = None
     diversity: Diversity | None = None
+    deployment: DeploymentName | None = None
+    variant: VariantName | None = None
 
 
 class ItemsPage(Page):
@@ -145,6 +155,8 @@ class Moment(RulesBody):
     attributes: Preferences = NO_PREFERENCES
     segment: Segment | None = None
     explain: bool = Field(False, description=_EXPLAIN)
+    deployment: DeploymentName | None = None
+    variant: VariantName | None = None
 
 
 class RecommendBody(Moment):
@@ -182,6 +194,8 @@ class BatchBody(RulesBody):
     users: list[AnyId] = Field(min_length=1, max_length=500)
     limit: Limit = 10
     explain: bool = Field(False, description=_EXPLAIN)
+    deployment: DeploymentName | None = None
+    variant: VariantName | None = None
 
 
 class NextPage(Model):

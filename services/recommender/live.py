@@ -1,7 +1,7 @@
 """Keeps a worker's snapshot fresh, in the background: two threads write, requests only ever read one reference.
 
-The catalogue thread follows the store's counters several times a second; the model thread looks whether another
-bundle is meant now, and loads it beside the one served. Whatever fails leaves in place what was served before, is
+The catalogue thread follows the store's counters several times a second; the model thread looks whether other
+bundles are meant now, and loads them beside those served. Whatever fails leaves in place what was served before, is
 logged once, and is told by `problems` until it is mended.
 """
 
@@ -9,16 +9,22 @@ from __future__ import annotations
 
 import logging
 import threading
+import zlib
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import Any
 
 from pydantic import ValidationError
 
-from palate.errors import PalateError, StoreError
+from palate.errors import BundleError, PalateError, ParameterError, StoreError
 from services.recommender.asking import RulesBody
+from services.recommender.deployments.records import OWN, Deployment, ModelSource
+from services.recommender.deployments.store import DeploymentStore
+from services.recommender.deployments.traffic import Armed, Plan, Traffic
+from services.recommender.following import Followed, StillBrokenError
 from services.recommender.rules import NO_RULES
 from services.recommender.served import Served
-from services.recommender.sources import Pointer, Source, load
+from services.recommender.sources import Source
 from services.recommender.store import Store
 from services.recommender.tables import COUNTERS
 from services.recommender.trends import Trends
@@ -32,6 +38,7 @@ class Live:
 
     Parameters
     ----------
+    source: the service's own model. sources: finds those of the variants of deployments.
     poll: seconds between two looks at the store. model_poll: seconds between two looks for another model.
     retry: seconds until a bundle that failed is tried again, although nothing says it changed.
     trending: hours, the half-life of what counts as recent for trending items.
@@ -42,35 +49,42 @@ class Live:
         store: Store,
         source: Source,
         *,
+        sources: Callable[[ModelSource], Source] | None = None,
         poll: float = 0.2,
         model_poll: float = 1.0,
         retry: float = 30.0,
         trending: float = 24.0,
     ) -> None:
         self.store = store
-        self.source = source
         self.users = UserCache(store.state)
         self.acts = UserCache(store.acts)
         self.trends = Trends(store.activity, trending)
         self.rules: RulesBody = NO_RULES
-        self.served: Served | None = None
+        self.traffic = Traffic(DeploymentStore(store.engine))
         self.problems: dict[str, str] = {}
         self._logged: dict[str, str] = {}
         self._poll, self._model_poll = poll, model_poll
         self._patience = max(1, round(retry / model_poll))
         self._writing = threading.Lock()
-        self._stop, self._nudged = threading.Event(), threading.Event()
+        self._stop, self._nudged, self._wanting = threading.Event(), threading.Event(), threading.Event()
         self._others: dict[str, Callable[[], None]] = {}
         self._threads: list[threading.Thread] = []
         self._changes = dict.fromkeys(COUNTERS, 0)
-        self._pointer: Pointer | None = None
-        self._failed: Pointer | None = None
-        self._waited = 0
+        self._own = Followed(store, source, self._patience)
+        self._sources = sources
+        self._models: dict[ModelSource, Followed] = {OWN: self._own}
+        self._deployments: list[Deployment] = []
+
+    @property
+    def served(self) -> Served | None:
+        """The snapshot of the service's own model."""
+        return self._own.served
 
     def start(self) -> None:
         """Loads once, then goes on in the background. Never raises: what is wrong stands in `problems`."""
         self._attempt("model", self.follow_model)
         self._attempt("store", self.follow_store)
+        self._attempt("deployments", self._follow_variants)
         self._run("palate-catalogue", self._catalogue_loop)
         self._run("palate-model", self._model_loop)
         for kind, loop in self._others.items():
@@ -83,6 +97,7 @@ class Live:
     def stop(self) -> None:
         self._stop.set()
         self._nudged.set()
+        self._wanting.set()
         for thread in self._threads:
             thread.join(10)
 
@@ -104,34 +119,100 @@ class Live:
                 return
             if (now["users"], now["events"]) != (self._changes["users"], self._changes["events"]):
                 self.forget(self.store.users_since(self._changes["users"], self._changes["events"]))
-            if now["items"] != self._changes["items"] and self.served is not None:
-                self.served = self.served.changed(self.store.items_since(self._changes["items"]))
-            rules, self._changes = self._changes["rules"], now
-            if now["rules"] != rules:
-                self.rules = _standing(self.store.rules())
+            if now["items"] != self._changes["items"]:
+                rows = list(self.store.items_since(self._changes["items"]))
+                for model in self._models.values():
+                    model.take(rows)
+            if now["rules"] != self._changes["rules"]:
+                self.rules = standing(self.store.rules())
+            if now["deployments"] != self._changes["deployments"]:
+                self._deployments = self.traffic.store.all()
+                self._arrange()
+            self._changes = now
 
     def follow_model(self) -> None:
-        """Loads another model if one is meant now, and swaps it in. Raises PalateError if it can't be used."""
-        pointer = self.source.pointer()
-        if pointer == self._pointer:
-            self._failed = None
-            return
-        if pointer == self._failed and self._waited < self._patience:
-            self._waited += 1
-            raise _StillBroken
-        self._waited = 0
-        try:
-            found = load(pointer)
-            changes = self.store.changes()["items"]
-            fresh = Served.of(found, self.store.items_since(0))
-        except Exception:
-            self._failed = pointer
-            raise
+        """Loads another version of the service's own model if one is meant now, and swaps it in.
+
+        Raises PalateError if it can't be used.
+        """
+        self._own.follow(self._writing)
+
+    def ready(self, source: ModelSource) -> Served:
+        """The snapshot of a variant's model, loaded now if it is not yet. Raises PalateError if it can't be used."""
         with self._writing:
-            # What changed while it was built is taken in before anybody sees it; taking it in twice is harmless.
-            self.served = fresh.changed(self.store.items_since(changes))
-        self._pointer, self._failed = pointer, None
-        log.info("serving %s (%s)", pointer.version, found.model.kind)
+            model = self._models.get(source)
+            known = model is not None
+            if model is None:
+                model = self._models[source] = self._followed(source)
+        try:
+            if model.served is None:
+                model.follow(self._writing, anew=True)
+        except Exception:
+            with self._writing:
+                if not known:
+                    self._models.pop(source, None)
+            raise
+        served: Served | None = model.served
+        if served is None:
+            raise BundleError(f"{source.label} has been taken away meanwhile.")
+        return served
+
+    def _followed(self, source: ModelSource) -> Followed:
+        if self._sources is None:
+            raise ParameterError("variants have no models of their own here.", where="variants")
+        return Followed(self.store, self._sources(source), self._patience)
+
+    def _arrange(self) -> None:
+        """Makes the plans of the deployments from the models that are loaded; `_writing` is held.
+
+        A deployment whose variants are not all loaded yet keeps its plan; a worker that has none begins with those
+        that are.
+        """
+        wanted = {each.source for deployment in self._deployments for each in deployment.variants}
+        for source in wanted - set(self._models):
+            self._models[source] = self._followed(source)
+            self._wanting.set()
+        plans = [self._plan(deployment) for deployment in self._deployments]
+        self.traffic.replace(plans, self._deployments)
+        used = {id(each.followed) for plan in plans for each in (*plan.variants, *plan.shadows)}
+        self._models = {
+            source: model
+            for source, model in self._models.items()
+            if source == OWN or source in wanted or id(model) in used
+        }
+
+    def _plan(self, deployment: Deployment) -> Plan:
+        before = self.traffic.plans.get(deployment.name)
+        held = {each.variant.name: each for each in (*before.variants, *before.shadows)} if before else {}
+        armed = []
+        problems = {}
+        for variant in deployment.variants:
+            model = self._models[variant.source]
+            if (problem := self.problems.get(_label(variant.source))) is not None:
+                problems[variant.name] = problem
+            if model.served is not None:
+                armed.append(Armed(variant, model))
+            elif variant.name in held:
+                was = held[variant.name]
+                armed.append(Armed(replace(variant, token=was.variant.token), was.followed))
+        if before is not None and len(armed) < len(deployment.variants):
+            return replace(before, problems=problems)
+        answering = tuple(each for each in armed if not each.variant.shadow)
+        shadows = tuple(each for each in armed if each.variant.shadow)
+        return Plan(deployment, standing(dict(deployment.rules)), answering, shadows, problems)
+
+    def _follow_variants(self) -> None:
+        """One round of all models but the service's own; then the plans are made anew."""
+        with self._writing:
+            others = [(source, model) for source, model in self._models.items() if source != OWN]
+        for source, model in others:
+            self._attempt(_label(source), lambda model=model: model.follow(self._writing))  # type: ignore[misc]
+        with self._writing:
+            labels = {_label(source) for source in self._models}
+            for name in [name for name in self.problems if name.startswith(_VARIANT) and name not in labels]:
+                self.problems.pop(name, None)
+            if self._deployments:
+                self._arrange()
 
     def _catalogue_loop(self) -> None:
         while not self._stop.is_set():
@@ -141,14 +222,18 @@ class Live:
                 self._attempt("store", self.follow_store)
 
     def _model_loop(self) -> None:
-        while not self._stop.wait(self._model_poll):
-            self._attempt("model", self.follow_model)
+        while not self._stop.is_set():
+            self._wanting.wait(self._model_poll)
+            self._wanting.clear()
+            if not self._stop.is_set():
+                self._attempt("model", self.follow_model)
+                self._attempt("deployments", self._follow_variants)
 
     def _attempt(self, name: str, work: Callable[[], None]) -> None:
         """Runs one round; a failure is logged when it is new, and kept in `problems` until a round succeeds."""
         try:
             work()
-        except _StillBroken:
+        except StillBrokenError:
             return
         except PalateError as error:
             told = f"{error.message} {error.hint}" if error.hint else error.message
@@ -174,12 +259,19 @@ class Live:
         self._threads.append(thread)
 
 
-def _standing(said: dict[str, Any]) -> RulesBody:
+def standing(said: dict[str, Any]) -> RulesBody:
+    """Stored rules. Raises StoreError if they cannot be read."""
     try:
         return RulesBody.model_validate(said) if said else NO_RULES
     except ValidationError as error:
         raise StoreError(f"the standing rules cannot be read: {error.errors()[0]['msg']}.") from error
 
 
-class _StillBroken(Exception):
-    """A bundle that failed has not changed since; it is not read again at every round."""
+_VARIANT = "variant "
+
+
+def _label(source: ModelSource) -> str:
+    """Under which name the problems of a variant's model are told; without its place on this machine."""
+    if source == OWN:
+        return "model"
+    return f"{_VARIANT}{source.label} ({zlib.crc32(repr(source).encode('utf-8', 'surrogatepass')):08x})"

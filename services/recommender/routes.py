@@ -28,12 +28,13 @@ from services.recommender.asking import (
     UserPage,
 )
 from services.recommender.batches import recommend_to_many
+from services.recommender.deployments import views
 from services.recommender.pages import following
 from services.recommender.state import as_json, state
 
 
 def blueprint() -> Blueprint:
-    """A new blueprint with all routes; the scopes are recommend, catalogue and events."""
+    """A new blueprint with all routes; the scopes are recommend, catalogue, events and deployments."""
     v1 = Blueprint("v1", __name__, url_prefix="/v1")
     v1.record_once(install)
     require_all(v1, "recommend")
@@ -66,6 +67,17 @@ def blueprint() -> Blueprint:
     v1.get("/rules")(editing.get_rules)
     v1.put("/rules")(editing.put_rules)
     v1.get("/model")(get_model)
+    v1.get("/deployments")(views.list_deployments)
+    v1.get("/deployments/<name>")(views.get_deployment)
+    v1.put("/deployments/<name>")(views.put_deployment)
+    v1.patch("/deployments/<name>")(views.patch_deployment)
+    v1.delete("/deployments/<name>")(views.delete_deployment)
+    v1.get("/deployments/<name>/stats")(views.get_stats)
+    v1.get("/deployments/<name>/changes")(views.list_changes)
+    v1.get("/deployments/<name>/rollouts")(views.list_rollouts)
+    v1.post("/deployments/<name>/rollouts")(views.post_rollout)
+    v1.get("/deployments/<name>/rollouts/<int:rollout>")(views.get_rollout)
+    v1.delete("/deployments/<name>/rollouts/<int:rollout>")(views.stop_rollout)
     return v1
 
 

@@ -1,7 +1,8 @@
-"""A request's rules and the deployment's, worked out for one catalogue: what is barred, boosted, pinned.
+"""A request's rules and those that stand behind it, worked out for one catalogue: what is barred, boosted, pinned.
 
-The deployment's rules stand behind every request. Both bar: what either leaves out stays out, boosts multiply. Of a
-limit per category, diversity and what counts as seen, the request's own word goes first; its pins do, too.
+The standing rules are those of the request's deployment and those of the whole service. All of them bar: what any
+leaves out stays out, boosts multiply. Of a limit per category, diversity and what counts as seen, the request's own
+word goes first, then the deployment's; so do its pins.
 """
 
 from __future__ import annotations
@@ -54,14 +55,14 @@ class Rules:
         return self.factors is None and self.max_per_category is None and not self.diversity and not self.pins
 
 
-def applied(catalogue: Catalogue, asked: Ruled, standing: RulesBody = NO_RULES) -> Rules:
-    """The rules of a request over those that stand for the deployment.
+def applied(catalogue: Catalogue, asked: Ruled, standing: Sequence[RulesBody] = ()) -> Rules:
+    """The rules of a request over those that stand behind it, of which the first go first.
 
     Raises ParameterError for a filter of the request that cannot be read, or asks for what no item has. In a standing
     rule an attribute that is not there any more is missing everywhere.
     """
     rules = Rules(catalogue.barred.copy())
-    layers = (asked,) if standing is NO_RULES else (asked, standing)
+    layers = (asked, *(each for each in standing if each is not NO_RULES))
     for layer in layers:
         _bar(rules.barred, catalogue, layer, strict=layer is asked)
     boosts = [(boost, strict) for layer in layers for boost, strict in ((b, layer is asked) for b in layer.boost)]

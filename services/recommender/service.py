@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import time
-import uuid
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
+from palate.errors import ParameterError
 from services.recommender.about import no_item, serving
 from services.recommender.asking import (
     BatchBody,
     ItemsPage,
     Moment,
+    Page,
     RankBody,
     RecommendBody,
     Seen,
@@ -22,6 +23,8 @@ from services.recommender.asking import (
     SessionBody,
     UserPage,
 )
+from services.recommender.deployments.records import list_id
+from services.recommender.deployments.traffic import Asked
 from services.recommender.explain import Explainer
 from services.recommender.live import Live
 from services.recommender.pages import KEPT, keep
@@ -42,7 +45,10 @@ from services.recommender.strategies import (
 )
 
 Json = dict[str, Any]
-Asked = UserPage | BatchBody | Moment
+Said = UserPage | BatchBody | Moment
+Routed = Page | BatchBody | Moment
+"""Whatever says which deployment is to answer."""
+T = TypeVar("T")
 _NOBODY = UserState()
 _POPULAR: tuple[Strategy, ...] = (PopularInSegment(), Popular())
 _LATEST: tuple[Strategy, ...] = (Latest(),)
@@ -51,97 +57,150 @@ _SIMILAR: tuple[Strategy, ...] = (Similar(),)
 
 @dataclass(frozen=True)
 class Work:
-    """A request that is understood: which snapshot answers which question under which rules."""
+    """A request that is understood: who answers which question under which rules."""
 
-    served: Served
+    asked: Asked
     question: Question
     rules: Rules
     explain: bool = False
 
+    @property
+    def served(self) -> Served:
+        return self.asked.served
 
-def recommend(live: Live, asked: UserPage | RecommendBody | SessionBody, user: str | None) -> Json:
+
+def answered(
+    live: Live,
+    said: Routed,
+    user: str | None,
+    make: Callable[[Asked], T],
+    *,
+    route: Asked | None = None,
+    lists: int = 1,
+) -> T:
+    """`make`, with whoever is to answer; counted, if that is a variant of a deployment.
+
+    user: for whom, None for nobody known. route: who answers, if that is settled. Raises ParameterError for a
+    deployment or variant that is not there.
+    """
+    found: T = live.traffic.measured(route or routed(live, said, user), lists, make)
+    return found
+
+
+def routed(live: Live, said: Routed, user: str | None) -> Asked:
+    """Who answers. Raises as `answered`, and NotFittedError while nobody can."""
+    plan = live.traffic.plan(said.deployment)
+    if plan is None:
+        if said.variant is not None:
+            raise ParameterError("without a deployment there are no variants.", where="variant")
+        return Asked(serving(live), (live.rules,))
+    chosen = plan.pick(user, said.variant)
+    served = chosen.served or serving(live)
+    return Asked(served, (plan.rules, live.rules), plan, chosen.variant)
+
+
+def recommend(live: Live, said: UserPage | RecommendBody | SessionBody, user: str | None) -> Json:
     """Recommendations for a user, or for a visitor of whom only the request tells."""
-    served = serving(live)
-    work = prepared(live, served, asked, user, applied(served.catalogue, asked, live.rules))
-    if asked.paging:
-        return keep(live.store, finished(work, asked.offset, asked.limit + KEPT), asked.limit)
-    return finished(work, asked.offset, asked.limit)
+
+    def make(asked: Asked) -> Json:
+        work = prepared(live, asked, said, user, applied(asked.served.catalogue, said, asked.standing))
+        return finished(work, said.offset, said.limit + KEPT if said.paging else said.limit)
+
+    answer = answered(live, said, user, make)
+    return keep(live.store, answer, said.limit) if said.paging else answer
 
 
-def rank(live: Live, asked: RankBody) -> Json:
+def rank(live: Live, said: RankBody) -> Json:
     """The given items in order, and those that have no place in it."""
-    served = serving(live)
-    rules = applied(served.catalogue, asked, live.rules)
-    if asked.exclude_seen is None:
-        rules.seen = False
-    codes = served.catalogue.ids.encode(asked.items)
-    others = np.ones(len(served.catalogue), bool)
-    others[codes[codes >= 0]] = False
-    rules.barred |= others
-    rules.pins = [pin for pin in rules.pins if not others[pin[1]]]
-    answer = finished(prepared(live, served, asked, asked.user, rules), 0, len(asked.items))
+
+    def make(asked: Asked) -> Json:
+        catalogue = asked.served.catalogue
+        rules = applied(catalogue, said, asked.standing)
+        if said.exclude_seen is None:
+            rules.seen = False
+        codes = catalogue.ids.encode(said.items)
+        others = np.ones(len(catalogue), bool)
+        others[codes[codes >= 0]] = False
+        rules.barred |= others
+        rules.pins = [pin for pin in rules.pins if not others[pin[1]]]
+        return finished(prepared(live, asked, said, said.user, rules), 0, len(said.items))
+
+    answer = answered(live, said, said.user, make)
     held = {str(place["item"]) for place in answer["items"]}
-    return {**answer, "left_out": [item for item in dict.fromkeys(asked.items) if item not in held]}
+    return {**answer, "left_out": [item for item in dict.fromkeys(said.items) if item not in held]}
 
 
-def prepared(live: Live, served: Served, asked: Asked, user: str | None, rules: Rules) -> Work:
+def prepared(live: Live, asked: Asked, said: Said, user: str | None, rules: Rules) -> Work:
     """Who asks, and what they have seen, looked up; `rules` is written to."""
+    served = asked.served
     state = _NOBODY if user is None else live.users.get(user)
-    question = _question(served, asked, user, state)
-    _bar_seen(live, served, rules, asked, question, state)
-    if asked.item is not None and (code := served.catalogue.ids.code(asked.item)) >= 0:
+    question = _question(served, said, user, state)
+    _bar_seen(live, served, rules, said, question, state)
+    if said.item is not None and (code := served.catalogue.ids.code(said.item)) >= 0:
         rules.unpin(code)
-    return Work(served, question, rules, asked.explain)
+    return Work(asked, question, rules, said.explain)
 
 
-def popular(live: Live, asked: SegmentPage) -> Json:
+def popular(live: Live, said: SegmentPage) -> Json:
     """What most people like, or those of a segment."""
-    served = serving(live)
-    rules = applied(served.catalogue, asked, live.rules)
-    work = Work(served, Question(segment=asked.segment), rules)
-    return finished(work, asked.offset, asked.limit, strategies=_POPULAR)
+    return _listed(live, said, lambda served: Question(segment=said.segment), lambda served: _POPULAR)
 
 
-def similar(live: Live, item: str, asked: ItemsPage) -> Json:
+def similar(live: Live, item: str, said: ItemsPage) -> Json:
     """Items like one. Raises UnknownIdError if neither the model nor the live catalogue holds it."""
-    served = serving(live)
-    code = served.catalogue.ids.code(item)
-    if code < 0 or served.catalogue.deleted[code]:
-        raise no_item(item)
-    rules = applied(served.catalogue, asked, live.rules)
-    rules.unpin(code)
-    return finished(Work(served, Question(item=item), rules), asked.offset, asked.limit, strategies=_SIMILAR)
+
+    def make(asked: Asked) -> Json:
+        catalogue = asked.served.catalogue
+        code = catalogue.ids.code(item)
+        if code < 0 or catalogue.deleted[code]:
+            raise no_item(item)
+        rules = applied(catalogue, said, asked.standing)
+        rules.unpin(code)
+        return finished(Work(asked, Question(item=item), rules), said.offset, said.limit, strategies=_SIMILAR)
+
+    return answered(live, said, None, make)
 
 
-def latest(live: Live, asked: ItemsPage) -> Json:
+def latest(live: Live, said: ItemsPage) -> Json:
     """The newest items; the score is when each appeared, in seconds since 1970 UTC."""
-    served = serving(live)
-    rules = applied(served.catalogue, asked, live.rules)
-    return finished(Work(served, Question(), rules), asked.offset, asked.limit, strategies=_LATEST)
+    return _listed(live, said, lambda served: Question(), lambda served: _LATEST)
 
 
-def trending(live: Live, asked: ItemsPage) -> Json:
+def trending(live: Live, said: ItemsPage) -> Json:
     """What is done more often lately than usual; the score is by how many deviations."""
-    served = serving(live)
-    rules = applied(served.catalogue, asked, live.rules)
-    work = Work(served, Question(), rules)
-    return finished(work, asked.offset, asked.limit, strategies=(Trending(live.trends.ranked(served.catalogue)),))
+    return _listed(
+        live, said, lambda served: Question(), lambda served: (Trending(live.trends.ranked(served.catalogue)),)
+    )
 
 
-def _question(served: Served, asked: Asked, user: str | None, state: UserState) -> Question:
+def _listed(
+    live: Live,
+    said: ItemsPage,
+    question: Callable[[Served], Question],
+    strategies: Callable[[Served], Sequence[Strategy]],
+) -> Json:
+    def make(asked: Asked) -> Json:
+        served = asked.served
+        work = Work(asked, question(served), applied(served.catalogue, said, asked.standing))
+        return finished(work, said.offset, said.limit, strategies=strategies(served))
+
+    return answered(live, said, None, make)
+
+
+def _question(served: Served, said: Said, user: str | None, state: UserState) -> Question:
     row = state.row
     return Question(
         user,
         served.user_code(user),
-        (*asked.recent_items, *state.recent) if asked.recent_items else state.recent,
-        asked.item,
-        tuple(asked.attributes.categories) or (row.categories if row else ()),
-        tuple(asked.attributes.tags) or (row.tags if row else ()),
-        asked.segment if asked.segment is not None or row is None else row.segment,
+        (*said.recent_items, *state.recent) if said.recent_items else state.recent,
+        said.item,
+        tuple(said.attributes.categories) or (row.categories if row else ()),
+        tuple(said.attributes.tags) or (row.tags if row else ()),
+        said.segment if said.segment is not None or row is None else row.segment,
     )
 
 
-def _bar_seen(live: Live, served: Served, rules: Rules, asked: Asked, question: Question, state: UserState) -> None:
+def _bar_seen(live: Live, served: Served, rules: Rules, said: Said, question: Question, state: UserState) -> None:
     """Bars what the user has seen, in the sense of the rules. A pinned item is shown all the same."""
     if isinstance(rules.seen, Seen):
         if question.user is not None:
@@ -153,7 +212,7 @@ def _bar_seen(live: Live, served: Served, rules: Rules, asked: Asked, question: 
         if question.code >= 0:
             rules.barred[served.seen(question.code)] = True
         bar(rules.barred, served.catalogue, state.touched)
-        bar(rules.barred, served.catalogue, asked.recent_items)
+        bar(rules.barred, served.catalogue, said.recent_items)
 
 
 def finished(
@@ -173,8 +232,15 @@ def finished(
         "items": [_shown(served, question, place, explainer) for place in places],
         "strategies": list(dict.fromkeys(strategy.name for _, _, strategy in places)),
         "model_version": served.version,
-        "recommendation_id": uuid.uuid4().hex,
+        "recommendation_id": list_id(work.asked.token),
+        **_by_whom(work.asked),
     }
+
+
+def _by_whom(asked: Asked) -> Json:
+    if asked.plan is None or asked.variant is None:
+        return {}
+    return {"deployment": asked.plan.deployment.name, "variant": asked.variant.name}
 
 
 def _shown(served: Served, question: Question, place: Place, explainer: Explainer | None) -> Json:

@@ -22,5 +22,7 @@ class RecommenderSettings(WebSettings):
     """Seconds between two looks whether another model is meant now."""
     trending_hours: float = Field(default=24.0, gt=0, le=8760)
     """The half-life of what counts as recent for trending items; what is usual is measured over 14 times that."""
+    rollout_seconds: float = Field(default=2.0, gt=0, le=60)
+    """Seconds between two looks at a running roll-out."""
     retry_seconds: float = Field(default=30.0, gt=0)
     """Seconds until a bundle that could not be loaded is tried again, although nothing about it changed."""

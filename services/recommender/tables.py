@@ -24,7 +24,7 @@ from sqlalchemy import (
 
 from palate.store.types import NAMES
 
-COUNTERS = ("items", "users", "events", "rules")
+COUNTERS = ("items", "users", "events", "rules", "deployments", "tallies")
 
 ID_LENGTH = 512
 """Ids longer than this many characters are refused at the door."""

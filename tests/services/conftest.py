@@ -83,7 +83,9 @@ def settings(tmp_path, bundles):
 
 
 def settings_for(home, bundles):
-    return RecommenderSettings(home=home, bundle=bundles, catalogue_seconds=0.05, model_seconds=0.1, retry_seconds=0.5)
+    return RecommenderSettings(
+        home=home, bundle=bundles, catalogue_seconds=0.05, model_seconds=0.1, retry_seconds=0.5, rollout_seconds=0.1
+    )
 
 
 class Api:

@@ -200,15 +200,15 @@ def test_openapi_describes_every_route(shared_api):
     document = shared_api.client.get("/openapi.json").json
     for rule in shared_api.app.url_map.iter_rules():
         if rule.rule.startswith("/v1"):
-            path = re.sub(r"<\w+:(\w+)>", r"{\1}", rule.rule)
+            path = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
             for method in rule.methods - {"HEAD", "OPTIONS"}:
                 operation = document["paths"][path][method.lower()]
                 assert operation["summary"]
-                assert operation["x-scope"] in ("recommend", "catalogue", "events")
+                assert operation["x-scope"] in ("recommend", "catalogue", "events", "deployments")
     names = {each["name"] for each in document["paths"]["/v1/users/{user}/recommendations"]["get"]["parameters"]}
     assert names == {
         *("user", "segment", "limit", "offset", "category", "include", "exclude", "filter", "exclude_filter"),
-        *("exclude_seen", "max_per_category", "diversity", "explain", "paging"),
+        *("exclude_seen", "max_per_category", "diversity", "explain", "paging", "deployment", "variant"),
     }
     assert shared_api.client.get("/docs").status_code == 200
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 import shutil
 
 import numpy as np
+import pytest
 
 from palate.bundle import publish_bundle, set_current
+from palate.errors import RegistryError
 from palate.models.pca import PCA
 from services.recommender.app import create
+from services.recommender.deployments.records import ModelSource
 from services.recommender.state import KEY
 
 
@@ -124,6 +127,13 @@ def test_the_registry_says_which_version_is_champion(settings, blend, als, tmp_p
         tracker.promote(settings.model_name, second.version, "champion")
         live.follow_model()
         assert live.served.version == f"{settings.model_name}/{second.version}"
+        for version in (first.version, "champion"):
+            found = live.ready(ModelSource(model=settings.model_name, version=version))
+            assert (
+                found.version == f"{settings.model_name}/{first.version if version != 'champion' else second.version}"
+            )
+        with pytest.raises(RegistryError):
+            live.ready(ModelSource(model=settings.model_name, version="99"))
     finally:
         live.stop()
         live.store.engine.dispose()

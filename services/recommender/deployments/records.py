@@ -1,0 +1,160 @@
+"""What a deployment is: variants behind a name, who gets which, and ids of lists that say which variant made them."""
+
+from __future__ import annotations
+
+import hashlib
+import math
+import secrets
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+DEFAULT = "default"
+"""The deployment that answers who names none, if there is one."""
+SLOT = 10
+"""Seconds of requests that are counted together."""
+_TOKEN = 8
+_LIST = 32
+
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True)
+class ModelSource:
+    """Where a variant's model comes from: a bundle (or a folder of them), or a registered model's version or alias.
+
+    Without any it is the model that the service itself was started with.
+    """
+
+    bundle: str = ""
+    model: str = ""
+    version: str = ""
+
+    @property
+    def label(self) -> str:
+        """For messages: names no place on this machine."""
+        if self.model:
+            return f"{self.model}/{self.version}"
+        return Path(self.bundle).name if self.bundle else "the service's own model"
+
+
+OWN = ModelSource()
+
+
+@dataclass(frozen=True)
+class Variant:
+    """One of the models behind a deployment.
+
+    token: names it in the ids of its lists and in its counts; another model is another token. weight: its part of
+    the traffic, of the sum of all. shadow: it is asked, too, but never answers.
+    """
+
+    name: str
+    source: ModelSource
+    weight: float
+    shadow: bool = False
+    token: str = ""
+
+
+@dataclass(frozen=True)
+class Deployment:
+    """revision: counts its changes. rules: JSON of its RulesBody. filters: named filters, for the AWS routes.
+
+    clicks: the kinds of events that count as a click.
+    """
+
+    name: str
+    variants: tuple[Variant, ...]
+    rules: Mapping[str, Any] = field(default_factory=dict)
+    filters: Mapping[str, str] = field(default_factory=dict)
+    clicks: tuple[str, ...] = ("click",)
+    revision: int = 0
+    changed: float = 0.0
+
+    def document(self) -> Json:
+        """What is stored beside name, revision and the time of change."""
+        found = asdict(self)
+        return {name: found[name] for name in ("variants", "rules", "filters", "clicks")}
+
+    @classmethod
+    def of(cls, name: str, document: Mapping[str, Any], revision: int, changed: float) -> Deployment:
+        variants = tuple(Variant(**{**each, "source": ModelSource(**each["source"])}) for each in document["variants"])
+        parts = {**document, "variants": variants, "clicks": tuple(document["clicks"])}
+        return cls(name, revision=revision, changed=changed, **parts)
+
+    def variant(self, name: str) -> Variant | None:
+        return next((each for each in self.variants if each.name == name), None)
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """The weights of the variants that answer."""
+        return {each.name: each.weight for each in self.variants if not each.shadow}
+
+    def weighted(self, weights: Mapping[str, float]) -> Deployment:
+        """With these weights in place of those of the variants named."""
+        return replace(
+            self,
+            variants=tuple(replace(each, weight=float(weights.get(each.name, each.weight))) for each in self.variants),
+        )
+
+    def with_tokens(self, before: Deployment | None) -> Deployment:
+        """Each variant with its token: that of before if it is the same model under the same name, else a new one."""
+        variants = []
+        for each in self.variants:
+            was = before.variant(each.name) if before else None
+            kept = was.token if was is not None and was.source == each.source else secrets.token_hex(_TOKEN // 2)
+            variants.append(replace(each, token=kept))
+        return replace(self, variants=tuple(variants))
+
+
+def draw(deployment: str, user: str | None, weights: Sequence[tuple[str, float]]) -> int:
+    """Which of the (name, weight), of which one is above 0: by chance for nobody, always the same for a user.
+
+    Weighted rendezvous hashing: raising one weight moves users to that variant only, and none between the others
+    (Schindelhauer and Schomaker, "Weighted distributed hash tables", 2005).
+    """
+    if user is None:
+        point = secrets.randbelow(1 << 53) / (1 << 53) * sum(weight for _, weight in weights)
+        for at, (_, weight) in enumerate(weights):
+            point -= weight
+            if point < 0:
+                return at
+        return max(range(len(weights)), key=lambda at: weights[at][1])
+    chosen, least = 0, math.inf
+    for at, (name, weight) in enumerate(weights):
+        if weight > 0:
+            text = f"{deployment}\n{name}\n{user}".encode("utf-8", "surrogatepass")
+            drawn = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
+            distance = -math.log((drawn + 1) / (2**64 + 1)) / weight
+            if distance < least:
+                chosen, least = at, distance
+    return chosen
+
+
+def shares(weights: Mapping[str, float], to: str, share: float) -> dict[str, float]:
+    """Weights that sum to 1 and give `share` to `to`, the others the rest as they had it among themselves."""
+    others = {name: weight for name, weight in weights.items() if name != to}
+    total = sum(others.values())
+    if not total:
+        return {**dict.fromkeys(others, 0.0), to: 1.0}
+    return {**{name: (1 - share) * weight / total for name, weight in others.items()}, to: share}
+
+
+def list_id(token: str) -> str:
+    """A new id of a list, 32 characters. That of a variant's says which and when; without a token it says nothing."""
+    if not token:
+        return uuid.uuid4().hex
+    return f"p{int(time.time()):08x}{secrets.token_hex(8)[1:]}{token}"
+
+
+def made_by(name: str) -> tuple[str, int] | None:
+    """(token, slot) of the variant's list that an id names; None for any other id."""
+    if len(name) != _LIST or name[0] != "p":
+        return None
+    try:
+        return name[-_TOKEN:], int(name[1:9], 16) // SLOT
+    except ValueError:
+        return None

@@ -1,0 +1,235 @@
+"""Which variant answers a request, what is counted of it, and the shadows that are asked, too.
+
+A worker counts in memory and adds what it counted to the database twice a second, so a request costs no write; what
+a worker that is killed had not written is lost from the counts.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from bisect import bisect_left
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from queue import Empty, Full, Queue
+from typing import Any
+
+from palate.errors import NotFittedError, PalateError, ParameterError, StoreError
+from services.recommender.asking import RulesBody
+from services.recommender.deployments.records import DEFAULT, SLOT, Deployment, Variant, draw, made_by
+from services.recommender.deployments.rollouts import LATENCIES, Tally
+from services.recommender.deployments.store import DeploymentStore
+from services.recommender.following import Followed
+from services.recommender.served import Served
+
+log = logging.getLogger("palate.recommender")
+_WAITING = 100
+"""Requests that may wait for the shadows; what comes beyond is dropped, and counted."""
+_FLUSH = 0.5
+"""Seconds between two times of writing down what was counted."""
+
+
+@dataclass(frozen=True)
+class Armed:
+    """A variant with its model. followed: that of its predecessor as long as its own is not loaded here yet."""
+
+    variant: Variant
+    followed: Followed
+
+    @property
+    def served(self) -> Served | None:
+        return self.followed.served
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A deployment as this worker has it: only variants that have a model. Never written, replaced whole."""
+
+    deployment: Deployment
+    rules: RulesBody
+    variants: tuple[Armed, ...]
+    shadows: tuple[Armed, ...]
+    problems: Mapping[str, str]
+
+    def pick(self, user: str | None, wanted: str | None) -> Armed:
+        """The variant for a user, or the one that is wanted, which may have no traffic, or be a shadow."""
+        if wanted is not None:
+            for each in (*self.variants, *self.shadows):
+                if each.variant.name == wanted:
+                    return each
+            known = ", ".join(each.name for each in self.deployment.variants)
+            raise ParameterError(f"there is no variant {wanted[:80]!r}.", where="variant", hint=f"There are: {known}.")
+        weights = [(each.variant.name, each.variant.weight) for each in self.variants]
+        if not any(weight for _, weight in weights):
+            told = "; ".join(self.problems.values())
+            raise NotFittedError(f"no variant of {self.deployment.name!r} could be loaded yet.", hint=told or None)
+        return self.variants[draw(self.deployment.name, user, weights)]
+
+
+@dataclass(frozen=True)
+class Asked:
+    """Who answers a request, and under which standing rules. plan, variant: None for the service's own model."""
+
+    served: Served
+    standing: tuple[RulesBody, ...]
+    plan: Plan | None = None
+    variant: Variant | None = None
+
+    @property
+    def token(self) -> str:
+        return "" if self.variant is None else self.variant.token
+
+
+class Counting:
+    """What this worker has counted and not yet written down. Safe to share between threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._held: dict[tuple[str, int], list[int]] = {}
+
+    def add(self, token: str, *, ms: float = 0.0, lists: int = 0, failed: bool = False, dropped: bool = False) -> None:
+        """A request that took so long and gave so many lists; or one that a shadow was not asked."""
+        with self._lock:
+            key = (token, int(time.time() // SLOT))
+            row = self._held.get(key)
+            if row is None:
+                row = self._held[key] = [0] * (4 + len(LATENCIES) + 1)
+            if dropped:
+                row[3] += 1
+                return
+            row[0] += 1
+            row[1] += lists
+            row[2] += failed
+            row[4 + bisect_left(LATENCIES, ms)] += 1
+
+    def write(self, store: DeploymentStore) -> None:
+        """Writes down what was counted. Raises StoreError, and then holds it still."""
+        with self._lock:
+            held, self._held = self._held, {}
+        if not held:
+            return
+        try:
+            store.add_tallies({key: _tally(row) for key, row in held.items()})
+        except BaseException:
+            with self._lock:
+                for key, row in held.items():
+                    now = self._held.get(key)
+                    self._held[key] = row if now is None else [a + b for a, b in zip(row, now, strict=True)]
+            raise
+
+
+def _tally(row: Sequence[int]) -> Tally:
+    requests, lists, errors, dropped = row[:4]
+    return Tally(requests, lists, errors, dropped, 0, tuple(row[4:]))
+
+
+class Shadows:
+    """Asks shadow variants in a thread of its own, after the answer was made."""
+
+    def __init__(self, counting: Counting) -> None:
+        self._counting = counting
+        self._waiting: Queue[tuple[str, Callable[[], Any]]] = Queue(_WAITING)
+
+    def ask(self, token: str, make: Callable[[], Any]) -> None:
+        """Lets the shadow make its answer when there is time for it; not if too many wait already."""
+        try:
+            self._waiting.put_nowait((token, make))
+        except Full:
+            self._counting.add(token, dropped=True)
+
+    def loop(self, stop: threading.Event) -> None:
+        while not stop.is_set():
+            try:
+                token, make = self._waiting.get(timeout=0.2)
+            except Empty:
+                continue
+            began, failed = time.perf_counter(), False
+            try:
+                make()
+            except Exception as error:
+                failed = _is_failure(error)
+                if failed:
+                    log.warning("a shadow failed: %s", error, exc_info=not isinstance(error, PalateError))
+            self._counting.add(token, ms=(time.perf_counter() - began) * 1000, failed=failed)
+
+
+class Traffic:
+    """The deployments as this worker has them, and what it counts of them."""
+
+    def __init__(self, store: DeploymentStore) -> None:
+        self.store = store
+        self.plans: Mapping[str, Plan] = {}
+        self.tokens: Mapping[str, frozenset[str]] = {}
+        self.counting = Counting()
+        self.shadows = Shadows(self.counting)
+
+    def replace(self, plans: Sequence[Plan], deployments: Sequence[Deployment]) -> None:
+        """From now on requests see these plans; `deployments` are as they are to be once their models are loaded."""
+        told = [*(plan.deployment for plan in plans), *deployments]
+        self.tokens = {each.token: frozenset(one.clicks) for one in told for each in one.variants}
+        self.plans = {plan.deployment.name: plan for plan in plans}
+
+    def plan(self, name: str | None) -> Plan | None:
+        """The deployment that is meant, or None for the service's own model.
+
+        Raises ParameterError if there is none of that name.
+        """
+        if not self.plans and name is None:
+            return None
+        found = self.plans.get(name or DEFAULT)
+        if found is None and name not in (None, DEFAULT):
+            raise ParameterError(f"there is no deployment {str(name)[:80]!r}.", where="deployment")
+        return found
+
+    def clicked(self, events: Sequence[Any]) -> list[tuple[str, str, int]]:
+        """(list, token, slot) of the variants' lists that events say were clicked."""
+        if not self.tokens:
+            return []
+        found = {}
+        for event in events:
+            made = made_by(event.recommendation) if event.recommendation else None
+            if made is not None and event.kind in self.tokens.get(made[0], ()):
+                found[event.recommendation] = (event.recommendation, *made)
+        return list(found.values())
+
+    def measured(self, asked: Asked, lists: int, make: Callable[[Asked], Any]) -> Any:
+        """`make(asked)`, counted for its variant; and the shadows of its deployment are asked the same.
+
+        lists: how many lists it makes.
+        """
+        if asked.plan is None or asked.variant is None:
+            return make(asked)
+        began = time.perf_counter()
+        try:
+            answer = make(asked)
+        except Exception as error:
+            ms = (time.perf_counter() - began) * 1000
+            if _is_failure(error):
+                self.counting.add(asked.token, ms=ms, failed=True)
+            raise
+        self.counting.add(asked.token, ms=(time.perf_counter() - began) * 1000, lists=lists)
+        for shadow in asked.plan.shadows:
+            served = shadow.served
+            if served is not None and shadow.variant is not asked.variant:
+                again = Asked(served, asked.standing, None, None)
+                self.shadows.ask(shadow.variant.token, lambda again=again: make(again))  # type: ignore[misc]
+        return answer
+
+    def write_loop(self, stop: threading.Event) -> None:
+        """Writes the counts down until `stop` is set, and once more then."""
+        while True:
+            stopping = stop.wait(_FLUSH)
+            try:
+                self.counting.write(self.store)
+            except StoreError as error:
+                log.warning("what was counted of the variants cannot be written yet: %s", error)
+            except Exception:  # the thread must outlive whatever a database can throw
+                log.exception("writing the counts of the variants failed")
+            if stopping:
+                return
+
+
+def _is_failure(error: Exception) -> bool:
+    """Whether it is the variant's fault, and not that of the request."""
+    return not isinstance(error, PalateError) or error.status >= 500

@@ -1,0 +1,305 @@
+"""The routes of deployments: what they are, how they do, and moving their traffic."""
+
+from __future__ import annotations
+
+import re
+import time
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from palate.errors import PalateError, ParameterError
+from palate.web import gives, principal, require, takes
+from palate.web.problems import FieldErrors
+from services.recommender.asking import RulesBody
+from services.recommender.deployments import evidence
+from services.recommender.deployments.bodies import (
+    BoundsBody,
+    ChangeOut,
+    Changes,
+    ClickThroughOut,
+    DeploymentBody,
+    DeploymentOut,
+    DeploymentPatch,
+    Deployments,
+    LatencyOut,
+    RolloutBody,
+    RolloutOut,
+    Rollouts,
+    StatsOut,
+    StatsPage,
+    VariantOut,
+    VariantStats,
+)
+from services.recommender.deployments.records import OWN, Deployment
+from services.recommender.deployments.rollouts import RUNNING, Rollout, begun
+from services.recommender.deployments.store import DeploymentStore
+from services.recommender.live import Live
+from services.recommender.rules import check
+from services.recommender.state import state
+
+_NAME = re.compile(r"[A-Za-z0-9](-?[A-Za-z0-9]){0,62}")
+
+
+@gives(Deployments)
+def list_deployments() -> Deployments:
+    """List the deployments."""
+    live = state()[0]
+    return Deployments(deployments=[_shown(live, each) for each in live.traffic.store.all()])
+
+
+@gives(DeploymentOut)
+def get_deployment(name: str) -> DeploymentOut:
+    """Show a deployment: its variants, and how they do in the worker that answers."""
+    live = state()[0]
+    return _shown(live, live.traffic.store.get(name))
+
+
+@require("deployments")
+@takes(body=DeploymentBody)
+@gives(DeploymentOut)
+def put_deployment(name: str, body: DeploymentBody) -> tuple[DeploymentOut, int]:
+    """Make a deployment, or replace it; 201 if it is new.
+
+    The models are loaded first: if one cannot be used the deployment is refused, and what was before serves on.
+    Refused with 409 while a roll-out runs.
+    """
+    if len(name) > 63 or not _NAME.fullmatch(name):
+        raise ParameterError(
+            f"{name[:80]!r} is no name of a deployment.",
+            where="name",
+            hint="Letters, digits and inner '-', at most 63.",
+        )
+    live = state()[0]
+    made = body.deployment(name)
+    _check_models(live, made, body.rules)
+    made, fresh = _store().put(made, _who())
+    live.nudge()
+    return _shown(live, made), 201 if fresh else 200
+
+
+@require("deployments")
+@takes(body=DeploymentPatch)
+@gives(DeploymentOut)
+def patch_deployment(name: str, body: DeploymentPatch) -> DeploymentOut:
+    """Change the weights of some variants, or the rules, filters or clicks as a whole.
+
+    It holds within a second, in every worker. Refused with 409 while a roll-out runs.
+    """
+    live = state()[0]
+    if body.rules is not None:
+        _check_models(live, _store().get(name), body.rules)
+
+    def change(before: Deployment) -> Deployment:
+        after = before.weighted(_known_weights(before, body.weights or {}))
+        if not any(after.weights.values()):
+            raise FieldErrors([("weights", "No variant has any traffic.")])
+        rules = before.rules if body.rules is None else body.rules.model_dump(mode="json", exclude_defaults=True)
+        filters = before.filters if body.filters is None else body.filters
+        clicks = before.clicks if body.clicks is None else tuple(dict.fromkeys(body.clicks))
+        return replace(after, rules=rules, filters=filters, clicks=clicks)
+
+    made = _store().change(name, _who(), change)
+    live.nudge()
+    return _shown(live, made)
+
+
+@require("deployments")
+@gives(DeploymentOut, description="The deployment as it was.")
+def delete_deployment(name: str) -> DeploymentOut:
+    """Take a deployment away; its roll-out, if one runs, ends."""
+    live = state()[0]
+    was = _shown(live, _store().get(name))
+    _store().delete(name, _who())
+    live.nudge()
+    return was
+
+
+@takes(query=StatsPage)
+@gives(StatsOut)
+def get_stats(name: str, query: StatsPage) -> StatsOut:
+    """Say how the variants do: requests, errors, latency, click-through and the probability of being best.
+
+    Counted by all workers, up to a second ago, and kept for 30 days. Click-through comes with the interval that
+    holds 95 % of its posterior.
+    """
+    found = _store().get(name)
+    since = 0.0 if query.seconds is None else time.time() - query.seconds
+    counts = _store().counted([each.token for each in found.variants], since)
+    rivals = [each for each in found.variants if not each.shadow]
+    best = evidence.best([(counts[each.token].clicks, counts[each.token].lists) for each in rivals])
+    chances = dict(zip([each.name for each in rivals], best, strict=True))
+    variants = []
+    for each in found.variants:
+        tally = counts[each.token]
+        rate = evidence.click_through(tally.clicks, tally.lists)
+        variants.append(
+            VariantStats(
+                name=each.name,
+                shadow=each.shadow,
+                weight=each.weight,
+                requests=tally.requests,
+                lists=tally.lists,
+                clicks=tally.clicks,
+                errors=tally.errors,
+                dropped=tally.dropped,
+                click_through=ClickThroughOut(**vars(rate)),
+                probability_best=chances.get(each.name),
+                latency_ms=LatencyOut(p50=tally.quantile(0.5), p95=tally.quantile(0.95), p99=tally.quantile(0.99)),
+            )
+        )
+    return StatsOut(deployment=name, variants=variants)
+
+
+@gives(Changes)
+def list_changes(name: str) -> Changes:
+    """Say who changed what of a deployment, the latest 100 changes first. A deleted one's history stays."""
+    found = _store().history(name)
+    if not found:
+        _store().get(name)
+    return Changes(changes=[ChangeOut(at=_moment(each.at), who=each.who, what=each.what) for each in found])
+
+
+@gives(Rollouts)
+def list_rollouts(name: str) -> Rollouts:
+    """List the latest 20 roll-outs of a deployment, the newest first."""
+    _store().get(name)
+    return Rollouts(rollouts=[_told(name, number, each) for number, each in _store().rollouts(name)])
+
+
+@require("deployments")
+@takes(body=RolloutBody)
+@gives(RolloutOut, status=201)
+def post_rollout(name: str, body: RolloutBody) -> tuple[RolloutOut, int]:
+    """Begin to move the traffic to a variant.
+
+    It goes on by itself, and back by itself as soon as the evidence is enough that a bound is broken; with a
+    probability of at most `risk` it does so to a variant that keeps them all. Refused with 409 while another runs.
+    """
+
+    def make(before: Deployment) -> Rollout:
+        to = before.variant(body.variant)
+        if to is None or to.shadow:
+            known = ", ".join(before.weights)
+            raise FieldErrors([("variant", f"There is no such variant to roll out; there are: {known}.")])
+        more: dict[str, Any] = {"least": body.least_requests, "click_seconds": body.click_seconds}
+        bounds = body.bounds.bounds
+        return begun(body.kind, to.name, body.steps, body.seconds, bounds, before.weights, time.time(), **more)
+
+    number, made = _store().begin(name, _who(), make)
+    state()[0].nudge()
+    return _told(name, number, made), 201
+
+
+@gives(RolloutOut)
+def get_rollout(name: str, rollout: int) -> RolloutOut:
+    """Say where a roll-out stands, and how much evidence there is against each bound."""
+    return _told(name, rollout, _store().rollout(name, rollout))
+
+
+@require("deployments")
+@gives(RolloutOut)
+def stop_rollout(name: str, rollout: int) -> RolloutOut:
+    """Stop a roll-out: the weights are those before it again. One that has ended stays as it is."""
+    found = _store().stop(name, rollout, _who())
+    state()[0].nudge()
+    return _told(name, rollout, found)
+
+
+def _store() -> DeploymentStore:
+    return state()[0].traffic.store
+
+
+def _who() -> str:
+    who = principal()
+    return f"{who.kind} {who.name}"
+
+
+def _check_models(live: Live, made: Deployment, rules: RulesBody) -> None:
+    """Every variant's model is there and can answer under the rules. Raises ParameterError naming what is not."""
+    for at, variant in enumerate(made.variants):
+        try:
+            served = live.served if variant.source == OWN else live.ready(variant.source)
+        except PalateError as error:
+            # Of the service it would mean "not ready"; here it is the request that names what cannot be used.
+            if error.exit_code != 2 or error.status < 500:
+                raise
+            field = "model" if variant.source.model else "bundle"
+            raise ParameterError(error.message, where=f"variants.{at}.{field}", hint=error.hint) from error
+        if served is not None:
+            try:
+                check(served.catalogue, rules)
+            except ParameterError as error:
+                raise ParameterError(error.message, where=f"rules.{error.where}", hint=error.hint) from error
+
+
+def _known_weights(before: Deployment, weights: dict[str, float]) -> dict[str, float]:
+    for name in weights:
+        if name not in before.weights:
+            raise FieldErrors([(f"weights.{name[:80]}", "There is no such variant with traffic.")])
+    return weights
+
+
+def _shown(live: Live, deployment: Deployment) -> DeploymentOut:
+    plan = live.traffic.plans.get(deployment.name)
+    armed = {each.variant.name: each for each in (*plan.variants, *plan.shadows)} if plan else {}
+    problems = plan.problems if plan else {}
+    total = sum(deployment.weights.values())
+    running = [number for number, each in live.traffic.store.rollouts(deployment.name, 1) if each.state == RUNNING]
+    variants = []
+    for each in deployment.variants:
+        served = armed[each.name].served if each.name in armed else None
+        variants.append(
+            VariantOut(
+                name=each.name,
+                bundle=each.source.bundle,
+                model=each.source.model,
+                version=each.source.version,
+                weight=each.weight,
+                share=each.weight / total if total else 0.0,
+                shadow=each.shadow,
+                model_version=None if served is None else served.version,
+                problem=problems.get(each.name),
+            )
+        )
+    return DeploymentOut(
+        name=deployment.name,
+        variants=variants,
+        rules=RulesBody.model_validate(deployment.rules),
+        filters=dict(deployment.filters),
+        clicks=list(deployment.clicks),
+        revision=deployment.revision,
+        changed_at=_moment(deployment.changed),
+        rollout=running[0] if running else None,
+    )
+
+
+def _told(name: str, number: int, rollout: Rollout) -> RolloutOut:
+    return RolloutOut(
+        rollout=number,
+        deployment=name,
+        variant=rollout.to,
+        kind=rollout.kind,
+        state=rollout.state,
+        reason=rollout.reason,
+        share=_share(rollout),
+        step=rollout.step,
+        steps=list(rollout.steps),
+        seconds=rollout.seconds,
+        least_requests=rollout.least,
+        click_seconds=rollout.click_seconds,
+        bounds=BoundsBody(**vars(rollout.bounds)),
+        evidence=dict(rollout.evidence),
+        began_at=_moment(rollout.began),
+        step_began_at=_moment(rollout.step_began),
+        ended_at=None if rollout.ended is None else _moment(rollout.ended),
+    )
+
+
+def _share(rollout: Rollout) -> float:
+    weights = rollout.weights
+    return weights[rollout.to] / sum(weights.values())
+
+
+def _moment(seconds: float) -> str:
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
