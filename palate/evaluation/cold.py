@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
@@ -159,7 +159,7 @@ def _folding(model: Recommender, history: Interactions, testers: IdMap) -> Calla
         rows = history.take(np.arange(low, high))
         users = IdMap(testers.ids[part])
         return model.fold_in_users(
-            Interactions(users, rows.items, codes[low:high] - np.int32(part.start), rows.item_codes, rows.weights)
+            replace(rows, users=users, user_codes=codes[low:high] - np.int32(part.start))
         )
 
     return fold
