@@ -21,6 +21,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "doctor": ("palate.cli.doctor:doctor", "Say what this machine lacks, and how to get it."),
     "job": ("palate.cli.job:job", "Run a Spark job: prepare, segment, train_mf, recommend."),
     "pipeline": ("palate.spark.pipeline.commands:pipeline", "Run a graph of Spark jobs, told in YAML; draw it."),
+    "train": ("palate.cli.train:train", "Fit a model to files, without Spark; `auto` searches for the best."),
     "evaluate": ("palate.cli.evaluate:evaluate", "Measure a model by full ranking on held-out data."),
     "bundle": ("palate.cli.bundle:bundle", "Verify or show a model bundle."),
     "deploy-pipeline": (

@@ -19,6 +19,7 @@ from palate.evaluation.ranking import Progress as Report
 from palate.evaluation.report import check_writable, print_report, write_json
 from palate.models import make_recommender, recommender_class
 from palate.models.protocol import Recommender
+from palate.settings import Settings
 
 
 @click.command(no_args_is_help=True)
@@ -29,8 +30,10 @@ from palate.models.protocol import Recommender
 )
 @click.option("--mapping", type=Path, metavar="YAML", help="Which column means what.")
 @click.option("--items", type=Path, metavar="FILE", help="The catalogue, for models and metrics that look at content.")
-@click.option("--model", required=True, metavar="NAME", help="popularity, als, content, blend, ...")
+@click.option("--model", required=True, metavar="NAME", help="popularity, ease, als, blend, auto, ...")
 @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter of the model; repeatable.")
+@click.option("--budget", metavar="TIME", help="Of the model auto: how long everything may take, 90s, 15m or 2h.")
+@click.option("--report", "page", type=Path, metavar="HTML", help="Of the model auto: a page that tells what it tried.")
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of model and intervals.")
 @click.option("--k", "cutoffs", default="10,20", show_default=True, metavar="K,K", help="Rank cut-offs.")
 @click.option("--split", type=click.Choice(SPLITS), help="Cut the test from --train instead of reading --test.")
@@ -45,6 +48,8 @@ def evaluate(
     items: Path | None,
     model: str,
     settings: tuple[str, ...],
+    budget: str | None,
+    page: Path | None,
     seed: int,
     cutoffs: str,
     split: str | None,
@@ -58,18 +63,19 @@ def evaluate(
     palate evaluate --train train.txt --test test.txt --format lightgcn --model als --set factors=128 --k 20
     palate evaluate --train ml-latest-small --split leave-last-fraction --model als --json als.json
     palate evaluate --train ml-latest-small --cold items --model content
+    palate evaluate --train train.txt --test test.txt --model auto --budget 15m --report tried.html
     """
     from palate.evaluation.cold import evaluate_cold
     from palate.evaluation.protocol import evaluate as evaluate_warm
 
     require_one_test(test, split, cold)
     ks = parse_cutoffs(cutoffs)
-    chosen = choose_model(model, settings, seed)
+    chosen = choose_model(model, with_search(model, settings, budget, page), seed)
     if not 0 < holdout < 1:
         raise ParameterError(f"it must be between 0 and 1, not {holdout:g}.", where="--holdout")
     if output is not None:
         check_writable(output)
-    with progress_bar() as report:
+    with progress_bar() as report, tracked(model):
         report("reading", 0, 1)
         started = time.perf_counter()
         data = read_data(train, test, format_, mapping, items)
@@ -84,6 +90,7 @@ def evaluate(
     if output is not None:
         write_json(found, output)  # first: whoever reads the table may stop reading
     print_report(found, Console())
+    tell_search(chosen)
 
 
 def require_one_test(test: Path | None, split: str | None, cold: str | None) -> None:
@@ -119,6 +126,36 @@ def choose_model(name: str, settings: tuple[str, ...], seed: int) -> Recommender
     if any(field.name == "seed" for field in dataclasses.fields(recommender_class(name).Params)):
         values.setdefault("seed", seed)
     return make_recommender(name, values)
+
+
+def with_search(model: str, settings: tuple[str, ...], budget: str | None, page: Path | None) -> tuple[str, ...]:
+    """The settings with what `--budget` and `--report` say. Raises ParameterError for a model that does not search."""
+    for option, value in (("--budget", budget), ("--report", page)):
+        if value is not None and model != "auto":
+            raise ParameterError(f"{model} is trained at once.", where=option, hint="It goes with --model auto.")
+    if page is not None:
+        check_writable(page)
+    told = {"budget": budget, "report": page}
+    return (*settings, *(f"{name}={value}" for name, value in told.items() if value is not None))
+
+
+def tell_search(model: Recommender) -> None:
+    """What a search tried, where the model comes from one."""
+    story = getattr(model, "story", None)
+    if story is not None:
+        click.echo("\n" + "\n".join(story.lines()))
+
+
+@contextmanager
+def tracked(model: str) -> Iterator[None]:
+    """An MLflow run around a search, if PALATE_TRACKING_URI says where to."""
+    if model != "auto":
+        yield
+        return
+    from palate.tuning.tracked import tracked as tracked_search
+
+    with tracked_search(Settings.read(), "search"):
+        yield
 
 
 @contextmanager

@@ -28,6 +28,7 @@ KINDS: dict[str, str] = {
     "sasrec": "palate.models.sasrec:SASRec",
     "content": "palate.models.content:ContentSimilarity",
     "blend": "palate.models.blend:Blend",
+    "auto": "palate.models.auto:Auto",
     "content-encoder": "palate.features.encoder:ContentEncoder",
     "fm": "palate.models.factorization_machine:FactorizationMachine",
     "pca": "palate.models.pca:PCA",

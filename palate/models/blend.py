@@ -24,7 +24,7 @@ from palate.models.protocol import Arrays, Capability, Context, Floats, Recommen
 from palate.models.trust import PART_TERMS, Known, Scale, Trust, learn, rule_of_thumb
 from palate.models.validation import cut_validation
 
-_FEWEST = 50
+FEWEST = 50
 """With fewer lists the rule of thumb stays: they would say more of chance than of the parts."""
 _TYPICAL = 3.0
 """A standardised score that is worth recommending; at it the weight of a part is told."""
@@ -97,7 +97,7 @@ class Blend(Recommender):
     def _fit_parts(self, chosen: list[Part], interactions: Interactions, items: Items, users: Users | None) -> None:
         """Learns the weights, then fits the parts to everything."""
         self.trust = self._learned(chosen, interactions, items, users)
-        self._take(_fitted(chosen, interactions, items, users, self.params.seed), interactions)
+        self._take(fitted(chosen, interactions, items, users, self.params.seed), interactions)
 
     def _take(self, parts: dict[str, Recommender], interactions: Interactions) -> None:
         self.parts = parts
@@ -110,19 +110,19 @@ class Blend(Recommender):
     def _learned(self, chosen: list[Part], interactions: Interactions, items: Items, users: Users | None) -> Trust:
         """The weights, from validation data; the rule of thumb where there is too little."""
         news = [_ranks_new(part.make()) for part in chosen if _ranks(part.make())]
-        scales = Scale.of(_counts(self.seen, 1)), Scale.of(_counts(self.seen, 0))
+        scales = Scale.of(np.diff(self.seen.indptr)), Scale.of(_users_of(self.seen))
         rule = rule_of_thumb(news, *scales)
         if not self.params.holdout or not news:
             return rule
-        hide = any(news) and len(news) > 1 and _told(items)
+        hide = any(news) and len(news) > 1 and told(items)
         cut = cut_validation(interactions, self.params.holdout, self.params.seed, hide=hide)
-        if cut is None or len(np.unique(cut.held.user_codes)) < _FEWEST:
+        if cut is None or len(np.unique(cut.held.user_codes)) < FEWEST:
             return rule
         before = Blend(parts=write_parts(chosen), seed=self.params.seed)
         before.items, before.users, before.seen = self.items, self.users, cut.train.matrix(binary=True)
-        before._take(_fitted(chosen, cut.train, items, users, self.params.seed), cut.train)
+        before._take(fitted(chosen, cut.train, items, users, self.params.seed), cut.train)
         lists = lists_of(before, cut, rule, self.params.users, self.params.seed)
-        return rule if lists is None or len(lists) < _FEWEST else learn(lists, rule)
+        return rule if lists is None or len(lists) < FEWEST else learn(lists, rule)
 
     # -- what it is made of ----------------------------------------------------------------------------------------
 
@@ -134,7 +134,7 @@ class Blend(Recommender):
     @cached_property
     def item_counts(self) -> npt.NDArray[np.int64]:
         """How many users touched each item, `(n_items,)`."""
-        return _counts(self.seen, 0)
+        return _users_of(self.seen)
 
     @cached_property
     def strength(self) -> Floats:
@@ -312,7 +312,7 @@ class Blend(Recommender):
             raise BundleFormatError(f"it has {len(self.rankers)} rankers and weights for {len(weights[0])}.")
 
 
-def _fitted(
+def fitted(
     chosen: Sequence[Part], interactions: Interactions, items: Items, users: Users | None, seed: int
 ) -> dict[str, Recommender]:
     """The parts, fitted, under their names."""
@@ -338,15 +338,13 @@ def _capabilities(parts: Sequence[Recommender]) -> frozenset[Capability]:
     return frozenset(capability for part in parts for capability in part.capabilities)
 
 
-def _told(items: Items) -> bool:
+def told(items: Items) -> bool:
     """Whether anything says what the items are."""
     return any(items.table[name].null_count < len(items) for name in ("title", "text", "categories", "tags"))
 
 
-def _counts(seen: sparse.csr_matrix, axis: int) -> npt.NDArray[np.int64]:
-    """Entries of each column (axis 0) or row (1)."""
-    if axis:
-        return np.diff(seen.indptr).astype(np.int64)
+def _users_of(seen: sparse.csr_matrix) -> npt.NDArray[np.int64]:
+    """How many users touched each item."""
     return np.bincount(seen.indices, minlength=seen.shape[1])
 
 

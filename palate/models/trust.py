@@ -31,7 +31,7 @@ USER_HALF, ITEM_HALF = 2.0, 1.0
 """With so many items, or users, a user or an item is half new."""
 _HELD_BACK = 3.0
 """How many lists the rule of thumb is worth, for each weight in units of its term's deviation."""
-_STEPS = 300
+_STEPS = 200
 
 
 @dataclass(frozen=True)
@@ -167,6 +167,18 @@ class Lists:
     def __len__(self) -> int:
         return len(self.starts)
 
+    @property
+    def lengths(self) -> npt.NDArray[np.int64]:
+        """How many items each list has."""
+        return np.diff(np.append(self.starts, len(self.chosen)))
+
+    def taken(self, which: npt.NDArray[np.integer]) -> Lists:
+        """Some of the lists, in that order."""
+        lengths = self.lengths[which]
+        starts = np.concatenate([[0], lengths.cumsum()[:-1]]).astype(np.int64)
+        rows = np.repeat(self.starts[which] - starts, lengths) + np.arange(lengths.sum())
+        return Lists(self.terms[rows], self.chosen[rows], starts, self.offsets[rows], self.importance[which])
+
 
 def learn(lists: Lists, rule: Trust) -> Trust:
     """The weights of the largest likelihood, held towards the rule of thumb times a learned scale.
@@ -196,5 +208,18 @@ def learn(lists: Lists, rule: Trust) -> Trust:
     start = np.zeros(columns.shape[1])
     start[0] = 0.5
     limits = [(0.05, None), *[(None, None)] * (len(start) - 1)]
-    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": _STEPS}).x
+    found = minimize(
+        loss, start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": _STEPS, "ftol": 1e-8}
+    ).x
     return rule.with_weights(found[0] * rule.flat + found[1:] / deviations)
+
+
+def judged(lists: Lists, scores: npt.NDArray[np.number], k: int = 20) -> float:
+    """The mean NDCG@k of ranking each list by `scores`, `(n,)`, higher first."""
+    of_list = np.repeat(np.arange(len(lists)), lists.lengths)
+    order = np.lexsort((-scores, of_list))
+    place = np.arange(len(order)) - np.repeat(lists.starts, lists.lengths)
+    gains = np.where(lists.chosen[order] & (place < k), 1 / np.log2(place + 2), 0)
+    ideal = np.concatenate([[0.0], (1 / np.log2(np.arange(2, k + 2))).cumsum()])
+    wanted = np.add.reduceat(lists.chosen.astype(np.int64), lists.starts)
+    return float((np.add.reduceat(gains, lists.starts) / ideal[np.minimum(wanted, k)]).mean())

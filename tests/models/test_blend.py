@@ -5,11 +5,8 @@ from __future__ import annotations
 from functools import cache
 
 import numpy as np
-import pyarrow as pa
 import pytest
 
-from palate.dataset.ids import IdMap
-from palate.dataset.schema import Interactions, Items
 from palate.dataset.splits import random_split
 from palate.errors import BundleFormatError, ParameterError
 from palate.evaluation.protocol import evaluate
@@ -18,37 +15,14 @@ from palate.models.blend import Blend
 from palate.models.protocol import Arrays, Capability, Context
 from palate.models.trust import Lists, Scale, learn, rule_of_thumb
 from tests.models.checkerboard import NAMES, SMALL, catalogue, fitted, interactions, people
+from tests.models.worlds import GROUPS, PER_GROUP, world
 
 NAME = NAMES["string"]
-GROUPS, PER_GROUP = 12, 25
 
 
 def blend(**values: object) -> Blend:
     model = Blend(**{**SMALL["blend"], **values})
     return model.fit(interactions(NAME), catalogue(NAME), people(NAME))
-
-
-@cache
-def world(*, told: bool) -> tuple[Interactions, Items]:
-    """Users with a taste for two of twelve groups of items; the catalogue tells an item's group, or one at random."""
-    rng = np.random.default_rng(3)
-    n_users, n_items = 250, GROUPS * PER_GROUP
-    tastes = rng.dirichlet(np.full(GROUPS, 0.1), n_users)
-    popular = rng.dirichlet(np.full(PER_GROUP, 0.7), GROUPS).ravel()
-    liking = np.repeat(tastes, PER_GROUP, axis=1) * popular
-    counts = rng.integers(2, 8, n_users) if told else rng.integers(20, 50, n_users)
-    pairs = [
-        (user, item)
-        for user in range(n_users)
-        for item in np.argpartition(-(np.log(liking[user] + 1e-9) + rng.gumbel(size=n_items)), counts[user])[
-            : counts[user]
-        ]
-    ]
-    users, items = (np.array(column, np.int32) for column in zip(*pairs, strict=True))
-    groups = np.arange(n_items) // PER_GROUP if told else rng.integers(0, GROUPS, n_items)
-    table = pa.table({"categories": pa.array([[f"group {group}"] for group in groups])})
-    ids = IdMap(np.arange(n_users)), IdMap(np.arange(n_items))
-    return Interactions(*ids, users, items), Items(ids[1], table)
 
 
 PARTS = "item-knn(weighting=binary),content(dims=16),popularity"

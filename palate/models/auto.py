@@ -1,0 +1,254 @@
+"""`auto`: the best blend that a search finds within a time budget, on validation data cut from what it is given."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, ClassVar
+
+import numpy as np
+
+from palate.dataset.schema import Interactions, Items, Users
+from palate.errors import ParameterError
+from palate.models import recommender_class
+from palate.models.blend import FEWEST, Blend, fitted, told
+from palate.models.blend_lists import lists_of
+from palate.models.params import ModelParams, one_of, within
+from palate.models.part_list import Part, read_parts, write_parts
+from palate.models.protocol import Capability
+from palate.models.trust import Lists, Scale, Trust, judged, learn, rule_of_thumb
+from palate.models.validation import Validation, cut_validation
+from palate.tuning.budget import Budget, seconds_of
+
+if TYPE_CHECKING:
+    from palate.tuning.story import Story
+    from palate.tuning.trials import Outcome
+
+_MOST = 5
+"""Parts of a blend that rank: each costs its time again at every ranking."""
+_NEAR = 0.7
+"""A kind whose best is below this share of the best of all is no part of the blend, unless it ranks what is new."""
+_LISTS = 5000
+_COMPARED = 3000
+"""Lists that suffice to tell whether a blend is better than its best part."""
+_LEARNING = 2.5e-7
+"""Seconds that a term of an item of a list costs, to learn from."""
+_SPARE = 3.0
+"""Seconds that are kept for what nothing else accounts for."""
+_SLOWER = 1.25
+"""What the final fits may take beside the trials' measured times: more interactions, a busier machine."""
+
+
+@dataclass(frozen=True)
+class AutoParams(ModelParams):
+    """Parameters of Auto.
+
+    budget: how long everything may take, the ranking for all users once included: `90s`, `15m`, `2h`.
+    candidates: kinds to try, with commas between them; "" tries those that suit the data.
+    sampler: how Optuna proposes settings.
+    trials: at most so many of each kind.
+    study: a file in which the search is kept, so that an interrupted one resumes; "" keeps it nowhere.
+    report: a file for a page that tells what was tried, in HTML; "" writes none.
+    holdout: the share of each user's history, the last where there are times, that all choices are made on.
+    seed: of the validation cut, the proposals and the models.
+    """
+
+    budget: str = "15m"
+    candidates: str = ""
+    sampler: str = field(default="tpe", metadata=one_of("tpe", "random", "grid", "sobol", "gp"))
+    trials: int = field(default=40, metadata=within(1, 10_000))
+    study: str = ""
+    report: str = ""
+    holdout: float = field(default=0.1, metadata=within(0.01, 0.9))
+    seed: int = field(default=0, metadata=within(0, 2**32 - 1))
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        seconds_of(self.budget)
+        if self.candidates:
+            for part in read_parts(self.candidates):
+                if part.values or part.kind in ("auto", "blend"):
+                    raise ParameterError(f"{part} is no plain kind of model.", where="candidates")
+                recommender_class(part.kind)
+
+
+class Auto(Blend):
+    """A blend whose parts and their settings were searched for.
+
+    The candidates are tried, the cheapest first, on validation data cut from the interactions; those near the best are
+    tuned by Optuna while the time lasts. The best of each kind become the parts of a blend, whose weights are learned
+    on the same validation data; where that is no better than the best part alone (on users left out of learning the
+    weights), it is that part alone. Then the parts are fitted to everything. With fewer than 50 users to measure by,
+    there is no search: it is a blend by the rule of thumb.
+
+    Raises ParameterError if the budget suffices for no candidate.
+    """
+
+    kind: ClassVar[str] = "auto"
+    Params: ClassVar[type[AutoParams]] = AutoParams
+    params: AutoParams
+
+    story: Story | None = None
+    """What was tried and why it was chosen; of a model that was fitted here, not of one from a bundle."""
+
+    def _named_parts(self) -> list[Part]:
+        return []  # not before it is fitted
+
+    def _fit(self, interactions: Interactions, items: Items, users: Users | None) -> None:
+        from palate.tuning.search import require_optuna
+
+        require_optuna()
+        budget = Budget(seconds_of(self.params.budget))
+        kinds = self._candidates(items)
+        hide = told(items) and any(_ranks_new(kind) for kind in kinds)
+        cut = cut_validation(interactions, self.params.holdout, self.params.seed, hide=hide)
+        if cut is None or len(np.unique(cut.held.user_codes)) < FEWEST:
+            plain = "als,content,popularity" if told(items) else "als,popularity"
+            self._rule(read_parts(plain), interactions, items, users)
+            return
+        self._search(kinds, budget, cut, interactions, items, users)
+
+    def _candidates(self, items: Items) -> list[str]:
+        from palate.tuning.spaces import SPACES
+
+        if self.params.candidates:
+            return list(dict.fromkeys(part.kind for part in read_parts(self.params.candidates)))
+        return [kind for kind in SPACES if told(items) or not _ranks_new(kind)]
+
+    def _rule(self, chosen: list[Part], interactions: Interactions, items: Items, users: Users | None) -> None:
+        self.trust = self._rule_for(chosen)
+        self._take(fitted(chosen, interactions, items, users, self.params.seed), interactions)
+
+    def _rule_for(self, chosen: Sequence[Part]) -> Trust:
+        news = [_ranks_new(part.kind) for part in chosen if _ranks(part.kind)]
+        return rule_of_thumb(news, Scale.of(np.diff(self.seen.indptr)), Scale.of(np.bincount(self.seen.indices)))
+
+    # -- the search ------------------------------------------------------------------------------------------------
+
+    def _search(
+        self,
+        kinds: list[str],
+        budget: Budget,
+        cut: Validation,
+        interactions: Interactions,
+        items: Items,
+        users: Users | None,
+    ) -> None:
+        from palate.tuning.search import Search
+        from palate.tuning.story import Story
+        from palate.tuning.tracked import Log
+        from palate.tuning.trials import Task
+
+        log = Log.of_the_open_run()
+        task = Task(cut.train, cut.held, items, users, seed=self.params.seed)
+        people = int(np.count_nonzero(np.diff(self.seen.indptr)))
+        search = Search(
+            task,
+            kinds,
+            budget,
+            lambda best: self._needed(best, people),
+            self.params.sampler,
+            self.params.trials,
+            Path(self.params.study) if self.params.study else None,
+            f"{interactions.fingerprint[:16]}-{self.params.holdout:g}-{self.params.seed}",
+            self.params.seed,
+            log,
+        )
+        found = search.run()
+        searching = budget.spent
+        parts = [each.candidate.part for each in self._finalists([found.best(kind) for kind in found.kinds])]
+        chosen, ndcgs = self._weigh(parts, cut, items, users)
+        blending = budget.spent - searching
+        self._take(fitted(chosen, interactions, items, users, self.params.seed), interactions)
+        self.story = Story(
+            found.outcomes,
+            found.skipped,
+            [str(part) for part in chosen],
+            *ndcgs,
+            {"search": searching, "blend": blending, "final fit": budget.spent - searching - blending},
+            budget.seconds,
+            {
+                "users": people,
+                "items": len(self.items),
+                "interactions": len(interactions),
+                "validation interactions": len(cut.held),
+            },
+            self._told_weights(),
+            log.failure,
+        )
+        log.summary(self.story)
+        if self.params.report:
+            self.story.write(Path(self.params.report))
+
+    def _finalists(self, best: Sequence[Outcome | None]) -> list[Outcome]:
+        """Of the best trial of each kind, those that become parts, the best first."""
+        held = sorted((each for each in best if each is not None), key=lambda each: -each.ndcg)
+        rankers = [each for each in held if _ranks(each.candidate.kind)]
+        near = [each for each in rankers if each.ndcg >= _NEAR * rankers[0].ndcg][:_MOST]
+        near += [each for each in rankers if each not in near and _ranks_new(each.candidate.kind)][:1]
+        return near + [each for each in held if not _ranks(each.candidate.kind)]
+
+    def _needed(self, best: Sequence[Outcome], people: int) -> float:
+        """Seconds from the end of the search on: the parts fitted twice, lists, and the ranking for everybody."""
+        finalists = self._finalists(best)
+        fitting = sum(each.fitting for each in finalists)
+        ranking = sum(each.ranking for each in finalists)
+        rankers, lists = len(finalists), 1.25 * min(people, _LISTS)
+        cells = lists * (50 + 70 * rankers) * (6 + 7 * rankers)
+        return _SLOWER * (2 * fitting + (people + 1.5 * lists) * ranking + _LEARNING * cells) + _SPARE
+
+    def _weigh(
+        self, parts: list[Part], cut: Validation, items: Items, users: Users | None
+    ) -> tuple[list[Part], tuple[float, float]]:
+        """Learns the weights; the parts to take, and the NDCG of the blend and of its best part."""
+        rule = self._rule_for(parts)
+        self.trust = rule
+        rankers = [part for part in parts if _ranks(part.kind)]
+        if not rankers:
+            return parts, (float("nan"), float("nan"))
+        before = Blend(parts=write_parts(parts), seed=self.params.seed)
+        before.items, before.users, before.seen = self.items, self.users, cut.train.matrix(binary=True)
+        before._take(fitted(parts, cut.train, items, users, self.params.seed), cut.train)
+        lists = lists_of(before, cut, rule, _LISTS, self.params.seed)
+        if lists is None or len(lists) < FEWEST:
+            return parts, (float("nan"), float("nan"))
+        del before
+        blended, alone = _compared(lists, rule)
+        if blended < alone and not told(items):
+            first = [rankers[0], *(part for part in parts if not _ranks(part.kind))]
+            self.trust = self._rule_for(first)
+            self.trust = replace(self.trust, shared=np.zeros_like(self.trust.shared))
+            return first, (blended, alone)
+        self.trust = learn(lists, rule)
+        return parts, (blended, alone)
+
+    def _told_weights(self) -> dict[str, dict[str, float]]:
+        """The parts' weights for users and items of whom little or much is known."""
+        lengths, counts = np.diff(self.seen.indptr), np.bincount(self.seen.indices)
+        long, often = (int(np.quantile(each[each > 0], 0.9)) for each in (lengths, counts))
+        kinds = {"a new user": (1, often), "a user with a long history": (long, often), "a rare item": (long, 2)}
+        kinds["an item that nobody touched"] = (long, 0)
+        return {name: self.weights(*known) for name, known in kinds.items()}
+
+
+def _compared(lists: Lists, rule: Trust) -> tuple[float, float]:
+    """NDCG@20 within the lists of the blend, and of its first part alone, each on users it did not learn from."""
+    natural = np.random.default_rng(0).permutation(np.flatnonzero(lists.importance == 1))[:_COMPARED]
+    folds = [natural[0::2], natural[1::2]]
+    others = np.flatnonzero(lists.importance < 1)
+    blended, alone = [], []
+    for learned_from, measured_on in (folds, folds[::-1]):
+        trust = learn(lists.taken(np.concatenate([learned_from, others[:_COMPARED]])), rule)
+        rest = lists.taken(measured_on)
+        blended.append(judged(rest, rest.terms @ trust.flat))
+        alone.append(judged(rest, rest.terms[:, 0]))
+    return float(np.mean(blended)), float(np.mean(alone))
+
+
+def _ranks(kind: str) -> bool:
+    return Capability.PERSONAL in recommender_class(kind).capabilities
+
+
+def _ranks_new(kind: str) -> bool:
+    return Capability.FOLD_IN_ITEMS in recommender_class(kind).capabilities

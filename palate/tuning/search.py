@@ -1,0 +1,354 @@
+"""The search: cheapest candidates first, then the promising ones tuned by Optuna, as far as the time goes.
+
+Each kind has a study of its own. What a trial will cost is estimated from those before it, and none is begun that
+would not leave the time that the final fit needs.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
+from itertools import product
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from palate.errors import MissingDependencyError, ParameterError
+from palate.tuning.budget import Budget
+from palate.tuning.spaces import Facts, Space, space_of
+from palate.tuning.trials import Candidate, Outcome, Task, place
+
+if TYPE_CHECKING:
+    from optuna.samplers import BaseSampler
+    from optuna.study import Study
+    from optuna.trial import Trial
+
+SAMPLERS = ("tpe", "random", "grid", "sobol", "gp")
+"""Optuna's: tree-structured Parzen estimator, random, grid, quasi-Monte Carlo (Sobol), Gaussian process."""
+
+FINAL = 2.0
+"""A candidate that is chosen is fitted twice more: beside the others to learn the blend, and to all interactions."""
+_NEAR = 0.75
+"""Kinds whose best is below this share of the best of all are not tuned further."""
+_MISSES = 5
+_FIRST_LOOK = 0.25
+_STARTING = 0.3
+"""Seconds of a first fit that do not grow with the data: imports, machine code."""
+_CAUTION = 1.3
+"""Estimates are multiplied by this: a busy machine must not make the budget a lie."""
+
+
+@dataclass
+class Kind:
+    """A kind within the search: its space, its study, and what its trials found."""
+
+    name: str
+    space: Space
+    facts: Facts
+    study: Study
+    outcomes: list[Outcome] = field(default_factory=list)
+    done: bool = False
+    why: str = ""
+    points: list[dict[str, Any]] = field(default_factory=list)
+    """Of a grid, those not tried yet."""
+    misses: int = 0
+    """Settings that would have taken too long."""
+
+    @property
+    def best(self) -> Outcome | None:
+        held = [each for each in self.outcomes if each.ndcg == each.ndcg and each.candidate.share == 1]
+        return max(held, key=lambda each: each.ndcg, default=None)
+
+    @property
+    def seconds(self) -> float:
+        return sum(each.fitting for each in self.outcomes)
+
+    def estimate(self, values: Mapping[str, Any]) -> float:
+        """Seconds that a fit with these settings may take: by the space, corrected by what trials took."""
+        rates = [
+            max(0.1, (each.fitting - _STARTING) / self.space.work(self.facts, each.candidate.values))
+            for each in self.outcomes
+            if not each.failure and each.candidate.share == 1
+        ]
+        # settings differ in what the formula misses: between the usual and the worst case seen
+        rate = float(np.quantile(rates, 0.8)) if rates else 1.0
+        return (_STARTING + self.space.work(self.facts, values) * rate) * _CAUTION
+
+
+@dataclass(frozen=True)
+class Searched:
+    """outcomes: in the order of the trials. skipped: kinds that were not tried or not further, and why."""
+
+    outcomes: list[Outcome]
+    skipped: dict[str, str]
+
+    def best(self, kind: str) -> Outcome | None:
+        """The best trial of a kind on all users."""
+        return next(iter(self.ranked(kind)), None)
+
+    def ranked(self, kind: str) -> list[Outcome]:
+        """The trials of a kind on all users, best first."""
+        held = [e for e in self.outcomes if e.candidate.kind == kind and e.ndcg == e.ndcg and e.candidate.share == 1]
+        return sorted(held, key=lambda each: -each.ndcg)
+
+    @property
+    def kinds(self) -> list[str]:
+        """The kinds with a trial that succeeded, the best first."""
+        found = {each.candidate.kind for each in self.outcomes}
+        best = {kind: self.best(kind) for kind in found}
+        return sorted((k for k, each in best.items() if each), key=lambda k: -best[k].ndcg)  # type: ignore[union-attr]
+
+
+@dataclass
+class Search:
+    """A search on one task.
+
+    kinds: the candidates. sampler: one of SAMPLERS. limit: trials of each kind at most. storage: an SQLite file in
+    which the studies are kept, so that an interrupted search resumes; None keeps them in memory. name: of the
+    studies: data and validation cut. reserve: seconds that the final fit will take, given the best trial of each kind.
+    told: called with each outcome. look_above: trials estimated to take more seconds first show on a quarter of the
+    users whether they are worth it.
+
+    Raises ParameterError for an unknown sampler, MissingDependencyError without Optuna.
+    """
+
+    task: Task
+    kinds: Sequence[str]
+    budget: Budget
+    reserve: Callable[[Sequence[Outcome]], float]
+    sampler: str = "tpe"
+    limit: int = 40
+    storage: Path | None = None
+    name: str = "auto"
+    seed: int = 0
+    told: Callable[[Outcome], None] = lambda outcome: None
+    look_above: float = 4.0
+
+    def run(self) -> Searched:
+        """Raises ParameterError if the time suffices for no candidate at all."""
+        with _quiet_optuna():
+            return self._run()
+
+    def _run(self) -> Searched:
+        facts = Facts.of(self.task.train, self.task.items)
+        kinds = [self._kind(name, facts) for name in self.kinds]
+        kinds.sort(key=lambda kind: kind.estimate(kind.space.first))
+        self._first_tries(kinds)
+        if not any(kind.best for kind in kinds):
+            raise self._too_little(kinds)
+        while (kind := self._next(kinds)) is not None:
+            self._tune(kind, kinds)
+        outcomes = [outcome for kind in kinds for outcome in kind.outcomes]
+        return Searched(outcomes, {kind.name: kind.why for kind in kinds if kind.why})
+
+    def _kind(self, name: str, facts: Facts) -> Kind:
+        import optuna
+
+        space = space_of(name, facts)
+        study = optuna.create_study(
+            storage=None if self.storage is None else f"sqlite:///{self.storage}",
+            study_name=f"{self.name}-{name}",
+            sampler=sampler_of(self.sampler, self.seed),
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=3),
+            direction="maximize",
+            load_if_exists=True,
+        )
+        kind = Kind(name, space, facts, study)
+        if self.sampler == "grid":
+            kind.points = _grid(space, self.seed, self.limit)
+        for trial in study.get_trials(deepcopy=False):
+            if trial.state.is_finished() and "values" in trial.user_attrs:
+                kind.outcomes.append(_remembered(name, trial.user_attrs, trial.value, trial.state.name == "PRUNED"))
+        return kind
+
+    # -- the first try of each kind --------------------------------------------------------------------------------
+
+    def _first_tries(self, kinds: Sequence[Kind]) -> None:
+        """Each kind with its first setting, the cheapest first; as many at once as the place takes."""
+        waiting = [kind for kind in kinds if not kind.outcomes]
+        while waiting:
+            batch = []
+            for kind in waiting[: place().width]:
+                if not kind.space.suits(kind.facts):
+                    kind.why, kind.done = "does not suit data of this size", True
+                elif not self._fits(kind, kind.space.first, kinds):
+                    needed = kind.estimate(kind.space.first)
+                    kind.why, kind.done = f"not tried: a fit would take some {needed:.0f} s", True
+                else:
+                    batch.append(kind)
+            waiting = waiting[place().width :]
+            candidates = [Candidate(kind.name, kind.space.first) for kind in batch]
+            for kind, outcome in zip(batch, place().runner(self.task, candidates), strict=True):
+                self._note(kind, self._asked(kind, outcome.candidate.values), outcome)
+                if outcome.failure:
+                    kind.why, kind.done = outcome.failure, True
+
+    def _asked(self, kind: Kind, values: Mapping[str, Any]) -> Trial:
+        kind.study.enqueue_trial({name: values[name] for name in kind.space.ranges if name in values})
+        trial = kind.study.ask()
+        kind.space.suggest(trial)
+        return trial
+
+    def _too_little(self, kinds: Sequence[Kind]) -> ParameterError:
+        failed = next((kind for kind in kinds if kind.outcomes and kind.outcomes[-1].failure), None)
+        if failed is not None:
+            return ParameterError(f"no candidate could be fitted: {failed.outcomes[-1].failure}", where="auto")
+        needed = min(kind.estimate(kind.space.first) for kind in kinds) * (1 + FINAL) + 1
+        return ParameterError(
+            f"{self.budget.seconds:g} s are too little to train anything here.",
+            where="auto.budget",
+            hint=f"Give {max(2 * self.budget.seconds, 2 * needed):.0f}s or more, or take popularity.",
+        )
+
+    # -- tuning ----------------------------------------------------------------------------------------------------
+
+    def _fits(self, kind: Kind, values: Mapping[str, Any], kinds: Sequence[Kind]) -> bool:
+        """Whether a trial, and the final fits with it or with what is best so far, fit into the time left."""
+        cost = kind.estimate(values)
+        best = [found for each in kinds if (found := each.best) is not None and each is not kind]
+        this = Outcome(Candidate(kind.name, values), 0.0, max(cost, kind.best.fitting if kind.best else 0.0))
+        return cost + self.reserve([*best, this]) < self.budget.left
+
+    def _next(self, kinds: Sequence[Kind]) -> Kind | None:
+        """The kind to try next: near the best, not exhausted, and with the least time spent on it for its rank."""
+        top = max(kind.best.ndcg for kind in kinds if kind.best)
+        for kind in kinds:
+            if not kind.done and (kind.best is None or kind.best.ndcg < _NEAR * top):
+                kind.done, kind.why = True, "far from the best"
+            if not kind.done and (not kind.space.ranges or self._tries(kind) >= self.limit):
+                kind.done = True
+        open_ = [kind for kind in kinds if not kind.done and kind.best]
+        open_.sort(key=lambda kind: -kind.best.ndcg)  # type: ignore[union-attr]
+        return min(open_, key=lambda kind: (open_.index(kind) + 2) * (kind.seconds + 0.1), default=None)
+
+    def _tries(self, kind: Kind) -> int:
+        return sum(outcome.candidate.share == 1 or outcome.pruned for outcome in kind.outcomes)
+
+    def _tune(self, kind: Kind, kinds: Sequence[Kind]) -> None:
+        """A batch of trials of a kind."""
+        trials, candidates = [], []
+        for _ in range(min(place().width, self.limit - self._tries(kind))):
+            if self.sampler == "grid":
+                if not kind.points:
+                    kind.done = True
+                    break
+                kind.study.enqueue_trial(kind.points.pop())
+            trial = kind.study.ask()
+            values = kind.space.suggest(trial)
+            if not self._fits(kind, values, kinds):
+                kind.study.tell(trial, state=_state("FAIL"))
+                kind.why = kind.why or "no time for more"
+                # dearer settings than these may follow, and cheaper ones: a few misses end it
+                kind.misses += 1
+                kind.done = kind.misses >= _MISSES
+                continue
+            trials.append(trial)
+            candidates.append(Candidate(kind.name, values))
+        trials, candidates = self._first_look(kind, trials, candidates)
+        for trial, outcome in zip(trials, place().runner(self.task, candidates), strict=True):
+            self._note(kind, trial, outcome)
+
+    def _first_look(
+        self, kind: Kind, trials: list[Trial], candidates: list[Candidate]
+    ) -> tuple[list[Trial], list[Candidate]]:
+        """What is left of dear trials after a look at a quarter of the users."""
+        if not kind.space.by_users or not candidates or kind.estimate(candidates[0].values) <= self.look_above:
+            return trials, candidates
+        looks = place().runner(self.task, [replace(each, share=_FIRST_LOOK) for each in candidates])
+        kept = []
+        for at, (trial, look) in enumerate(zip(trials, looks, strict=True)):
+            kind.outcomes.append(look)
+            trial.report(look.ndcg if look.ndcg == look.ndcg else 0.0, step=0)
+            if trial.should_prune():
+                kind.outcomes[-1] = pruned = replace(look, pruned=True)
+                _remember(trial, pruned)
+                kind.study.tell(trial, state=_state("PRUNED"))
+                self.told(pruned)
+            else:
+                kept.append(at)
+        return [trials[at] for at in kept], [candidates[at] for at in kept]
+
+    def _note(self, kind: Kind, trial: Trial, outcome: Outcome) -> None:
+        kind.outcomes.append(outcome)
+        _remember(trial, outcome)
+        if outcome.ndcg == outcome.ndcg:
+            kind.study.tell(trial, outcome.ndcg)
+        else:
+            kind.study.tell(trial, state=_state("FAIL"))
+        self.told(outcome)
+
+
+def sampler_of(name: str, seed: int) -> BaseSampler:
+    """Raises ParameterError for an unknown one."""
+    from optuna import samplers
+
+    if name == "sobol":
+        return samplers.QMCSampler(qmc_type="sobol", scramble=True, seed=seed)
+    makers: dict[str, Any] = {
+        "tpe": samplers.TPESampler,
+        "random": samplers.RandomSampler,
+        "grid": samplers.RandomSampler,  # its points are put into the study's queue
+        "gp": samplers.GPSampler,
+    }
+    if name not in makers:
+        raise ParameterError(f"it must be one of {', '.join(SAMPLERS)}, not {name!r}.", where="auto.sampler")
+    found: BaseSampler = makers[name](seed=seed)
+    return found
+
+
+def require_optuna() -> None:
+    """Raises MissingDependencyError where it is not installed."""
+    try:
+        import optuna  # noqa: F401
+    except ImportError:
+        raise MissingDependencyError(
+            "the search for the best model needs optuna.", hint="pip install 'palate[tune]'."
+        ) from None
+
+
+@contextmanager
+def _quiet_optuna() -> Iterator[None]:
+    """Without its lines and its warnings of what is experimental."""
+    require_optuna()
+    import optuna
+
+    before = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        optuna.logging.set_verbosity(before)
+
+
+def _grid(space: Space, seed: int, limit: int) -> list[dict[str, Any]]:
+    """At most `limit` points of the grid, in a random order."""
+    points = [dict(zip(space.ranges, values, strict=True)) for values in product(*space.grid().values())]
+    order = np.random.default_rng(seed).permutation(len(points))[:limit]
+    return [points[at] for at in order]
+
+
+def _state(name: str) -> Any:
+    from optuna.trial import TrialState
+
+    return TrialState[name]
+
+
+def _remember(trial: Trial, outcome: Outcome) -> None:
+    """What a resumed search has to know of a trial, beside its value."""
+    trial.set_user_attr("values", dict(outcome.candidate.values))
+    trial.set_user_attr("share", outcome.candidate.share)
+    trial.set_user_attr("seconds", [outcome.fitting, outcome.ranking])
+    trial.set_user_attr("failure", outcome.failure)
+    if outcome.pruned:
+        trial.set_user_attr("ndcg", outcome.ndcg)
+
+
+def _remembered(kind: str, told: Mapping[str, Any], value: float | None, pruned: bool) -> Outcome:
+    fitting, ranking = told["seconds"]
+    ndcg = told.get("ndcg", float("nan")) if value is None or pruned else value
+    return Outcome(Candidate(kind, told["values"], told["share"]), ndcg, fitting, ranking, told["failure"], pruned)
