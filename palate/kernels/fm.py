@@ -24,6 +24,10 @@ LEAST_STEPS = 30
 """Steps of an epoch that has the rows for it: small data get smaller batches than asked for."""
 LEAST_VALIDATION = 20
 """A validation share of fewer rows would stop by chance; none is held out then."""
+WORTH = 1e-3
+"""The share of the validation loss that an epoch has to save for the next to be like it."""
+FINER = 0.1
+"""What follows an epoch that saved less: mini-batches of a fixed step end in a noise of that step's size."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +39,9 @@ class FMOptions:
     solver: "adamW", or "gd": plain gradient descent, its step divided by the square root of the epoch's number.
     step_size: of the solver. decay: of the weights a batch touches: theta -= step_size * decay * theta.
     batch_size: rows of a step, those of all peers together. epochs: at most. fraction: of the rows, drawn anew for
-    each epoch. validation: the share of rows held out; training ends after `patience` epochs in which their loss did
-    not fall, and the best state is kept. tolerance: training also ends when an epoch changes the training loss by
+    each epoch. validation: the share of rows held out. After an epoch in which their loss did not fall by WORTH,
+    training goes back to the best state, and on from there in steps of a tenth; after `patience` such epochs in a row
+    it ends. The best state is kept. tolerance: training also ends when an epoch changes the training loss by
     less than this share of it. seed: of the first factors, the held-out rows and the order of rows.
     """
 
@@ -128,31 +133,31 @@ class _Training:
     def run(self) -> FMFit:
         o = self.options
         history, validation = [], []
-        best, kept, waited, diverged = 0, self._copy(), 0, False
+        best, kept, waited, diverged, step = 0, self._copy(), 0, False, o.step_size
         if self.n_learned:
             history.append(self._loss(self._tensor(self.learned), self.n_learned))
         if self.n_held:
             validation.append(self._loss(self.held, self.n_held))
         for epoch in range(1, o.epochs + 1 if self.n_learned else 0):
-            loss = self._epoch(epoch)
+            loss = self._epoch(step / math.sqrt(epoch) if o.solver == "gd" else step)
             judged = self._loss(self.held, self.n_held) if self.n_held else loss
             diverged = not (math.isfinite(loss) and math.isfinite(judged)) or not self.solver.finite()
             if diverged:
                 break
             history.append(loss)
-            if self.n_held:
-                validation.append(judged)
-                improved = judged < min(validation[:-1])
+            least = min(validation, default=math.inf)  # without rows held out the last state counts as the best
+            validation.extend([judged] if self.n_held else [])
+            if judged < least:
+                best, kept = epoch, self._copy()
+            if judged < (1 - WORTH) * least:
+                waited = 0
             else:
-                improved = True
-            if improved:
-                best, kept, waited = epoch, self._copy(), 0
-            else:
-                waited += 1
+                waited, step = waited + 1, step * FINER
+                self.solver.restore(*kept[:2])
             if waited >= o.patience or abs(history[-2] - loss) <= o.tolerance * abs(history[-2]):
                 break
-        table, intercept = kept
-        table[self.solver.steps == 0] = 0
+        table, intercept, touched = kept
+        table[~touched] = 0
         if not best:  # the first factors are noise
             table.zero_()
         intercept, linear, factors = self.units.folded(intercept, table.numpy().astype(np.float64))
@@ -160,8 +165,9 @@ class _Training:
         history, validation = [square * value for value in history], [square * value for value in validation]
         return FMFit(intercept, linear, factors, history, validation, best, diverged, self.n_learned)
 
-    def _copy(self) -> tuple[Any, float]:
-        return self.solver.weights.clone(), self.solver.intercept
+    def _copy(self) -> tuple[Any, float, Any]:
+        """The weights, the intercept, and which features have had a step."""
+        return self.solver.weights.clone(), self.solver.intercept, self.solver.steps > 0
 
     def _tensor(self, array: npt.NDArray[Any]) -> Any:
         return self.torch.from_numpy(np.ascontiguousarray(array, dtype=np.int64))
@@ -175,15 +181,14 @@ class _Training:
             found += float(losses(self.options.loss, score, batch.labels).double().sum())
         return float(self.peers.sum(np.array([found]))[0]) / total
 
-    def _epoch(self, epoch: int) -> float:
-        """One pass over the rows; the mean loss before each step. All peers take equally many steps."""
+    def _epoch(self, rate: float) -> float:
+        """One pass over the rows in steps of size `rate`; the mean loss before each. All peers take equally many."""
         o = self.options
         order = self.random.permutation(self.learned)
         order = order[: math.ceil(o.fraction * len(order))]
         drawn = int(self.peers.sum(np.array([len(order)], dtype=np.int64))[0])
         n_steps = max(math.ceil(drawn / o.batch_size), min(drawn, LEAST_STEPS))
         bounds = np.linspace(0, len(order), n_steps + 1).astype(np.int64)
-        rate = o.step_size / math.sqrt(epoch) if o.solver == "gd" else o.step_size
         chosen, loss = self._tensor(order), self.torch.zeros((), dtype=self.torch.float64)
         for low, high in zip(bounds[:-1].tolist(), bounds[1:].tolist(), strict=True):
             loss += self._step(self.rows.take(chosen[low:high]), drawn / n_steps, rate)

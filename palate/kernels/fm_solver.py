@@ -44,6 +44,10 @@ class Solver:
         """`(features, 1 + factors)`, a view."""
         return self.table[:, 0]
 
+    def restore(self, weights: Any, intercept: float) -> None:
+        """Goes back to earlier weights. What is known of the gradients stays."""
+        self.table[:, 0], self.intercept = weights, intercept
+
     def finite(self) -> bool:
         return bool(self.weights.sum().isfinite()) and math.isfinite(self.intercept)
 

@@ -147,6 +147,25 @@ def test_noise_is_not_learned() -> None:
     assert len(fit.history) <= 5
 
 
+def test_where_a_step_is_too_long_shorter_ones_go_on() -> None:
+    codes = np.random.default_rng(5).integers(0, 8, (6000, 2))
+    tastes = np.random.default_rng(6).normal(0, 1, (8, 8))
+    labels = (np.random.default_rng(7).random(6000) < 1 / (1 + np.exp(-tastes[codes[:, 0], codes[:, 1]]))).astype(float)
+    fit = fit_fm(one_hot(codes, [8, 8]), labels, FMOptions(step_size=0.3, seed=1))
+    worse = next(at for at in range(1, len(fit.validation)) if fit.validation[at] > fit.validation[at - 1])
+    assert fit.validation[fit.best] == min(fit.validation) < min(fit.validation[:worse])
+
+
+def test_what_comes_after_the_best_epoch_leaves_no_trace() -> None:
+    codes = np.random.default_rng(5).integers(0, 200, (400, 2))
+    rows, labels = one_hot(codes, [200, 200]), np.random.default_rng(1).integers(0, 2, 400)
+    options = FMOptions(fraction=0.05, step_size=1, patience=8)  # each epoch touches features that none did before
+    fit = fit_fm(rows, labels, options)
+    assert 0 < fit.best < len(fit.history) - 1
+    shorter = fit_fm(rows, labels, dataclasses.replace(options, epochs=fit.best))
+    np.testing.assert_array_equal(fit.factors, shorter.factors)
+
+
 def test_divergence_is_told_and_the_best_state_kept() -> None:
     rows = sparse.csr_matrix(RANDOM.normal(size=(300, 5)))
     options = FMOptions(loss="squared", solver="gd", step_size=1e6, patience=1000)

@@ -39,7 +39,8 @@ class FMParams(_FactorizationMachinesParams):
     patience: Param[int] = Param(
         Params._dummy(),
         "patience",
-        "epochs without a better validation loss after which training ends; the best state is kept.",
+        "epochs in a row that save less than a thousandth of the validation loss after which training ends; each makes "
+        "the step a tenth; the best state is kept.",
         TypeConverters.toInt,
     )
     numWorkers: Param[int] = Param(
