@@ -37,7 +37,11 @@ from palate.settings import Settings
 @click.option("--seed", type=click.IntRange(0, 2**32 - 1), default=0, show_default=True, help="Of model and intervals.")
 @click.option("--k", "cutoffs", default="10,20", show_default=True, metavar="K,K", help="Rank cut-offs.")
 @click.option("--split", type=click.Choice(SPLITS), help="Cut the test from --train instead of reading --test.")
-@click.option("--cold", type=click.Choice(["items", "users"]), help="Hold out whole items or users.")
+@click.option(
+    "--cold",
+    type=click.Choice(["items", "users", "arrivals"]),
+    help="Hold out whole items or users; arrivals are users of whom only attributes are known.",
+)
 @click.option("--holdout", type=float, default=0.2, show_default=True, help="The share that --split or --cold cuts.")
 @click.option("--json", "output", type=Path, metavar="OUT", help="Write the result to this file, too.")
 def evaluate(

@@ -2,8 +2,9 @@
 
 Items: a share of the items is held out with all their interactions; the model learns from the rest and from the
 catalogue's content, and ranks the cold items for every user who touched one of them. Users: a share of the users is
-held out; each is folded in from the first part of the history and tested on the rest. Both stand beside what a
-random ranking of the same candidates would score, computed exactly.
+held out; each is folded in from the first part of the history and tested on the rest. Arrivals: the same users, of whom
+nothing is known but what the users' table says of them. All stand beside what a random ranking of the same candidates
+would score, computed exactly.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import asdict, dataclass, replace
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from scipy import sparse
 
 from palate.dataset.ids import IdMap, Ids
@@ -26,8 +28,9 @@ from palate.evaluation.metrics import check_cutoffs
 from palate.evaluation.protocol import fit, ids_of, users_with_relevant
 from palate.evaluation.ranking import Progress, Queries, Ranking, measure, rank, rows_of
 from palate.evaluation.result import ColdStart, DataFacts, Evaluation, Measures, Seconds, peak_memory_mb
-from palate.models.protocol import Capability, Recommender, UserVectors
+from palate.models.protocol import Capability, Context, Recommender, UserVectors
 
+KINDS = ("items", "users", "arrivals")
 HISTORY = 0.8
 """The share of a cold user's history that the model is given: at least one interaction, and never all of them."""
 
@@ -64,7 +67,9 @@ def evaluate_cold(
     kind: "items": only the cold items are candidates (and, in `cold.full_ranking`, all items are); users without a
         training interaction are left out, as they are cold themselves. "users": all items are candidates; of each
         cold user the first 80 % by time (a seeded random 80 % without timestamps) are given to the model by
-        `fold_in_users`, or, if it can't, only for masking; users with a single interaction are left out.
+        `fold_in_users`, or, if it can't, only for masking; users with a single interaction are left out. "arrivals":
+        cold users are asked for as unknown ids, with their categories, tags and attributes as context; every
+        interaction of theirs is to be found.
     holdout: the share held out, between 0 and 1.
     seed: of the split and of the intervals.
 
@@ -72,14 +77,20 @@ def evaluate_cold(
     to learn from or to test on.
     """
     check_cutoffs(ks)
-    if kind not in ("items", "users"):
-        raise ParameterError(f"it must be items or users, not {kind!r}.", where="cold")
+    if kind not in KINDS:
+        raise ParameterError(f"it must be items, users or arrivals, not {kind!r}.", where="cold")
+    if kind == "arrivals" and users is None:
+        raise ParameterError(
+            "nothing is known of users who arrive.", where="cold", hint="It needs a data set with a users' table."
+        )
     if not 0 < holdout < 1:
         raise ParameterError(f"it must be between 0 and 1, not {holdout:g}.", where="holdout")
     if hasattr(model, "items"):
         raise ParameterError("the model is fitted already; the cold start needs a fresh one.", where="model")
     task = Task(model, holdout, tuple(ks), items, users, seed, progress)
-    return _cold_items(task, interactions) if kind == "items" else _cold_users(task, interactions)
+    if kind == "items":
+        return _cold_items(task, interactions)
+    return _cold_users(task, interactions, arrivals=kind == "arrivals")
 
 
 def _cold_items(task: Task, interactions: Interactions) -> Evaluation:
@@ -102,9 +113,9 @@ def _cold_items(task: Task, interactions: Interactions) -> Evaluation:
     return _evaluation(task, split.train, split.test, among, background, measures, facts, seconds)
 
 
-def _cold_users(task: Task, interactions: Interactions) -> Evaluation:
+def _cold_users(task: Task, interactions: Interactions, *, arrivals: bool) -> Evaluation:
     split = cold_users(interactions, task.holdout, seed=task.seed)
-    first = first_part(split.test, HISTORY, task.seed)
+    first = np.zeros(len(split.test), dtype=bool) if arrivals else first_part(split.test, HISTORY, task.seed)
     history, rest = split.test.take(first), split.test.take(~first)
     everyone = users_with_relevant(rest, "the cold users")
     model, training = task.model, fit(task.model, split.train, task.items, task.users, task.progress)
@@ -117,12 +128,17 @@ def _cold_users(task: Task, interactions: Interactions) -> Evaluation:
     if not len(kept):
         raise SchemaError("no cold user has anything left to test on.", where="the cold users")
     testers, masked, wanted = ids_of(everyone, kept), masked[kept], wanted[kept]
-    ranking = rank(model, Queries(_folding(model, history, testers), masked, wanted), max(task.ks), None, task.progress)
+    if arrivals:
+        contexts = contexts_of(task.users, testers) if task.users is not None else []
+        queries = Queries(lambda part: testers.ids[part], masked, wanted, lambda part: contexts[part])
+    else:
+        queries = Queries(_folding(model, history, testers), masked, wanted)
+    ranking = rank(model, queries, max(task.ks), None, task.progress)
     background = background_of(split.train, model.items, task.items)
     measures = measure(ranking, wanted, background, task.ks, task.seed, len(model.items))
     random = random_accuracy(np.diff(wanted.indptr), len(model.items) - np.diff(masked.indptr), task.ks)
     n_cold = len(np.unique(split.test.user_codes))
-    facts = ColdStart("users", task.holdout, n_cold, *_beside_random(measures, random))
+    facts = ColdStart("arrivals" if arrivals else "users", task.holdout, n_cold, *_beside_random(measures, random))
     seconds = Seconds(training=training, ranking=time.perf_counter() - started)
     return _evaluation(task, split.train, split.test, ranking, background, measures, facts, seconds)
 
@@ -158,11 +174,19 @@ def _folding(model: Recommender, history: Interactions, testers: IdMap) -> Calla
         low, high = np.searchsorted(codes, [part.start, part.stop])
         rows = history.take(np.arange(low, high))
         users = IdMap(testers.ids[part])
-        return model.fold_in_users(
-            replace(rows, users=users, user_codes=codes[low:high] - np.int32(part.start))
-        )
+        return model.fold_in_users(replace(rows, users=users, user_codes=codes[low:high] - np.int32(part.start)))
 
     return fold
+
+
+def contexts_of(users: Users, wanted: IdMap) -> list[Context]:
+    """What the table says of each of the wanted users, as a request's context; nothing for one that it lacks."""
+    codes = users.ids.encode(wanted.ids)
+    rows = users.table.take(pa.array(codes.astype(np.int64), mask=codes < 0)).to_pylist()
+    return [
+        Context(tuple(row["categories"] or ()), tuple(row["tags"] or ()), attributes=row["attributes"] or "")
+        for row in rows
+    ]
 
 
 def _beside_random(

@@ -16,7 +16,7 @@ from palate.evaluation import metrics
 from palate.evaluation.background import CO_OCCURRENCE, Background
 from palate.evaluation.bootstrap import intervals
 from palate.evaluation.result import Measures
-from palate.models.protocol import Recommender, UserVectors
+from palate.models.protocol import NO_CONTEXT, Context, Recommender, UserVectors
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with the name of the stage, how much of it is done, and how much there is to do."""
@@ -31,12 +31,14 @@ class Queries:
 
     ask: gives a slice of the rows the way `Recommender.recommend` takes users: ids, or folded-in vectors.
     masked: `(n, len(model.items))`, items left out of each ranking. relevant: `(n, n_items)`, the test items; its
-    columns continue the model's items with those that the model lacks, which nobody can find.
+    columns continue the model's items with those that the model lacks, which nobody can find. contexts: gives what is
+    known of a slice of the users, beside their ids; None if nothing is.
     """
 
     ask: Callable[[slice], Ids | UserVectors]
     masked: sparse.csr_matrix
     relevant: sparse.csr_matrix
+    contexts: Callable[[slice], Sequence[Context]] | None = None
 
     def __len__(self) -> int:
         return int(self.relevant.shape[0])
@@ -69,7 +71,10 @@ def rank(
     width = min(k, len(model.items))
     ranking = Ranking(np.full((n, width), -1, np.int32), np.zeros(n, dtype=bool))
     for part in blocks(model, n):
-        found = model.recommend(queries.ask(part), width, exclude=queries.masked[part], candidates=candidates)
+        context = NO_CONTEXT if queries.contexts is None else queries.contexts(part)
+        found = model.recommend(
+            queries.ask(part), width, exclude=queries.masked[part], candidates=candidates, context=context
+        )
         ranking.codes[part], ranking.personal[part] = found.codes, found.personal
         if progress is not None:
             progress("ranking", part.stop, n)

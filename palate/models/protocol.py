@@ -94,12 +94,14 @@ class Context:
     """What is known of the moment of a request, beside the user's id.
 
     categories, tags: stated preferences. segment: the user's segment. now: seconds since 1970 UTC, for time decay.
+    attributes: the user's, one JSON object as text, as the schema of users has it.
     """
 
     categories: tuple[str, ...] = ()
     tags: tuple[str, ...] = ()
     segment: int | None = None
     now: float | None = None
+    attributes: str = ""
 
 
 NO_CONTEXT = Context()
