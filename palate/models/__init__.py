@@ -27,6 +27,7 @@ KINDS: dict[str, str] = {
     "graph-filter": "palate.models.graph_filter:GraphFilter",
     "sasrec": "palate.models.sasrec:SASRec",
     "content": "palate.models.content:ContentSimilarity",
+    "cold-start": "palate.models.cold:ColdStart",
     "blend": "palate.models.blend:Blend",
     "auto": "palate.models.auto:Auto",
     "content-encoder": "palate.features.encoder:ContentEncoder",
