@@ -8,7 +8,7 @@ from datetime import datetime
 
 import click
 
-from palate.errors import ParameterError
+from palate.errors import ParameterError, UnknownIdError
 from palate.settings import Settings
 from palate.store import Accounts, migrate, open_engine
 
@@ -36,14 +36,30 @@ def keys() -> None:
 @keys.command()
 @house_option
 @scopes_option
+@click.option(
+    "--aws", is_flag=True, help="Print the id and secret that AWS's clients sign with, in place of the token."
+)
 @click.argument("name")
-def create(house: str, scopes: tuple[str, ...], name: str) -> None:
+def create(house: str, scopes: tuple[str, ...], name: str, aws: bool) -> None:
     """Make a key called NAME and print its token, which cannot be shown again."""
     key, token = accounts(house).create_key(name, scopes)
-    click.echo(token)
+    if aws:
+        click.echo(f"AWS_ACCESS_KEY_ID={key}\nAWS_SECRET_ACCESS_KEY={_aws_secret(house, key)}")
+    else:
+        click.echo(token)
     click.echo(
         f"Key {key} of {house}, {', '.join(sorted(set(scopes)))}. Keep the token: only its hash is stored.", err=True
     )
+
+
+def _aws_secret(house: str, key: str) -> str:
+    from palate.web.secret import secret_key  # the web's packages are not there in every installation
+    from palate.web.sigv4 import secret_of
+
+    found = accounts(house).key_principal(key)
+    if found is None:
+        raise UnknownIdError(f"There is no key {key!r} in force.")
+    return secret_of(secret_key(Settings.read().home), key, found.stamp)
 
 
 @keys.command("list")

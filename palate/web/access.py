@@ -1,7 +1,8 @@
 """Who may call what. Every route declares it; one that doesn't is refused.
 
-A program sends `Authorization: Bearer <token>`; a person has a signed session cookie from /sign-in, and each of their
-unsafe requests (POST, PUT, PATCH, DELETE) proves by a CSRF token that it came from one of our pages.
+A program sends `Authorization: Bearer <token>`, or signs as AWS's clients do (`sigv4`); a person has a signed session
+cookie from /sign-in, and each of their unsafe requests (POST, PUT, PATCH, DELETE) proves by a CSRF token that it came
+from one of our pages.
 """
 
 from __future__ import annotations
@@ -11,12 +12,14 @@ import hmac
 import secrets
 import time
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from flask import Blueprint, Flask, current_app, g, request, session
 
 from palate.errors import ForbiddenError, UnauthenticatedError
 from palate.store.accounts import Accounts, Principal
+from palate.web import sigv4
 
 View = TypeVar("View", bound=Callable[..., Any])
 PUBLIC = ""
@@ -94,10 +97,10 @@ def start_session(who: Principal) -> None:
 
 
 class Gate:
-    """Identifies and admits each request of one app."""
+    """Identifies and admits each request of one app. installation: what the secrets of keys are made with."""
 
-    def __init__(self, accounts: Accounts) -> None:
-        self._accounts = accounts
+    def __init__(self, accounts: Accounts, installation: bytes) -> None:
+        self._accounts, self._installation = accounts, installation
         self._cache: dict[tuple[str, ...], tuple[float, Principal]] = {}
 
     def admit(self) -> None:
@@ -111,7 +114,8 @@ class Gate:
             return
         header = request.headers.get("Authorization")
         if header is not None:
-            g.principal = self._bearer(header, strict=scope != PUBLIC)
+            known = self._signed if header.startswith(sigv4.SCHEME) else self._bearer
+            g.principal = known(header, strict=scope != PUBLIC)
         elif session.get("who"):
             g.principal = self._session()
             if g.principal is not None and request.method not in SAFE:
@@ -134,6 +138,17 @@ class Gate:
         found = self._cached(key, lambda: self._accounts.check_token(token))
         if found is None and strict:
             raise UnauthenticatedError("The API key is unknown or was revoked.")
+        return found
+
+    def _signed(self, header: str, *, strict: bool) -> Principal | None:
+        if not strict:
+            return None
+        signed = sigv4.read(header)
+        found = self._cached(("key", signed.key), lambda: self._accounts.key_principal(signed.key))
+        if found is None:
+            raise UnauthenticatedError("The key that the request is signed with is unknown or was revoked.")
+        secret = sigv4.secret_of(self._installation, signed.key, found.stamp)
+        sigv4.verify(request, signed, secret, datetime.now(UTC))
         return found
 
     def _session(self) -> Principal | None:

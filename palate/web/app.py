@@ -82,7 +82,7 @@ def create_app(
     """
     app = Flask("palate.web")
     app.name = name
-    app.secret_key = secret_key(settings.home)
+    app.secret_key = key = secret_key(settings.home)
     app.config.update(
         MAX_CONTENT_LENGTH=settings.max_body_bytes,
         MAX_JSON_DEPTH=settings.max_json_depth,
@@ -102,7 +102,7 @@ def create_app(
     accounts = Accounts(engine)
     app.extensions["palate"] = Shared(accounts, engine, settings, Metrics(), title, version, description, list(nav))
     problems.register(app)
-    gate = Gate(accounts)
+    gate = Gate(accounts, key)
     app.before_request(_begin)
     app.before_request(gate.admit)
     app.before_request(_refuse_stray_query)

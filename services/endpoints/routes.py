@@ -10,7 +10,7 @@ from werkzeug.exceptions import NotAcceptable, UnsupportedMediaType
 from palate.errors import InputError, PalateError, ParameterError
 from palate.web import gives, public, require, require_all, takes
 from services.endpoints import answers, payloads
-from services.endpoints.aws import VARIANT, ModelError, speak_aws
+from services.endpoints.aws import VARIANT, ModelError, speak_sagemaker
 from services.endpoints.bodies import EndpointBody, EndpointOut, Endpoints
 from services.endpoints.hosting import Hosting
 from services.endpoints.source import Source
@@ -29,7 +29,7 @@ def hosting() -> Hosting:
 def runtime() -> Blueprint:
     """What SageMaker's runtime client calls; its errors are AWS's."""
     blueprint = Blueprint("runtime", __name__)
-    speak_aws(blueprint)
+    speak_sagemaker(blueprint)
     blueprint.post("/endpoints/<name>/invocations")(invoke)
     blueprint.get("/ping")(ping)
     return blueprint

@@ -19,6 +19,7 @@ from services.recommender.deployments import ticker
 from services.recommender.deployments.records import ModelSource
 from services.recommender.imports import handlers
 from services.recommender.live import Live
+from services.recommender.personalize import personalize
 from services.recommender.routes import blueprint
 from services.recommender.settings import RecommenderSettings
 from services.recommender.sources import BundleSource, RegistrySource, Source
@@ -58,7 +59,7 @@ def create(settings: RecommenderSettings | None = None) -> Flask:
         store.engine,
         title="Palate recommendations",
         version=__version__,
-        blueprints=[blueprint()],
+        blueprints=[blueprint(), personalize()],
         description=DESCRIPTION,
     )
     places = Counter(

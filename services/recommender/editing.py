@@ -209,10 +209,7 @@ def post_events(body: EventsBody) -> Response:
     """
     live, _ = state()
     events = [each.event() for each in body.events]
-    stored = live.store.add_events(events)
-    live.traffic.store.add_clicks(live.traffic.clicked(events))
-    live.forget({event.user for event in events})
-    live.nudge()
+    stored = live.add_events(events)
     answer = {"stored": stored, "repeated": len(events) - stored, "ids": [event.id for event in events]}
     return as_json(answer, 201 if stored else 200)
 

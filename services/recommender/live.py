@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import zlib
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,7 @@ from services.recommender.asking import RulesBody
 from services.recommender.deployments.records import OWN, Deployment, ModelSource
 from services.recommender.deployments.store import DeploymentStore
 from services.recommender.deployments.traffic import Armed, Plan, Traffic
+from services.recommender.events import Event
 from services.recommender.following import Followed, StillBrokenError
 from services.recommender.rules import NO_RULES
 from services.recommender.served import Served
@@ -110,6 +111,14 @@ class Live:
         users = set(users)
         self.users.forget(users)
         self.acts.forget(users)
+
+    def add_events(self, events: Sequence[Event]) -> int:
+        """Stores events, and which variants' lists they say were clicked; how many are new. Raises as the store."""
+        stored = self.store.add_events(events)
+        self.traffic.store.add_clicks(self.traffic.clicked(events))
+        self.forget({event.user for event in events})
+        self.nudge()
+        return stored
 
     def follow_store(self) -> None:
         """Takes in what changed in the store since the last look."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter as Tally
-from collections.abc import Iterable
 from typing import Any
 
 from flask import Blueprint, Response
@@ -30,7 +28,7 @@ from services.recommender.asking import (
 from services.recommender.batches import recommend_to_many
 from services.recommender.deployments import views
 from services.recommender.pages import following
-from services.recommender.state import as_json, state
+from services.recommender.state import as_json, count, state
 
 
 def blueprint() -> Blueprint:
@@ -114,7 +112,7 @@ def for_session(body: SessionBody) -> Response:
 def for_many(body: BatchBody) -> Response:
     """Recommend items to many users at once. Each is answered as if asked alone, only faster."""
     answer = recommend_to_many(state()[0], body)
-    _count(place for one in answer["answers"] for place in one["items"])
+    count(place for one in answer["answers"] for place in one["items"])
     return as_json(answer)
 
 
@@ -169,11 +167,5 @@ def get_model() -> Response:
 
 
 def _counted(answer: dict[str, Any]) -> Response:
-    _count(answer["items"])
+    count(answer["items"])
     return as_json(answer)
-
-
-def _count(places: Iterable[dict[str, Any]]) -> None:
-    counter = state()[1]
-    for strategy, count in Tally(place["strategy"] for place in places).items():
-        counter.labels(strategy).inc(count)

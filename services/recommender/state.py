@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections import Counter as Tally
+from collections.abc import Iterable
 from typing import Any
 
 from flask import Response, current_app
@@ -23,3 +25,10 @@ def as_json(answer: dict[str, Any], status: int = 200) -> Response:
     """The response that carries a JSON object."""
     body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
     return Response(body, status, mimetype="application/json")
+
+
+def count(places: Iterable[dict[str, Any]]) -> None:
+    """Counts recommended items by their strategy."""
+    counter = state()[1]
+    for strategy, number in Tally(place["strategy"] for place in places).items():
+        counter.labels(strategy).inc(number)

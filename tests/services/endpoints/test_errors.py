@@ -160,7 +160,8 @@ def test_items_cannot_be_csv(api):
 
 
 def test_who_may_ask(api):
-    signed = "AWS4-HMAC-SHA256 Credential=a/20260101/us-east-1/sagemaker/aws4_request, SignedHeaders=host, Signature=0"
+    scope = "a/20260101/us-east-1/sagemaker/aws4_request"
+    signed = f"AWS4-HMAC-SHA256 Credential={scope}, SignedHeaders=host;x-amz-date, Signature={'0' * 64}"
     for header, kind in (
         ({}, "MissingAuthenticationTokenException"),
         ({"Authorization": "Bearer nonsense"}, "UnrecognizedClientException"),
