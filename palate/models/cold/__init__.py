@@ -1,5 +1,5 @@
 """The cold start: items that nobody has touched, and users of whom only attributes are known."""
 
-from palate.models.cold.recommender import ColdStart, ColdStartParams
+from palate.models.cold.recommender import ColdStart, ColdStartParams, ContentMap
 
-__all__ = ["ColdStart", "ColdStartParams"]
+__all__ = ["ColdStart", "ColdStartParams", "ContentMap"]

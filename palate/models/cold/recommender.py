@@ -72,6 +72,8 @@ class ColdStart(Recommender):
     )
     Params: ClassVar[type[ColdStartParams]] = ColdStartParams
     params: ColdStartParams
+    names: ClassVar[tuple[str, ...]] = NAMES
+    """The views that are added up."""
 
     describer: Describer
     described: Described
@@ -90,18 +92,20 @@ class ColdStart(Recommender):
         used = np.bincount(self.seen.indices, minlength=len(self.items)) > 0
         learned = np.flatnonzero(used & self.described.known).astype(np.int32)
         self.teller, self.views, self.taste = None, None, None
-        self.weights = dict.fromkeys(NAMES, 1 / len(NAMES))
+        self.weights = dict.fromkeys(self.names, 1 / len(self.names))
         if len(learned) == 0:
             return
         settings, found = Settings(), None
         if len(learned) >= _FEWEST:
             known = sparse.csr_matrix(self.seen[:, learned])
-            found = search(known, self.described.take(learned), params.factors, params.seed)
+            found = search(known, self.described.take(learned), self.names, params.factors, params.seed)
         if found is not None:
             settings, self.weights = found
             told = ", ".join(f"{name} {weight:.2f}" for name, weight in self.weights.items() if weight > 0)
             log.info("cold-start: %s; %s", told, settings)
-        self.teller, self.views = fit_views(self.seen, self.described, learned, settings, params.factors, params.seed)
+        self.teller, self.views = fit_views(
+            self.seen, self.described, learned, self.names, settings, params.factors, params.seed
+        )
         if users is not None:
             aligned = Users(self.users, _rows_of(users, self.users))
             self.taste = fit_taste(self.seen, self.views.basis, facts_of_users(aligned), params.seed)
@@ -218,16 +222,27 @@ class ColdStart(Recommender):
         learned, basis = np.asarray(arrays["learned"]), arrays["basis"]
         mine = self.described.take(learned)
         ridges = {}
-        for name in RIDGES:
+        for name in [name for name in RIDGES if name in self.names]:
             marks = np.asarray(arrays[f"{name}_marks"])
             among = mine.take(marks)
             kernel, _ = settings.kernel(name)
             weights, mean = arrays[f"{name}_weights"], arrays[f"{name}_mean"]
             ridges[name] = Ridge(kernel, marks, among.content, among.numbers, weights, mean)
-        self.teller = Teller(settings, learned, mine, np.asarray(basis)[learned], ridges)
-        told = {name: arrays[f"{name}_told"] for name in MAPS}
+        self.teller = Teller(self.names, settings, learned, mine, np.asarray(basis)[learned], ridges)
+        told = {name: arrays[f"{name}_told"] for name in MAPS if name in self.names}
         content = self.described.content
         self.views = Views(settings, basis, content, told, sparse.csr_matrix(arrays["near"]), content)
+
+
+class ContentMap(ColdStart):
+    """A linear map from content to the factors of what users did, and nothing else: the simple sibling of ColdStart.
+
+    Ridge regression of the factors of the touched items on their content (Gantner and others, 2010); its penalty and
+    the number of factors that count are those that find hidden items best.
+    """
+
+    kind: ClassVar[str] = "content-map"
+    names: ClassVar[tuple[str, ...]] = ("linear",)
 
 
 def _rows_of(users: Users, ids: Any) -> Any:

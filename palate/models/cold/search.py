@@ -7,7 +7,7 @@ its own view, then the weights of all. One round would not do: which items are h
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import product
 
@@ -19,7 +19,6 @@ from palate.features.description import Described
 from palate.kernels import content_ridge
 from palate.models.cold.views import (
     MAPS,
-    NAMES,
     RIDGES,
     Settings,
     Views,
@@ -62,27 +61,30 @@ class Round:
 
     def scores(self, name: str, settings: Settings) -> Floats:
         """Standardised scores of the hidden items."""
-        told = {
-            "linear": self.told["linear", (settings.linear, 0.0)],
-            "smooth": self.told["smooth", (settings.smooth, settings.numbers)],
-            "local": self.told["local", settings.local],
+        tried = {
+            "linear": (settings.linear, 0.0),
+            "smooth": (settings.smooth, settings.numbers),
+            "local": settings.local,
         }
+        told = {name: self.told[name, setting] for name, setting in tried.items() if (name, setting) in self.told}
         views = Views(settings, self.basis, self.content, told, self.near[settings.nearest], self.scored)
         found = views.scores(name, self.histories)
         return standardised(found, np.ones(found.shape[1], dtype=bool))
 
 
 def search(
-    histories: sparse.csr_matrix, items: Described, factors: int, seed: int
+    histories: sparse.csr_matrix, items: Described, names: Sequence[str], factors: int, seed: int
 ) -> tuple[Settings, dict[str, float]] | None:
-    """Settings, and weights of the views that sum to 1; None if no user has touched both hidden and other items.
+    """Settings, and weights of the views `names` that sum to 1; None if nobody has touched both hidden and other items.
 
     histories: `(n_users, n)` binary. items: the same n, all of them touched.
     """
     rng = np.random.default_rng(seed)
     part = rng.permutation(len(items)) % PARTS
     rounds = [
-        each for each in (_round(histories, items, part == hidden, factors, rng) for hidden in range(ROUNDS)) if each
+        each
+        for each in (_round(histories, items, names, part == hidden, factors, rng) for hidden in range(ROUNDS))
+        if each
     ]
     if not rounds:
         return None
@@ -91,18 +93,21 @@ def search(
         return float(np.mean([each.judge(each.scores(name, settings)) for each in rounds]))
 
     settings = Settings()
-    for name in MAPS:
+    for name in [name for name in MAPS if name in names]:
+        given: tuple[tuple[float, float] | int, ...] = _PENALTIES[name] if name in RIDGES else _NEIGHBOURS[name]
         tried = [
             replace(_with(settings, name, setting), rank={**settings.rank, name: rank})
-            for setting, rank in product(_PENALTIES[name] if name in RIDGES else _NEIGHBOURS[name], _RANKS)
+            for setting, rank in product(given, _RANKS)
         ]
         settings = max(tried, key=lambda each: judged(name, each))
-    settings = max(
-        (replace(settings, nearest=count) for count in _NEIGHBOURS["nearest"]), key=lambda each: judged("nearest", each)
-    )
-    views = {name: [each.scores(name, settings) for each in rounds] for name in NAMES}
-    alone = max(NAMES, key=lambda name: judged(name, settings))
-    starts = [dict.fromkeys(NAMES, 1.0), {alone: 1.0}]
+    if "nearest" in names:
+        counts = [replace(settings, nearest=count) for count in _NEIGHBOURS["nearest"]]
+        settings = max(counts, key=lambda each: judged("nearest", each))
+    if len(names) == 1:
+        return settings, {names[0]: 1.0}
+    views = {name: [each.scores(name, settings) for each in rounds] for name in names}
+    alone = max(names, key=lambda name: judged(name, settings))
+    starts = [dict.fromkeys(names, 1.0), {alone: 1.0}]
     return settings, learn_weights(views, [each.judge for each in rounds], starts)
 
 
@@ -118,6 +123,7 @@ def _with(settings: Settings, name: str, setting: tuple[float, float] | int) -> 
 def _round(
     histories: sparse.csr_matrix,
     items: Described,
+    names: Sequence[str],
     hidden: npt.NDArray[np.bool_],
     factors: int,
     rng: np.random.Generator,
@@ -131,7 +137,7 @@ def _round(
     mine, theirs = items.take(shown), items.take(np.flatnonzero(hidden))
     basis, targets = item_targets(known, factors, 0)
     told: dict[tuple[str, object], Floats] = {}
-    for name in RIDGES:
+    for name in [name for name in RIDGES if name in names]:
         for penalty, numbers in _PENALTIES[name]:
             kernel, _ = replace(Settings(), numbers=numbers).kernel(name)
             ridge, _ = content_ridge.fit(kernel, mine.content, mine.numbers, targets, penalty, leave_one_out=False)

@@ -15,7 +15,7 @@ from is scored as if it had been left out, so that old and new items are judged 
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -116,11 +116,12 @@ class Views:
 
 @dataclass(frozen=True)
 class Teller:
-    """What tells the views of an item that was not learned from.
+    """What tells the views `names` of an item that was not learned from.
 
     learned: codes of the items learned from, `(m,)`; described: those items. basis: theirs, `(m, factors) float32`.
     """
 
+    names: Sequence[str]
     settings: Settings
     learned: Codes
     described: Described
@@ -130,7 +131,9 @@ class Teller:
     def tell(self, items: Described) -> dict[str, Floats]:
         """By map, `(n, factors + 1) float32`."""
         told = {name: ridge.predict(items.content, items.numbers) for name, ridge in self.ridges.items()}
-        return {**told, "local": local_factors(self.neighbours(items, self.settings.local), self.basis)}
+        if "local" in self.names:
+            told["local"] = local_factors(self.neighbours(items, self.settings.local), self.basis)
+        return told
 
     def neighbours(self, items: Described, count: int) -> sparse.csr_matrix:
         """Shares `(n, m)` of the nearest of the items learned from."""
@@ -138,41 +141,52 @@ class Teller:
 
     def near(self, items: Described, width: int) -> sparse.csr_matrix:
         """The same among all `width` items, as `Views.near` has it."""
+        if "nearest" not in self.names:
+            return sparse.csr_matrix((len(items), width), dtype=np.float32)
         return placed(self.neighbours(items, self.settings.nearest), self.learned, width)
 
     def basis_of(self, items: Described, told: Mapping[str, Floats]) -> Floats:
         """What an item that nobody touched is, as part of a history: the mean of what the maps tell."""
-        mean = np.mean([told[name][:, : self.basis.shape[1]] for name in MAPS], axis=0)
+        mean = np.mean([each[:, : self.basis.shape[1]] for each in told.values()], axis=0)
         return np.asarray(mean * items.known[:, None], dtype=np.float32)
 
 
 def fit_views(
-    histories: sparse.csr_matrix, items: Described, learned: Codes, settings: Settings, factors: int, seed: int
+    histories: sparse.csr_matrix,
+    items: Described,
+    learned: Codes,
+    names: Sequence[str],
+    settings: Settings,
+    factors: int,
+    seed: int,
 ) -> tuple[Teller, Views]:
-    """Learn from the columns `learned` of histories `(n_users, n)` binary; views of all n items."""
+    """Learn the views `names` from the columns `learned` of histories `(n_users, n)` binary; views of all n items."""
     mine = items.take(learned)
     basis, targets = item_targets(sparse.csr_matrix(histories[:, learned]), factors, seed)
     ridges, left_out = {}, {}
-    for name in RIDGES:
+    for name in [name for name in RIDGES if name in names]:
         kernel, penalty = settings.kernel(name)
         ridges[name], answers = content_ridge.fit(kernel, mine.content, mine.numbers, targets, penalty, seed)
         left_out[name] = answers if answers is not None else targets
-    teller = Teller(settings, learned, mine, basis, ridges)
     codes, cosines = nearest_items(mine, mine, max(settings.nearest, settings.local), itself=False)
-    local = shares(codes[:, : settings.local], cosines[:, : settings.local], len(mine))
-    left_out["local"] = local_factors(local, basis)
+    if "local" in names:
+        local = shares(codes[:, : settings.local], cosines[:, : settings.local], len(mine))
+        left_out["local"] = local_factors(local, basis)
+    teller = Teller(names, settings, learned, mine, basis, ridges)
     others = np.setdiff1d(np.arange(len(items)), learned)
     rest = items.take(others)
     told_of_rest = teller.tell(rest)
     told = {}
-    for name in MAPS:
+    for name, answers in left_out.items():
         told[name] = np.empty((len(items), targets.shape[1]), np.float32)
-        told[name][learned], told[name][others] = left_out[name], told_of_rest[name]
+        told[name][learned], told[name][others] = answers, told_of_rest[name]
     wide = np.empty((len(items), basis.shape[1]), np.float32)
     wide[learned], wide[others] = basis, teller.basis_of(rest, told_of_rest)
-    own = shares(codes[:, : settings.nearest], cosines[:, : settings.nearest], len(mine))
-    near = sparse.vstack([placed(own, learned, len(items)), teller.near(rest, len(items))], format="csr")
-    near = sparse.csr_matrix(near[np.argsort(np.concatenate([learned, others]), kind="stable")])
+    near = sparse.csr_matrix((len(items), len(items)), dtype=np.float32)
+    if "nearest" in names:
+        own = shares(codes[:, : settings.nearest], cosines[:, : settings.nearest], len(mine))
+        near = sparse.vstack([placed(own, learned, len(items)), teller.near(rest, len(items))], format="csr")
+        near = sparse.csr_matrix(near[np.argsort(np.concatenate([learned, others]), kind="stable")])
     return teller, Views(settings, wide, items.content, told, near, items.content)
 
 
@@ -187,7 +201,7 @@ def extended(teller: Teller, views: Views, fresh: Described) -> Views:
         views,
         basis=np.concatenate([views.basis, teller.basis_of(fresh, told)]),
         content=content,
-        told={name: np.concatenate([views.told[name], told[name]]) for name in MAPS},
+        told={name: np.concatenate([held, told[name]]) for name, held in views.told.items()},
         near=sparse.csr_matrix(sparse.vstack([old, teller.near(fresh, n)], format="csr")),
         scored=content,
     )
