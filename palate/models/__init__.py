@@ -28,6 +28,7 @@ KINDS: dict[str, str] = {
     "sasrec": "palate.models.sasrec:SASRec",
     "content": "palate.models.content:ContentSimilarity",
     "cold-start": "palate.models.cold:ColdStart",
+    "content-map": "palate.models.cold:ContentMap",
     "blend": "palate.models.blend:Blend",
     "auto": "palate.models.auto:Auto",
     "content-encoder": "palate.features.encoder:ContentEncoder",
