@@ -116,22 +116,42 @@ def export(project: int, form: str, every_task: bool, out: Path | None) -> None:
             click.echo(piece, nl=False)
         return
     with written_whole(out) as file:
-        file.writelines(piece.encode() for piece in pieces)
+        file.writelines(piece.encode() if isinstance(piece, str) else piece for piece in pieces)
 
 
 @label.command()
 @click.option("--host", help="Which address to listen on. [PALATE_HOST, else 127.0.0.1]")
 @click.option("--port", type=click.IntRange(1, 65_535), help="[PALATE_LABEL_PORT, else 8081]")
-@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True)
-def serve(host: str | None, port: int | None, workers: int) -> None:
+@click.option("--workers", type=click.IntRange(1, 64), default=1, show_default=True, help="Processes that answer.")
+@click.option(
+    "--jobs", type=click.IntRange(0, 64), default=1, show_default=True, help="Processes that do long work beside them."
+)
+def serve(host: str | None, port: int | None, workers: int, jobs: int) -> None:
     """Serve the pages and the API until stopped."""
+    from labeling.work.process import Workers
     from palate.web.serve import serve as run
 
     settings = LabelingSettings.read()
     accounts = Accounts(_open(settings).engine)
     if not accounts.list_people() and not accounts.list_keys():
         click.echo("Nobody can sign in yet: palate label people add NAME", err=True)
-    run("labeling.app:create", host or settings.host, settings.label_port if port is None else port, workers=workers)
+    with Workers(jobs):
+        run(
+            "labeling.app:create", host or settings.host, settings.label_port if port is None else port, workers=workers
+        )
+
+
+@label.command()
+@click.option("--once", is_flag=True, help="Do what is due now, and stop.")
+def work(once: bool) -> None:
+    """Do the service's long work until stopped: consensus, automatic labels. `serve` starts one of these itself."""
+    from labeling.work.process import main, work_off
+
+    if once:
+        settings = LabelingSettings.read()
+        work_off(_open(settings).engine, settings)
+    else:
+        main()
 
 
 @label.group()

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, Integer, func, literal, select
 from labeling import figures
 from labeling.config import KINDS, generate
 from labeling.exports import FORMATS, Format, format_of
+from labeling.overview import Overview, Overviews
 from labeling.queue import drafts, leases, reviews, turns
 from labeling.queue.progress import Progress, Recent, progress
 from labeling.queue.reviews import Review
@@ -23,6 +24,7 @@ from labeling.store.definition import Definition, NewTask, Project, config_of
 from labeling.store.forecasts import Prediction, predict
 from labeling.store.relabel import LabelMap, relabel
 from labeling.store.remarks import Comment
+from labeling.work.automation import Automation
 from palate.errors import ParameterError
 from palate.store import migrate, open_engine, reading, writing
 
@@ -48,6 +50,8 @@ class Labeling:
         self._engine = engine
         self._lease = lease
         self._recent = Recent()
+        self._overviews = Overviews()
+        self.automation = Automation(engine)
 
     @classmethod
     def open(cls, url: str, *, lease: timedelta = leases.LEASE) -> Labeling:
@@ -220,6 +224,11 @@ class Labeling:
         with reading(self._engine) as db:
             members.require_role(db, projects.get(db, project_id), person, roles)
 
+    def role(self, project_id: int, person: str) -> str | None:
+        """The person's role in the project, None if they are no member."""
+        with reading(self._engine) as db:
+            return members.role_of(db, projects.get(db, project_id), person)
+
     def next_review(self, project_id: int, reviewer: str) -> tuple[Project, Review | None, int]:
         """The project, the next answer to judge, if there is one for this reviewer, and how many wait."""
         with writing(self._engine) as db:
@@ -246,18 +255,25 @@ class Labeling:
         with reading(self._engine) as db:
             return figures.project_agreement(db, projects.get(db, project_id))
 
+    def overview(self, project_id: int, person: str) -> Overview:
+        """All there is to see of a project; where that takes long, it may be a while old."""
+        with reading(self._engine) as db:
+            return self._overviews.of(db, projects.get(db, project_id), person)
+
     def people(self, project_id: int) -> dict[str, figures.Person]:
         with reading(self._engine) as db:
             return figures.people(db, projects.get(db, project_id))
 
     # Answers
 
-    def export(self, project_id: int, form: str, *, every_task: bool = False) -> Iterator[str]:
-        """The answers as text in pieces, from one consistent view. Raises before the first piece, not in the middle."""
+    def export(self, project_id: int, form: str, *, every_task: bool = False) -> Iterator[Any]:
+        """The answers in pieces, text or (Parquet) bytes, from one consistent view. Raises before the first piece, not
+        in the middle.
+        """
         with reading(self._engine) as db:
             project = projects.get(db, project_id)
         return self._pieces(project, format_of(form, project), every_task)
 
-    def _pieces(self, project: Project, form: Format, every_task: bool) -> Iterator[str]:
+    def _pieces(self, project: Project, form: Format, every_task: bool) -> Iterator[Any]:
         with reading(self._engine) as db:
             yield from form.write(project, projects.answered(db, project, unanswered=every_task))

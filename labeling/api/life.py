@@ -21,7 +21,7 @@ class ProjectChange(Model):
 
     `order`: import, priority, random (by `seed`) or uncertainty (the least sure prediction first). `gold_rate`: the
     share of everybody's tasks that are gold. `review`: none, open, or blind, where the reviewer answers as well
-    without seeing the answer.
+    without seeing the answer. `consensus`: none, or the method by which answers are kept consolidated.
     """
 
     instructions: StrictStr = ""
@@ -31,6 +31,7 @@ class ProjectChange(Model):
     seed: StrictInt = 0
     gold_rate: Annotated[StrictFloat | StrictInt, Field(ge=0, le=1)] = 0
     review: StrictStr = "none"
+    consensus: StrictStr = "none"
 
     def changes(self) -> dict[str, Any]:
         """By the names that the store has for them."""

@@ -34,7 +34,8 @@ class ProgressOut(Model):
     needed: int
     mine: int
     skipped: int
-    to_review: int = Field(description="Answers that wait for a verdict, in projects with reviews.")
+    to_review: int = Field(description="Answers that wait for a verdict, or that a model doubts.")
+    automatic: int = Field(description="Tasks that a model has labeled and nobody was asked about.")
 
     @classmethod
     def of(cls, state: counting.Progress) -> Self:
@@ -81,6 +82,7 @@ class ProjectOut(Model):
     order: str
     seed: int
     review: str
+    consensus: str = Field(description="The method by which answers are kept consolidated, or none.")
     progress: ProgressOut
 
     @classmethod
@@ -101,6 +103,7 @@ class ProjectOut(Model):
             order=project.ordering,
             seed=project.seed,
             review=project.review,
+            consensus=project.consensus,
             progress=ProgressOut.of(state),
         )
 

@@ -39,6 +39,16 @@ class Goal:
         if self.budget is not None and self.budget < 1:
             raise ParameterError(f"must be at least 1, not {self.budget}.", where="budget")
 
+    def require_seed(self, n_items: int) -> None:
+        """Raises ParameterError if the budget does not pay for the first model."""
+        wanted = self.seed_for(n_items)
+        if self.budget is not None and self.budget < wanted:
+            raise ParameterError(
+                f"a budget of {self.budget} answers does not pay for the {wanted} that the first model needs.",
+                where="budget",
+                hint="Raise it, or lower the number of items for the seed.",
+            )
+
     def seed_for(self, n_items: int) -> int:
         """How many items people label before the first model."""
         wanted = self.seed_items if self.seed_items is not None else min(max(round(0.03 * n_items), 50), 400)

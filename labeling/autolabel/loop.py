@@ -68,12 +68,7 @@ def advance(state: State, learner: Learner, goal: Goal, seed: int = 0) -> Step:
 
 def _seed(state: State, goal: Goal, rng: np.random.Generator) -> None:
     wanted = goal.seed_for(state.n_items)
-    if goal.budget is not None and goal.budget < wanted:
-        raise ParameterError(
-            f"a budget of {goal.budget} answers does not pay for the {wanted} that the first model needs.",
-            where="budget",
-            hint="Raise it, or lower the number of items for the seed.",
-        )
+    goal.require_seed(state.n_items)
     _ask(state, np.full(state.n_items, wanted / state.n_items), rng)
     state.phase = "rounds"
 

@@ -83,6 +83,12 @@ class Interface:
         """Who can show it: "own" is the page of this service, "label-studio" is Label Studio's editor."""
         return "label-studio" if self.foreign else "own"
 
+    def choice(self, label: str) -> dict[str, Any]:
+        """The region that says this label, in a project that asks for one."""
+        control = self.controls[0]
+        about = {"from_name": control.name, "to_name": ",".join(control.to), "type": control.type}
+        return {**about, "value": {"choices": [label]}}
+
     def missing(self, data: Mapping[str, Any]) -> str | None:
         """The first field that a task needs to be marked on or compared, and lacks; None if there is none."""
         for control in self.controls:

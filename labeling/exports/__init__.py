@@ -3,8 +3,9 @@ text.
 
     pieces = FORMATS["csv"].write(project, rows)
 
-`json` and `jsonl` are Label Studio's form, and hold everything; `csv` is for spreadsheets; `coco` and `spacy` are what
-trainers of detectors and of entity recognisers read, for the projects that have boxes or stretches of text.
+`json` and `jsonl` are Label Studio's form, and hold everything; `csv` has a line per answer, for spreadsheets; `labels`
+and `parquet` have one label per task; `coco` and `spacy` are what trainers of detectors and of entity recognisers read,
+for the projects that have boxes or stretches of text.
 """
 
 from __future__ import annotations
@@ -13,6 +14,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 
 from labeling.exports.coco import as_coco
+from labeling.exports.final import as_labels, as_parquet
 from labeling.exports.label_studio import as_json, as_jsonl
 from labeling.exports.spacy import as_spacy
 from labeling.exports.table import as_csv, safe_cell
@@ -25,7 +27,7 @@ from palate.errors import ParameterError
 class Format:
     """kind: the kind of question that it needs, None if any will do."""
 
-    write: Callable[[Project, Iterable[Answered]], Iterator[str]]
+    write: Callable[[Project, Iterable[Answered]], Iterator[str] | Iterator[bytes]]
     mimetype: str
     suffix: str
     kind: str | None = None
@@ -35,6 +37,8 @@ FORMATS = {
     "json": Format(as_json, "application/json", "json"),
     "jsonl": Format(as_jsonl, "application/x-ndjson", "jsonl"),
     "csv": Format(as_csv, "text/csv; charset=utf-8", "csv"),
+    "labels": Format(as_labels, "text/csv; charset=utf-8", "labels.csv"),
+    "parquet": Format(as_parquet, "application/vnd.apache.parquet", "parquet"),
     "coco": Format(as_coco, "application/json", "coco.json", "boxes"),
     "spacy": Format(as_spacy, "application/x-ndjson", "spacy.jsonl", "spans"),
 }

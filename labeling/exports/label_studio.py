@@ -49,8 +49,21 @@ def label_studio_task(project: Project, rows: list[Answered]) -> dict[str, Any]:
         "total_annotations": len(annotations),
         "cancelled_annotations": 0,
         "annotations": annotations,
-        "predictions": [],
+        "predictions": _predictions(project, first),
     }
+
+
+def _predictions(project: Project, row: Answered) -> list[dict[str, Any]]:
+    """The consensus of people and the label of a model, as what Label Studio calls predictions."""
+    found: list[dict[str, Any]] = []
+    if row.agreed is not None:
+        found.append({"model_version": "consensus", "score": row.agreed_confidence, "result": row.agreed})
+    if row.label is not None:
+        result = [project.interface.choice(row.label)]
+        found.append({"model_version": row.model or "model", "score": row.label_confidence, "result": result})
+    for number, each in enumerate(found):
+        each["result"] = [{"id": f"p{row.task_id}-{number}-{n}", **one} for n, one in enumerate(each["result"])]
+    return [{"task": row.task_id, "project": project.id, **each} for each in found]
 
 
 def _annotation(project: Project, row: Answered) -> dict[str, Any]:
@@ -61,7 +74,7 @@ def _annotation(project: Project, row: Answered) -> dict[str, Any]:
         "completed_by": {"email": row.person},
         "result": [_region(row, number, region) for number, region in enumerate(row.value or [])],
         "was_cancelled": False,
-        "ground_truth": False,
+        "ground_truth": row.decided and row.agreed == row.value,
         "lead_time": row.seconds,
         "created_at": iso(row.created),
         "updated_at": iso(row.updated),

@@ -13,16 +13,21 @@ from labeling.store.definition import Project
 from labeling.store.projects import Answered
 
 CSV_COLUMNS = ("task", "external_id", "title", "text", "label", "person", "seconds", "created", "updated")
+LATER = ("consensus", "consensus_confidence", "model_label", "model_confidence", "model")
+"""Columns that came later, after the others."""
 
 FORMULA = ("=", "+", "-", "@", "\t", "\r")
 """A cell that starts with one of these is run by spreadsheets."""
 
 
 def as_csv(project: Project, rows: Iterable[Answered]) -> Iterator[str]:
-    """The lines in pieces; `label` is the answer, as JSON if it is more than labels, a number or a text."""
+    """The lines in pieces; `label` is the answer, as JSON if it is more than labels, a number or a text.
+
+    A task that only a model has labeled has a line without an answer.
+    """
     buffer = io.StringIO()
     writer = csv.writer(buffer)
-    writer.writerow(CSV_COLUMNS)
+    writer.writerow(CSV_COLUMNS + LATER)
     for row in rows:
         cells = (
             row.task_id,
@@ -34,6 +39,11 @@ def as_csv(project: Project, rows: Iterable[Answered]) -> Iterator[str]:
             row.seconds,
             iso(row.created),
             iso(row.updated),
+            "" if row.agreed is None else cell(project.interface, row.agreed),
+            row.agreed_confidence,
+            row.label,
+            row.label_confidence,
+            row.model,
         )
         writer.writerow([safe_cell(each) for each in cells])
         if buffer.tell() > 32_768:

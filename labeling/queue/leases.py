@@ -127,6 +127,7 @@ def _take(connection: Connection, project: Project, person: str, until: datetime
         .where(
             slots.c.project_id == project.id,
             slots.c.state != ANSWERED,
+            ~slots.c.withheld,
             ~slots.c.gold,
             or_(slots.c.state == FREE, slots.c.expires <= now),
             ~theirs,

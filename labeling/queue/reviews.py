@@ -22,6 +22,13 @@ from palate.errors import ConflictError, ParameterError, UnknownIdError
 from palate.store.types import clock
 
 ACCEPTED, CORRECTED, RETURNED = "accepted", "corrected", "returned"
+ALLOWED: dict[str, tuple[str | None, ...]] = {
+    "open": ("accept", "correct", "return"),
+    "blind": (None, "return"),
+    "none": ("accept", "correct"),
+}
+"""Which verdicts there are, by the project's kind of review. Where answers are not reviewed, those that a model doubts
+are, and stay where they are."""
 VERDICTS = {"accept": ACCEPTED, "correct": CORRECTED, "return": RETURNED}
 
 
@@ -42,19 +49,23 @@ class Review:
 def next_review(
     connection: Connection, project: Project, reviewer: str, *, lease: timedelta = LEASE, now: datetime | None = None
 ) -> Review | None:
-    """The oldest answer of others that nobody has judged or is judging, leased to the reviewer; None if there is none.
+    """The answer of others that nobody has judged or is judging, leased to the reviewer; None if there is none.
 
-    One that the reviewer holds already comes first. Raises ConflictError if the project's answers are not reviewed.
+    One that the reviewer holds already comes first, then those that a model doubts, then the oldest. In a project
+    whose answers are not reviewed, only those that are doubted.
     """
     now = now or clock(connection)
-    _require_review(project)
     gold = exists().where(slots.c.id == answers.c.slot_id, slots.c.gold)
     waiting = (answers.c.project_id == project.id) & answers.c.verdict.is_(None) & (answers.c.person != reviewer)
+    if project.review == "none":
+        waiting &= answers.c.suspect.is_not(None)
     free = or_(answers.c.reviewer.is_(None), answers.c.review_expires <= now, answers.c.reviewer == reviewer)
     found = (
         select(answers.c.id)
         .where(waiting, free, ~gold)
-        .order_by((answers.c.reviewer == reviewer).desc().nulls_last(), answers.c.id)
+        .order_by(
+            (answers.c.reviewer == reviewer).desc().nulls_last(), answers.c.suspect.asc().nulls_last(), answers.c.id
+        )
         .limit(1)
         .with_for_update(skip_locked=True)
         .scalar_subquery()
@@ -94,7 +105,6 @@ def judge(
     reviewer's own answer in `value`, or return. The same verdict again changes nothing. Raises ConflictError if the
     answer is not, or no longer, in the reviewer's hands.
     """
-    _require_review(project)
     if note is not None:
         check_remark(note, "note")
     mine = (answers.c.id == review_id) & (answers.c.project_id == project.id)
@@ -105,6 +115,11 @@ def judge(
         raise UnknownIdError(f"project {project.id} has no answer {review_id}.")
     said = _said(connection, project, row["task_id"], verdict, value)
     theirs = row["value"] if row["original"] is None else row["original"]
+    if project.review == "none" and row["suspect"] is None and row["verdict"] is None:
+        raise ConflictError(
+            "the answers of this project are not reviewed, and no model doubts this one.",
+            hint='Change it: {"review": "open"} or "blind".',
+        )
     wanted, result = _verdict(project, theirs, verdict, said)
     if row["reviewer"] != reviewer or (row["verdict"] is not None and row["verdict"] != wanted):
         raise ConflictError(
@@ -123,8 +138,9 @@ def judge(
 
 
 def _said(connection: Connection, project: Project, task_id: int, verdict: str | None, value: Any) -> Any:
-    if verdict not in (VERDICTS if project.review == "open" else (None, "return")):
-        known = ", ".join(VERDICTS) if project.review == "open" else "return, or none with your own answer as value"
+    allowed = ALLOWED[project.review]
+    if verdict not in allowed:
+        known = ", ".join(each or "none with your own answer as value" for each in allowed)
         raise ParameterError(f"{str(verdict)[:40]!r} is no verdict here.", where="verdict", hint=f"Use {known}.")
     if verdict in ("accept", "return"):
         if value is not None:
@@ -138,10 +154,3 @@ def _verdict(project: Project, stored: list[dict[str, Any]], verdict: str | None
     if verdict in ("accept", "return"):
         return VERDICTS[verdict], stored
     return (ACCEPTED, stored) if same(project.interface, stored, said) else (CORRECTED, said)
-
-
-def _require_review(project: Project) -> None:
-    if project.review == "none":
-        raise ConflictError(
-            "the answers of this project are not reviewed.", hint='Change it: {"review": "open"} or "blind".'
-        )

@@ -44,6 +44,7 @@ def submit(
     if present is not None:
         if present.value != value or present.verdict == "returned":
             anew = {"verdict": None, "reviewer": None, "review_expires": None, "note": None, "original": None}
+            anew |= {"suspect": None}
             connection.execute(update(answers).where(mine).values(value=value, updated=now, **anew))
         return False
     slot = connection.execute(

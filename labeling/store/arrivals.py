@@ -85,6 +85,8 @@ def _answers(connection: Connection, project: Project, arrivals: Sequence[Arriva
         taken: dict[str, Any] = {"state": ANSWERED, "leased": None, "expires": None, "person": bindparam("by")}
         change = update(slots).where(slots.c.id == bindparam("this")).values(taken)
         connection.execute(change, [{"this": row["slot_id"], "by": row["person"]} for row in rows])
+        answered = slots.c.task_id.in_({row["task_id"] for row in rows})
+        connection.execute(update(slots).where(answered, slots.c.withheld).values(withheld=False))
         connection.execute(insert(answers), rows)
     return len(rows)
 

@@ -100,6 +100,7 @@ class Project:
 
     tasks: how many it has, of which `golds` are gold. After `deadline`, or while `paused`, none are handed out.
     ordering, seed: in which order, see `labeling.store.ranking`. gold_rate: the share of turns that are gold tasks.
+    consensus: the method by which answers are kept consolidated, or none. run: the latest run of automatic labeling.
     """
 
     id: int
@@ -119,6 +120,8 @@ class Project:
     golds: int
     review: str
     closed: bool
+    consensus: str
+    run: int | None
 
     @classmethod
     def of(cls, row: RowMapping) -> Project:

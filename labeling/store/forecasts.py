@@ -60,6 +60,26 @@ def predict(connection: Connection, project: Project, model: str, new: Sequence[
     return len(rows)
 
 
+def store_predictions(
+    connection: Connection, project: Project, model: str, said: Sequence[tuple[int, list[dict[str, Any]], float]]
+) -> None:
+    """Store what our own model says of tasks: by id, as regions, with its confidence; in place of earlier predictions.
+
+    The order of the queue stays as it is.
+    """
+    now = clock(connection)
+    rows = [{"task_id": t, "project_id": project.id, "value": value, "score": score} for t, value, score in said]
+    forget_predictions(connection, [task for task, _, _ in said])
+    if rows:
+        connection.execute(insert(predictions), [row | {"model": model[:MAX_MODEL], "created": now} for row in rows])
+
+
+def forget_predictions(connection: Connection, which: Sequence[int]) -> None:
+    """Forget what a model says of these tasks."""
+    for batch in _batched(list(which)):
+        connection.execute(delete(predictions).where(predictions.c.task_id.in_(batch)))
+
+
 def _known(
     connection: Connection, project: Project, names: list[str]
 ) -> Iterable[tuple[str, tuple[int, dict[str, Any]]]]:

@@ -8,12 +8,13 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
+from labeling.consensus import method_class
 from labeling.store.definition import Project, check_instructions
 from labeling.store.ranking import check_order, rank_all
 from labeling.store.tables import ANSWERED, answers, comments, projects, skips, slots, tasks
 from palate.errors import ConflictError, ParameterError, UnknownIdError
 
-CHANGEABLE = ("instructions", "paused", "deadline", "ordering", "seed", "gold_rate", "review")
+CHANGEABLE = ("instructions", "paused", "deadline", "ordering", "seed", "gold_rate", "review", "consensus")
 REVIEWS = ("none", "open", "blind")
 
 
@@ -39,6 +40,8 @@ def change(connection: Connection, project: Project, changes: dict[str, Any]) ->
         raise ParameterError(
             f"{str(changes['review'])[:40]!r} is no way to review.", where="review", hint=f"Use {', '.join(REVIEWS)}."
         )
+    if changes.get("consensus", "none") != "none":
+        changes = {**changes, "consensus": method_class(changes["consensus"]).name}
     if not changes:
         return
     changed = update(projects).where(projects.c.id == project.id).values(**changes).returning(projects)

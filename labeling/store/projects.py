@@ -11,12 +11,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, insert, literal, select, update
+from sqlalchemy import Connection, func, insert, literal, or_, select, update
 
 from labeling.answers import check
 from labeling.store.definition import Definition, NewTask, Project
 from labeling.store.ranking import rank_of
-from labeling.store.tables import answers, projects, slots, tasks
+from labeling.store.tables import answers, automatic, consensus, projects, rounds, runs, slots, tasks
 from palate.errors import ConflictError, ParameterError, UnknownIdError
 from palate.store.types import clock
 
@@ -147,7 +147,10 @@ def _insert(connection: Connection, project: Project, new: Sequence[NewTask], st
 
 @dataclass(frozen=True)
 class Answered:
-    """One annotation with its task, as exports want it."""
+    """One annotation with its task, as exports want it; or a task without one.
+
+    agreed: the consensus of all answers to the task. label: what a model labeled it, in the latest run's last round.
+    """
 
     task_id: int
     position: int
@@ -160,11 +163,33 @@ class Answered:
     seconds: float | None
     created: datetime | None
     updated: datetime | None
+    agreed: list[dict[str, Any]] | None = None
+    agreed_confidence: float | None = None
+    decided: bool = False
+    label: str | None = None
+    label_confidence: float | None = None
+    model: str | None = None
+    round: int | None = None
+    threshold: float | None = None
 
 
 def answered(connection: Connection, project: Project, *, unanswered: bool = False) -> Iterator[Answered]:
-    """Every annotation in task order, streamed; with `unanswered`, tasks without one come too, their answer None."""
-    joined = tasks.join(answers, answers.c.task_id == tasks.c.id, isouter=unanswered)
+    """Every annotation in task order, streamed, and every task that only a model has labeled; with `unanswered`, all
+    other tasks come too, their answer None.
+    """
+    latest = select(runs.c.id, runs.c.round).where(runs.c.id == project.run).subquery()
+    labels = (
+        select(automatic, rounds.c.model, rounds.c.threshold)
+        .join(latest, (latest.c.id == automatic.c.run_id) & (latest.c.round == automatic.c.round))
+        .outerjoin(rounds, (rounds.c.run_id == automatic.c.run_id) & (rounds.c.round == automatic.c.round))
+        .where(~automatic.c.withdrawn)
+        .subquery()
+    )
+    joined = (
+        tasks.outerjoin(answers, answers.c.task_id == tasks.c.id)
+        .outerjoin(consensus, consensus.c.task_id == tasks.c.id)
+        .outerjoin(labels, labels.c.task_id == tasks.c.id)
+    )
     query = (
         select(
             tasks.c.id.label("task_id"),
@@ -178,10 +203,20 @@ def answered(connection: Connection, project: Project, *, unanswered: bool = Fal
             answers.c.seconds,
             answers.c.created,
             answers.c.updated,
+            consensus.c.value.label("agreed"),
+            consensus.c.confidence.label("agreed_confidence"),
+            func.coalesce(consensus.c.decided, False).label("decided"),
+            labels.c.label,
+            labels.c.confidence.label("label_confidence"),
+            labels.c.model,
+            labels.c.round,
+            labels.c.threshold,
         )
         .select_from(joined)
         .where(tasks.c.project_id == project.id)
         .order_by(tasks.c.position, answers.c.id)
     )
+    if not unanswered:
+        query = query.where(or_(answers.c.id.is_not(None), labels.c.label.is_not(None)))
     for row in connection.execute(query.execution_options(yield_per=1000)).mappings():
         yield Answered(**row)

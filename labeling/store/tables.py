@@ -17,6 +17,7 @@ from sqlalchemy import (
     ForeignKey,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -60,11 +61,14 @@ projects = Table(
     Column("golds", Integer, nullable=False, server_default="0"),
     Column("review", String(10), nullable=False, server_default="none"),
     Column("closed", Boolean, nullable=False, server_default=false()),
+    Column("consensus", String(20), nullable=False, server_default="none"),
+    Column("run", BigInteger),
     CheckConstraint("overlap >= 1", name="ck_projects_overlap"),
 )
 """`config` is the labeling interface, Label Studio's XML; `kind` and `labels` are read from it. `tasks` is how many the
 project has, gold ones included, `golds` how many of them are gold, both counted up by the import that adds them. Its
-row is what an import locks."""
+row is what an import locks. `consensus` is the method by which answers are kept consolidated, `run` the latest run of
+automatic labeling: only its labels count."""
 
 tasks = Table(
     "tasks",
@@ -104,6 +108,7 @@ slots = Table(
     Column("expires", Instant),
     Column("rank", Float, nullable=False, server_default="0"),
     Column("gold", Boolean, nullable=False, server_default=false()),
+    Column("withheld", Boolean, nullable=False, server_default=false()),
     UniqueConstraint("task_id", "number"),
     UniqueConstraint("task_id", "person"),
     CheckConstraint(
@@ -113,6 +118,8 @@ slots = Table(
         name="ck_slots_state",
     ),
 )
+"""A slot is `withheld` while a run of automatic labeling has not asked people for its task; all of a task's are, or
+none."""
 # The queue looks only at slots still open; a partial index keeps that look short however many are answered.
 Index(
     "ix_slots_open",
@@ -120,8 +127,15 @@ Index(
     slots.c.number,
     slots.c.rank,
     slots.c.position,
-    sqlite_where=text("state <> 'answered'"),
-    postgresql_where=text("state <> 'answered'"),
+    sqlite_where=text("state <> 'answered' AND NOT withheld"),
+    postgresql_where=text("state <> 'answered' AND NOT withheld"),
+)
+Index(
+    "ix_slots_withheld",
+    slots.c.project_id,
+    slots.c.position,
+    sqlite_where=text("withheld"),
+    postgresql_where=text("withheld"),
 )
 Index(
     "ix_slots_held",
@@ -149,17 +163,26 @@ answers = Table(
     Column("note", Text),
     Column("original", JSON(none_as_null=True)),
     Column("returns", Integer, nullable=False, server_default="0"),
+    Column("suspect", Integer),
     UniqueConstraint("task_id", "person"),
     Index("ix_annotations_turns", "project_id", "person", "created"),
 )
 """`value` is the list of regions that Label Studio calls `result`; `original` what it was before a reviewer corrected
-it. A `verdict` of none waits for a review; a reviewer without a verdict has it in hands."""
+it. A `verdict` of none waits for a review; a reviewer without a verdict has it in hands. `suspect` is the place of an
+answer among those that a model doubts, from 1 for the most doubtful."""
 Index(
     "ix_annotations_pending",
     answers.c.project_id,
     answers.c.id,
     sqlite_where=text("verdict IS NULL OR verdict = 'returned'"),
     postgresql_where=text("verdict IS NULL OR verdict = 'returned'"),
+)
+Index(
+    "ix_annotations_suspect",
+    answers.c.project_id,
+    answers.c.suspect,
+    sqlite_where=text("suspect IS NOT NULL AND verdict IS NULL"),
+    postgresql_where=text("suspect IS NOT NULL AND verdict IS NULL"),
 )
 
 skips = Table(
@@ -214,3 +237,93 @@ members = Table(
     Column("person", String(PERSON_LENGTH), primary_key=True),
     Column("role", String(20), nullable=False),
 )
+
+consolidations = Table(
+    "consolidations",
+    metadata,
+    Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("method", String(20), nullable=False),
+    Column("basis", String(100), nullable=False),
+    Column("computed", Instant, nullable=False),
+    Column("report", JSON, nullable=False),
+)
+"""What people's answers say together, as it was computed last; `basis` tells which answers those were."""
+
+consensus = Table(
+    "consensus",
+    metadata,
+    Column("task_id", ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("value", JSON, nullable=False),
+    Column("confidence", Float),
+    Column("posterior", JSON, nullable=False),
+    Column("answers", Integer, nullable=False),
+    Column("decided", Boolean, nullable=False),
+)
+"""`value` has the form of an answer, `posterior` is by control and label. `decided`: by a reviewer."""
+
+skills = Table(
+    "skills",
+    metadata,
+    Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("control", String(200), primary_key=True),
+    Column("person", String(PERSON_LENGTH), primary_key=True),
+    Column("skill", Float, nullable=False),
+    Column("answers", Integer, nullable=False),
+)
+
+runs = Table(
+    "runs",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("state", String(10), nullable=False),
+    Column("settings", JSON, nullable=False),
+    Column("config", Text, nullable=False),
+    Column("step", Integer, nullable=False, server_default="0"),
+    Column("tries", Integer, nullable=False, server_default="0"),
+    Column("job", BigInteger),
+    Column("phase", String(10), nullable=False),
+    Column("round", Integer, nullable=False, server_default="0"),
+    Column("positions", Integer, nullable=False),
+    Column("arrays", LargeBinary),
+    Column("audits", JSON, nullable=False),
+    Column("error", Text),
+    Column("person", String(PERSON_LENGTH), nullable=False),
+    Column("started", Instant, nullable=False),
+    Column("ended", Instant),
+)
+"""A run of automatic labeling. `step` counts the decisions taken, each by one job; `arrays` is the loop's memory after
+the last. `round` says whose labels count. `positions`: tasks imported from there on are not part of it. `config` is the
+interface it began with."""
+
+rounds = Table(
+    "rounds",
+    metadata,
+    Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("round", Integer, primary_key=True, autoincrement=False),
+    Column("model", String(200), nullable=False),
+    Column("labeled", Integer, nullable=False),
+    Column("answers", Integer, nullable=False),
+    Column("automatic", Integer, nullable=False),
+    Column("threshold", Float),
+    Column("accuracy", Float),
+    Column("bound", Float),
+    Column("pool_accuracy", Float, nullable=False),
+    Column("asked", Integer, nullable=False),
+    Column("finished", Instant, nullable=False),
+)
+
+automatic = Table(
+    "automatic",
+    metadata,
+    Column("run_id", ForeignKey("runs.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("round", Integer, primary_key=True, autoincrement=False),
+    Column("task_id", ForeignKey("tasks.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("label", Text, nullable=False),
+    Column("confidence", Float, nullable=False),
+    Column("withdrawn", Boolean, nullable=False, server_default=false()),
+    Index("ix_automatic_task", "task_id"),
+)
+"""What a model labeled. Model and threshold are those of the round; rows of another round than the run's do not count:
+they are being written by a job, or will be cleared away by one."""

@@ -6,6 +6,8 @@ from flask import Blueprint, render_template, url_for
 
 from labeling.api.caller import LABEL, MANAGE, labeling, me
 from labeling.config import Control, Interface
+from labeling.store.members import ADMINISTRATOR, REVIEWER
+from labeling.web import desk
 from palate.web import principal, require_all
 
 SHOWN = ("choice", "choices", "rating", "pairwise", "text", "spans")
@@ -19,6 +21,7 @@ def blueprint() -> Blueprint:
     )
     bp.add_url_rule("/", view_func=index)
     bp.add_url_rule("/projects/<int:project_id>", view_func=work)
+    desk.add_pages(bp)
     return require_all(bp, LABEL)
 
 
@@ -44,6 +47,7 @@ def work(project_id: int) -> str:
         progress=state,
         person=me(),
         api=url_for("v1.get_project", project_id=project_id),
+        overview=desk.may(project_id, ADMINISTRATOR, REVIEWER),
         sign_in=url_for("palate.sign_in", next=url_for("labeling.work", project_id=project_id)),
     )
 

@@ -249,8 +249,11 @@ def run_worker(
     worker: str | None = None,
     lease_seconds: float = LEASE_SECONDS,
     poll_seconds: float = 0.5,
+    until_idle: bool = False,
 ) -> None:
     """Claim and do jobs until `stop` is set; a job in hand is given back then, at its next progress report.
+
+    until_idle: or until no job is due.
 
     A handler's InputError fails the job at once, any other error queues it again until its attempts are used up.
     A database that is away is waited for.
@@ -263,6 +266,8 @@ def run_worker(
             if job is not None:
                 _work(queue, job, handlers[job.kind], stop)
                 continue
+            if until_idle:
+                return
         except LeaseLostError as error:
             log.warning("%s", error)
         except StoreError as error:

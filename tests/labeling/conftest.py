@@ -12,7 +12,9 @@ import pytest
 import sqlalchemy as sa
 from sqlalchemy import Connection, Engine
 
+from labeling.settings import LabelingSettings
 from labeling.store import MIGRATIONS, projects
+from labeling.work.process import work_off
 from palate.store import migrate, open_engine, reading, writing
 
 
@@ -54,6 +56,12 @@ def store(store_url: str) -> Iterator[Store]:
     store = Store(store_url)
     yield store
     store.engine.dispose()
+
+
+@pytest.fixture
+def work(store: Store, tmp_path: Path) -> Callable[[], None]:
+    """Does, as a worker would, all that is due now."""
+    return partial(work_off, store.engine, LabelingSettings(home=tmp_path))
 
 
 @pytest.fixture

@@ -83,6 +83,7 @@ def test_from_project_to_export(manager, ann, films):
         "mine": 3,
         "skipped": 0,
         "to_review": 0,
+        "automatic": 0,
     }
     assert ann("POST", f"/projects/{films}/next", {}).json["task"] is None
     exported = manager("GET", f"/projects/{films}/export?format=json")

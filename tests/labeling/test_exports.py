@@ -41,7 +41,8 @@ def answered(service, kind, data, *answers, labels=()):
 
 
 def exported(service, project, form):
-    return "".join(service.export(project, form))
+    pieces = list(service.export(project, form))
+    return b"".join(pieces) if form == "parquet" else "".join(pieces)
 
 
 def marked(start, end, label="Name"):

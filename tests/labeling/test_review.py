@@ -127,8 +127,9 @@ def test_nobody_judges_their_own_answer_or_one_that_is_not_in_their_hands(servic
         with pytest.raises(UnknownIdError):
             service.judge(project, "rob", missing, "accept")
     service.change(project, {"review": "none"})
+    assert service.next_review(project, "rob")[1] is None
     with pytest.raises(ConflictError, match="not reviewed"):
-        service.next_review(project, "rob")
+        service.judge(project, "sue", other.id, "accept")
 
 
 def test_agreement_is_per_question_label_and_person(service):

@@ -1,0 +1,85 @@
+"""What is due, looked for every now and then by each worker: nobody's turn waits for it.
+
+Jobs that come of it have a key, so that several workers that see the same queue it once.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+
+from sqlalchemy import Engine
+
+from labeling.store import projects, runs
+from labeling.store.runs import Run
+from labeling.work import consensus, rounds
+from palate.errors import PalateError, UnknownIdError
+from palate.store import Job, Jobs, reading, writing
+
+PAUSE = 1.0
+"""Seconds between two looks; longer where a look takes long, so that it never is more than a tenth of the time."""
+KEPT_FRESH = 60.0
+"""Seconds between two computations of a project's consensus while answers come."""
+log = logging.getLogger("palate.labeling")
+
+
+class Planner:
+    """Queues what is due in one store."""
+
+    def __init__(self, engine: Engine, *, kept_fresh: float = KEPT_FRESH) -> None:
+        self._engine = engine
+        self._jobs = Jobs(engine)
+        self._kept_fresh = kept_fresh
+
+    def run(self, stop: threading.Event) -> None:
+        """Look until `stop` is set. A database that is away is waited for."""
+        while not stop.is_set():
+            began = time.monotonic()
+            try:
+                self.look()
+            except PalateError as error:
+                log.warning("Nothing was planned: %s", error)
+            except Exception:
+                log.exception("Nothing was planned")
+            stop.wait(max(PAUSE, 9 * (time.monotonic() - began)))
+
+    def look(self) -> int:
+        """Queue every step of a run, and every consensus, that is due now; how many were."""
+        with reading(self._engine) as db:
+            active = runs.active(db)
+            consolidated = [project for project in projects.listed(db) if project.consensus != consensus.NONE]
+        found = sum(self._run(run) for run in active)
+        for project in consolidated:
+            found += consensus.enqueue_due(self._engine, project, self._kept_fresh) is not None
+        return found
+
+    def _run(self, run: Run) -> bool:
+        job = None if run.job is None else self._found(run.job)
+        if job is not None and job.state in ("queued", "running"):
+            return False
+        if job is not None and job.state in ("failed", "cancelled"):
+            state = runs.FAILED if job.state == "failed" else runs.PAUSED
+            self._change(run, state=state, error=job.error)
+            return False
+        with reading(self._engine) as db:
+            due = run.state == runs.STOPPING or runs.is_due(db, run)
+        if due:
+            step = "stop" if run.state == runs.STOPPING else run.step
+            payload = {"project": run.project_id, "run": run.id, "step": run.step}
+            key = f"{run.id}/{step}/{run.tries}"
+            self._change(run, job=self._jobs.enqueue(rounds.KIND, payload, key=key))
+        return due
+
+    def _found(self, job: int) -> Job | None:
+        try:
+            return self._jobs.get(job)
+        except UnknownIdError:
+            return None
+
+    def _change(self, run: Run, **values: object) -> None:
+        """Unless somebody has changed the run meanwhile."""
+        with writing(self._engine) as db:
+            now = runs.get(db, run.id, hold=True)
+            if (now.state, now.step, now.tries) == (run.state, run.step, run.tries):
+                runs.change(db, run, **values)
