@@ -9,6 +9,7 @@ import click
 
 from labeling.catalogue import labels_of, parse_labels, tasks_of
 from labeling.commands.consolidate import consolidate
+from labeling.commands.publish import publish
 from labeling.commands.simulate import simulate
 from labeling.config import KINDS
 from labeling.config.generate import takes_labels
@@ -35,6 +36,7 @@ def label() -> None:
 
 label.add_command(consolidate)
 label.add_command(simulate)
+label.add_command(publish)
 
 
 @label.command()

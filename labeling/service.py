@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, Integer, func, literal, select
 from labeling import figures
 from labeling.config import KINDS, generate
 from labeling.exports import FORMATS, Format, format_of
+from labeling.exports.final import Final, finals
 from labeling.overview import Overview, Overviews
 from labeling.queue import drafts, leases, reviews, turns
 from labeling.queue.progress import Progress, Recent, progress
@@ -273,6 +274,16 @@ class Labeling:
         with reading(self._engine) as db:
             project = projects.get(db, project_id)
         return self._pieces(project, format_of(form, project), every_task)
+
+    def finals(self, project_id: int) -> tuple[Project, Iterator[Final]]:
+        """The project, and one label for each of its tasks, from one consistent view."""
+        with reading(self._engine) as db:
+            project = projects.get(db, project_id)
+        return project, self._finals(project)
+
+    def _finals(self, project: Project) -> Iterator[Final]:
+        with reading(self._engine) as db:
+            yield from finals(project, projects.answered(db, project, unanswered=True))
 
     def _pieces(self, project: Project, form: Format, every_task: bool) -> Iterator[Any]:
         with reading(self._engine) as db:

@@ -1,0 +1,46 @@
+"""The catalogue of the recommendation API from the caller's side: what is known of an item, and changing it."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import Any
+from urllib.parse import quote
+
+from palate.client.calls import Caller, Policy
+from palate.errors import RemoteError
+
+KEY = "PALATE_API_KEY"
+"""The environment variable that holds a key of the scopes `recommend` and `catalogue`."""
+Item = dict[str, Any]
+
+
+class Catalogue:
+    """One recommendation API. Safe to share between threads. Raises RemoteError where it refuses or does not answer."""
+
+    def __init__(self, url: str, key: str | None = None, *, policy: Policy | None = None, connections: int = 1) -> None:
+        """url: http://host:port. key: a token; that of the environment unless given."""
+        found = key if key is not None else os.environ.get(KEY, "").strip() or None
+        self._caller = Caller(url, found, policy, connections=connections)
+
+    def item(self, item: str) -> Item | None:
+        """What is known of an item; None if it is not in the catalogue."""
+        try:
+            found: Item = self._caller.json("GET", _path(item))
+        except RemoteError as error:
+            if error.code == 404:
+                return None
+            raise
+        return found
+
+    def patch(self, item: str, change: Mapping[str, Any]) -> Item:
+        """The item after a JSON merge patch (RFC 7396)."""
+        found: Item = self._caller.json("PATCH", _path(item), dict(change))
+        return found
+
+    def close(self) -> None:
+        self._caller.close()
+
+
+def _path(item: str) -> str:
+    return f"/v1/items/{quote(item, safe='')}"

@@ -1,0 +1,160 @@
+"""Labels flow into the catalogue of a running recommendation API, and make an item recommendable that had none."""
+
+from __future__ import annotations
+
+import threading
+import time
+from importlib import util
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+from werkzeug.serving import make_server
+
+from labeling.service import Labeling
+from labeling.settings import LabelingSettings
+from labeling.store.definition import Definition, NewTask
+from labeling.work.publish import publish
+from palate.bundle import publish_bundle, set_current
+from palate.cli import palate
+from palate.client.calls import Policy
+from palate.client.catalogue import KEY, Catalogue
+from palate.errors import ParameterError, RemoteError
+from palate.models import make_recommender
+from palate.store import Accounts
+from services.recommender.app import create
+from services.recommender.settings import RecommenderSettings
+from services.recommender.state import KEY as STATE
+
+_spec = util.spec_from_file_location("published_world", Path(__file__).parents[1] / "services" / "world.py")
+world = util.module_from_spec(_spec)
+_spec.loader.exec_module(world)
+
+
+class Api:
+    """A recommendation API that listens; its items are known by their content."""
+
+    def __init__(self, home, bundles):
+        self.app = create(RecommenderSettings(home=home, bundle=bundles, catalogue_seconds=0.05, retry_seconds=0.5))
+        self.live = self.app.extensions[STATE][0]
+        scopes = ["recommend", "catalogue"]
+        self.token = Accounts(self.live.store.engine).create_key("test", scopes)[1]
+        self.server = make_server("127.0.0.1", 0, self.app, threaded=True)
+        self.url = f"http://127.0.0.1:{self.server.port}"
+        threading.Thread(target=self.server.serve_forever, daemon=True).start()
+        self.catalogue = Catalogue(self.url, self.token, policy=Policy(retries=0))
+
+    def put(self, item, **known):
+        headers = {"Authorization": f"Bearer {self.token}"}
+        answer = self.app.test_client().put(f"/v1/items/{item}", json=known, headers=headers)
+        assert answer.status_code in (200, 201)
+
+    def recommended(self, category):
+        """By content, to somebody who likes a category."""
+        headers = {"Authorization": f"Bearer {self.token}"}
+        body = {"attributes": {"categories": [category]}, "limit": 30}
+        answer = self.app.test_client().post("/v1/recommendations", json=body, headers=headers)
+        return [place["item"] for place in answer.json["items"] if place["strategy"] == "content"]
+
+    def close(self):
+        self.catalogue.close()
+        self.server.shutdown()
+        self.live.stop()
+        self.live.store.engine.dispose()
+
+
+@pytest.fixture(scope="module")
+def api(tmp_path_factory):
+    home = tmp_path_factory.mktemp("api")
+    model = make_recommender("blend", {"parts": "content,popularity"}).fit(world.interactions(), world.items())
+    set_current(home / "bundles", publish_bundle(model, home / "bundles", metrics={}))
+    api = Api(home, home / "bundles")
+    yield api
+    api.close()
+
+
+@pytest.fixture
+def service(tmp_path):
+    service = Labeling.open(LabelingSettings(home=tmp_path).database("labeling"))
+    yield service
+    service.engine.dispose()
+
+
+def label(service, *answers, kind="choice", labels=("Comedy", "Western")):
+    """A project about the items, each with its answer."""
+    tasks = [NewTask(item, {"title": item}) for item, _ in answers]
+    project = service.create(Definition("Genre?", labels, kind=kind), tasks)[0].id
+    for _, value in answers:
+        if value is not None:
+            task = service.next_task(project, "ann").task
+            service.submit(project, "ann", task.task_id, {"choices": value} if isinstance(value, list) else value)
+    return project
+
+
+def test_a_new_item_without_metadata_becomes_recommendable_by_one_label(service, api, tmp_path, monkeypatch):
+    api.put("blank", available=True)
+    assert "blank" not in api.recommended("Comedy")
+    project = label(service, ("blank", ["Comedy"]), ("nowhere", ["Comedy"]))
+    monkeypatch.setenv("PALATE_HOME", str(tmp_path))
+    monkeypatch.setenv(KEY, api.token)
+    done = CliRunner().invoke(palate, ["label", "publish", str(project), "--url", api.url, "--as", "genre"])
+    assert done.output.startswith("1 items changed, 0 were so already, 0 lost a label"), done.output
+    assert "1 are not in the catalogue" in done.output
+    known = api.catalogue.item("blank")
+    assert known["categories"] == ["Comedy"]
+    assert known["attributes"] == {"genre": "Comedy", "genre_source": "people"}
+    end = time.monotonic() + 20
+    while "blank" not in api.recommended("Comedy") and time.monotonic() < end:
+        time.sleep(0.05)
+    assert "blank" in api.recommended("Comedy")
+
+
+def test_publishing_again_changes_only_what_changed(service, api):
+    api.put("one", categories=["Classic"], attributes={"year": 1950})
+    api.put("two")
+    project = label(service, ("one", ["Comedy"]), ("two", ["Western"]))
+
+    def again(**more):
+        found, finals = service.finals(project)
+        done = publish(found, finals, api.catalogue, "genre", **more)
+        return done.changed, done.same, done.taken_out
+
+    assert again() == (2, 0, 0)
+    assert again() == (0, 2, 0)
+    back = service.undo(project, "ann").task
+    service.submit(project, "ann", back.task_id, {"choices": ["Comedy"]})
+    assert again() == (1, 1, 0)
+    assert api.catalogue.item("two")["categories"] == ["Comedy"]
+    assert api.catalogue.item("one")["categories"] == ["Comedy", "Classic"]
+    service.skip(project, "ann", back.task_id)
+    assert again() == (0, 1, 1)
+    assert api.catalogue.item("two")["categories"] == []
+    assert api.catalogue.item("two")["attributes"] == {}
+    assert api.catalogue.item("one")["attributes"] == {"year": 1950, "genre": "Comedy", "genre_source": "people"}
+    assert again(into="tags") == (1, 1, 0)
+    assert api.catalogue.item("one")["tags"] == ["Comedy"]
+
+
+def test_several_labels_and_how_sure_they_are(service, api):
+    api.put("many")
+    project = label(service, ("many", ["Comedy", "Western"]), kind="choices")
+    found, finals = service.finals(project)
+    assert publish(found, finals, api.catalogue, "genres").changed == 1
+    assert api.catalogue.item("many")["attributes"]["genres"] == ["Comedy", "Western"]
+    assert api.catalogue.item("many")["categories"] == ["Comedy", "Western"]
+
+
+def test_bad_input_is_refused(service, api):
+    found, finals = service.finals(label(service, ("one", ["Comedy"])))
+    for wrong in ({"name": ""}, {"into": "title"}, {"least": 2.0}):
+        with pytest.raises(ParameterError):
+            publish(found, finals, api.catalogue, **{"name": "genre", **wrong})
+    text = service.create(Definition("Text", kind="text"))[0]
+    with pytest.raises(ParameterError, match="no labels to publish"):
+        publish(text, [], api.catalogue, "genre")
+    refused = Catalogue(api.url, "no-such-key", policy=Policy(retries=0))
+    with pytest.raises(RemoteError) as raised:
+        publish(found, finals, refused, "genre")
+    assert raised.value.code == 401
+    with pytest.raises(RemoteError, match="cannot be reached"):
+        publish(*service.finals(found.id), Catalogue("http://127.0.0.1:9", policy=Policy(retries=0)), "genre")
