@@ -5,6 +5,7 @@ from __future__ import annotations
 from flask import Flask
 
 from labeling.api import routes
+from labeling.label_studio import backend
 from labeling.service import Labeling
 from labeling.settings import LabelingSettings
 from labeling.web import pages
@@ -23,7 +24,7 @@ def create(settings: LabelingSettings | None = None) -> Flask:
         title="Palate labeling",
         version=__version__,
         description="Projects, the queue of tasks, answers and their export.",
-        blueprints=[routes.blueprint(), pages.blueprint()],
+        blueprints=[routes.blueprint(), pages.blueprint(), backend.blueprint()],
         nav=[("Projects", "labeling.index")],
     )
     app.extensions["labeling"] = service

@@ -11,11 +11,15 @@ from labeling.catalogue import labels_of, parse_labels, tasks_of
 from labeling.commands.consolidate import consolidate
 from labeling.commands.publish import publish
 from labeling.commands.simulate import simulate
+from labeling.commands.sync import sync
 from labeling.config import KINDS
 from labeling.config.generate import takes_labels
 from labeling.service import FORMATS, Labeling
 from labeling.settings import LabelingSettings
 from labeling.store.definition import Definition
+from labeling.work.files import import_tasks
+from labeling.work.reading import FORMATS as READS
+from labeling.work.reading import format_of_name, read_tasks
 from palate.dataset import FORMATS as READABLE
 from palate.dataset import read_items
 from palate.errors import InputError, ParameterError
@@ -37,6 +41,7 @@ def label() -> None:
 label.add_command(consolidate)
 label.add_command(simulate)
 label.add_command(publish)
+label.add_command(sync)
 
 
 @label.command()
@@ -103,6 +108,26 @@ def list_projects() -> None:
     """Show the projects and how far they are."""
     for project, state in _open(LabelingSettings.read()).projects(""):
         click.echo(f"{project.id}\t{state.done}/{state.tasks} done\t{project.title}")
+
+
+@label.command("import")
+@click.argument("project", type=int)
+@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.option("--format", "form", type=click.Choice(READS), help="Without: by the file's ending.")
+def import_(project: int, file: Path, form: str | None) -> None:
+    """Add the tasks in FILE to a project: CSV, JSON lines, Parquet, or JSON as Label Studio exports it.
+
+    Tasks that are there already stay as they are, so an import that was stopped goes on when it is repeated.
+    """
+    form = form or format_of_name(file.name)
+    try:
+        arrivals = read_tasks(file.read_bytes(), form)
+    except OSError as error:
+        raise InputError(f"cannot be read: {error.strerror}.", where=str(file)) from None
+    engine = _open(LabelingSettings.read()).engine
+    with click.progressbar(length=1000, file=sys.stderr) as bar:
+        outcome = import_tasks(engine, project, arrivals, lambda share, _: bar.update(int(1000 * share) - bar.pos))
+    click.echo(f"{outcome['tasks']} tasks and {outcome['answers']} answers added; {outcome['present']} were there.")
 
 
 @label.command()

@@ -203,6 +203,7 @@ def test_every_option_of_a_job_is_told(job):
         ("labeling.md", ["label", "export"], "Export"),
         ("labeling.md", ["label", "consolidate"], "Consensus"),
         ("labeling.md", ["label", "simulate"], "Automatic labels"),
+        ("label-studio.md", ["label", "sync"], "Synchronisation"),
     ],
 )
 def test_every_option_of_a_command_is_told(name, path, heading):

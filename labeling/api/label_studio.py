@@ -8,6 +8,7 @@ from pydantic import ConfigDict, Field, JsonValue
 
 from labeling.api.caller import by, labeling
 from labeling.api.models import DAY
+from labeling.label_studio import api
 from labeling.store.arrivals import Arrival, Given
 from labeling.store.definition import NewTask
 from labeling.store.forecasts import Prediction
@@ -95,5 +96,5 @@ def take_in(project_id: int, body: LabelStudioTasks) -> TakenIn:
     return TakenIn(tasks=added, answers=answers, present=len(arrivals) - added)
 
 
-RULES = [("POST", "/projects/<int:project_id>/label-studio", take_in)]
+RULES = [("POST", "/projects/<int:project_id>/label-studio", take_in), *api.RULES]
 """Method, path, view."""

@@ -1,4 +1,5 @@
-"""Long work of the labeling service, done by worker processes as jobs: consensus, and rounds of automatic labeling.
+"""Long work of the labeling service, done by worker processes as jobs: consensus, rounds of automatic labeling, and
+what goes between here and a Label Studio.
 
     palate label serve          starts one worker beside the servers
     palate label work           is a worker alone, on any machine that reaches the database
@@ -18,9 +19,13 @@ from palate.store.jobs import Handler
 
 def handlers(engine: Engine, settings: LabelingSettings) -> Mapping[str, Handler]:
     """Every kind of job of this service, and what does it."""
-    from labeling.work import consensus, rounds
+    from labeling.label_studio import jobs as label_studio
+    from labeling.work import consensus, files, rounds
 
     return {
+        **label_studio.handlers(engine, settings),
         consensus.KIND: lambda context: consensus.run(engine, context),
+        files.IMPORT: lambda context: files.run_import(engine, context),
+        files.EXPORT: lambda context: files.run_export(engine, context),
         rounds.KIND: rounds.Rounds(engine, settings.cache),
     }
