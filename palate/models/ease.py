@@ -7,12 +7,13 @@ normalised, and what is popular held back, as has become usual since.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.linalg import lapack
+from scipy.linalg import lapack, solve_triangular
 
 from palate.errors import ParameterError
 from palate.kernels.sparse_products import dense_product
@@ -22,8 +23,12 @@ from palate.models.params import ModelParams, one_of, within
 from palate.models.protocol import Floats
 
 _ROWS_AT_ONCE = 1024
+_LEAST = 1e-5
+"""The least share of an item's square that the penalty must hold for it to be told from rounding."""
 _WRONG = 0.05
 """The share by which an inverse multiplied back may miss, on average."""
+_FEW_USERS = 0.7
+"""With fewer users for each item than this, the inverse of users by users costs less: a third of the time at 0.5."""
 _NEEDED = 1.2
 """Memory, in matrices of items by items: one is computed in place, and blocks of it copied."""
 
@@ -60,22 +65,36 @@ class EASE(HistoryRecommender):
     With X the normalised interactions and P = (X'X + penalty I)^-1, the weight from item i to j is -P_ij / P_jj, and 0
     from an item to itself (equation 8 of the paper), taken back to items as they are. All of it is one dense matrix of
     items by items.
+
+    Where users are fewer, penalty P is I - Z'Z, with Z = L^-1 X and LL' = XX' + penalty I (Woodbury's identity): the
+    same weights from a matrix of users by items, and none of items by items at all.
     """
 
     kind: ClassVar[str] = "ease"
     Params: ClassVar[type[EASEParams]] = EASEParams
     params: EASEParams
 
-    weights: Floats
-    """`(n_touched, n_touched) float32`: from the item of the row to the item of the column."""
+    weights: Floats | None
+    """`(n_touched, n_touched) float32`: from the item of the row to the item of the column; None where `basis` is."""
+    basis: Floats | None = None
+    """Z above, `(n_users, n_touched) float32`, where users are fewer than items."""
+    kept: Floats
+    out: Floats
+    scale: Floats
+    """With `basis`: a history's share in its own items, factors of the scores and of the history, `(n_touched,)`."""
     penalty: float
     """The regularization in force."""
 
     def _learn(self) -> None:
-        require_memory(len(self.touched))
+        n_users = int(np.count_nonzero(np.diff(self.histories.indptr)))
+        dual = n_users < _FEW_USERS * len(self.touched)
+        require_memory(n_users if dual else len(self.touched), len(self.touched))
         normalised, scale, spread = normalise(self.histories, self.params)
-        gram = gram_of(normalised)
         self.penalty = self.params.regularization * float(np.mean(np.square(normalised.data), dtype=np.float64))
+        if dual:
+            self._learn_from_users(sparse.csr_matrix(normalised[np.diff(normalised.indptr) > 0]), scale, spread)
+            return
+        gram = gram_of(normalised)
         np.einsum("ii->i", gram)[:] += np.float32(self.penalty)
         self.weights = _invert(gram)
         diagonal = np.einsum("ii->i", self.weights)
@@ -83,14 +102,52 @@ class EASE(HistoryRecommender):
         self.weights *= scale[:, None]
         diagonal[:] = 0
 
+    def _learn_from_users(self, normalised: sparse.csr_matrix, scale: Floats, spread: Floats) -> None:
+        """`basis`, and what turns products with it into scores."""
+        gram = gram_of(sparse.csr_matrix(normalised.T))
+        np.einsum("ii->i", gram)[:] += np.float32(self.penalty)
+        factor, failed = lapack.spotrf(gram, lower=1, clean=1, overwrite_a=1)
+        if failed:
+            raise _too_small()
+        basis = np.asfortranarray(normalised.toarray())
+        self.basis = np.ascontiguousarray(
+            solve_triangular(factor, basis, lower=True, overwrite_b=True, check_finite=False)
+        )
+        self.kept = np.einsum("ij,ij->j", self.basis, self.basis, dtype=np.float64)  # 1 - penalty P_jj
+        if not (self.kept < 1 - _LEAST).all():
+            raise _too_small()
+        self.out = (spread / (1 - self.kept)).astype(np.float32)
+        self.kept = self.kept.astype(np.float32)
+        self.scale, self.weights = scale, None
+
     def _scores(self, histories: sparse.csr_matrix) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        return histories @ self.weights, np.ones(histories.shape[0], dtype=bool)
+        everybody = np.ones(histories.shape[0], dtype=bool)
+        if self.weights is not None:
+            return histories @ self.weights, everybody
+        data = histories.data * self.scale[histories.indices]
+        scaled = sparse.csr_matrix((data, histories.indices, histories.indptr), shape=histories.shape)
+        scores = (scaled @ self._items_first) @ self.basis
+        own = data * self.kept[histories.indices]  # an item's weight to itself is 0
+        scores[np.repeat(np.arange(histories.shape[0]), np.diff(histories.indptr)), histories.indices] -= own
+        scores *= self.out
+        return scores, everybody
+
+    @cached_property
+    def _items_first(self) -> Floats:
+        """Z', `(n_touched, n_users)`, in C order."""
+        assert self.basis is not None  # noqa: S101  (for the type checker)
+        return np.ascontiguousarray(self.basis.T)
 
     def _learned(self) -> dict[str, Any]:
-        return {"weights": self.weights}
+        if self.weights is not None:
+            return {"weights": self.weights}
+        return {"basis": self.basis, "kept": self.kept, "out": self.out, "scale": self.scale}
 
     def _relearn(self, arrays: Any) -> None:
-        self.weights = arrays["weights"]
+        self.weights = arrays.get("weights")
+        if self.weights is None:
+            self.basis, self.kept = arrays["basis"], arrays["kept"]
+            self.out, self.scale = arrays["out"], arrays["scale"]
 
 
 def normalise(histories: sparse.csr_matrix, params: Any) -> tuple[sparse.csr_matrix, Floats, Floats]:
@@ -114,12 +171,16 @@ def gram_of(matrix: sparse.csr_matrix) -> Floats:
     return dense_product(by_item, matrix)
 
 
-def require_memory(n_items: int) -> None:
-    """Raises ParameterError if a matrix of items by items, and what it takes to compute it, does not fit."""
-    needed, free = _NEEDED * 4 * n_items**2 / 1024**3, free_memory() / 1024**3
+def require_memory(rows: int, n_items: int) -> None:
+    """Raises ParameterError if a matrix of so many rows (items, or users) by items, and what it takes to compute it,
+    does not fit."""
+    square = rows == n_items
+    entries = n_items**2 if square else 2 * rows * n_items + rows**2
+    needed, free = _NEEDED * 4 * entries / 1024**3, free_memory() / 1024**3
     if needed > free:
         raise ParameterError(
-            f"{n_items:,} items need {needed:,.1f} GB for a matrix of items by items, and {free:.1f} GB are free.",
+            f"{n_items:,} items need {needed:,.1f} GB for a matrix of {'items' if square else 'users'} by items, and "
+            f"{free:.1f} GB are free.",
             where="ease",
             hint="Take sparse-ease, which keeps some neighbours of each item.",
         )
@@ -145,7 +206,11 @@ def _invert(matrix: Floats) -> Floats:
             whole[rows.stop :, rows] = whole[rows, rows.stop :].T
         if np.abs(whole @ image - probe).mean() < _WRONG:
             return whole
-    raise ParameterError(
+    raise _too_small()
+
+
+def _too_small() -> ParameterError:
+    return ParameterError(
         "it is too small for the matrix of items by items to be inverted in single precision.",
         where="ease.regularization",
         hint="Take a larger one.",

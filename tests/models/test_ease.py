@@ -43,6 +43,32 @@ def test_it_is_the_best_linear_model_without_a_diagonal(
     assert (scores[:, -1] == -np.inf).all()  # nobody has touched it
 
 
+@pytest.mark.parametrize("values", [{}, {"user_power": 0.5, "item_power": 0.3, "debias": 0.2, "regularization": 20.0}])
+def test_with_fewer_users_than_items_it_is_the_same_model(values: dict[str, float]) -> None:
+    """By way of users by users, the scores are those of the weights from item to item."""
+    data = random_interactions(n_users=30, n_items=80, seed=4, weighted=True)
+    model = EASE(**values).fit(data)
+    assert model.weights is None
+    x = data.matrix().toarray().astype(np.float64)
+    touched = x.any(axis=0)
+    x = x[:, touched] / x[x > 0].mean()
+    weights = by_the_paper(
+        x, model.penalty, *(getattr(model.params, n) for n in ("user_power", "item_power", "debias"))
+    )
+    scores = all_scores(model, list(range(30)), 80)
+    np.testing.assert_allclose(scores[:, touched], x @ weights, rtol=1e-3, atol=1e-4)
+    assert (scores[:, ~touched] == -np.inf).all()
+    again = EASE.from_arrays(model.to_arrays())
+    np.testing.assert_array_equal(all_scores(again, [3], 80), scores[[3]])
+
+
+def test_many_items_and_few_users_fit() -> None:
+    n = 200_000
+    codes = np.arange(n, dtype=np.int32)
+    data = Interactions(IdMap(np.arange(2)), IdMap(np.arange(n)), codes % 2, codes)
+    assert len(EASE().fit(data).recommend([0], 5).row(0)) == 5
+
+
 def test_the_penalty_is_in_interactions() -> None:
     data = random_interactions()
     assert EASE(regularization=7.0, user_power=0.0).fit(data).penalty == pytest.approx(7.0)
@@ -53,7 +79,7 @@ def test_the_penalty_is_in_interactions() -> None:
 def test_a_catalogue_that_does_not_fit_is_refused_before_anything_is_taken() -> None:
     n = 500_000
     codes = np.arange(n, dtype=np.int32)
-    data = Interactions(IdMap(np.arange(2)), IdMap(np.arange(n)), codes % 2, codes)
+    data = Interactions(IdMap(np.arange(n)), IdMap(np.arange(n)), codes, codes)
     with pytest.raises(ParameterError, match=r"500,000 items need 1,117\.6 GB") as caught:
         EASE().fit(data)
     assert "sparse-ease" in str(caught.value)
