@@ -2,9 +2,13 @@
 
 payloads    the body of a request -> the columns that the model takes
 answers     the model's columns -> the body of the answer, in the shape of its kind
+recordio    SageMaker's binary format
 source      where a deployed model comes from: a bundle, a part of one, a registered version
-store       which endpoints there are, durably
+store       which endpoints there are, and their variants, durably
 hosting     the models that this worker has loaded, kept in step with the store
+invoking    asking a variant, counted; its endpoint's shadows
+counts      what Prometheus has of each variant
 aws         errors as AWS tells them
-routes      /endpoints/{name}/invocations, /ping, /v1/endpoints
+routes      /endpoints/{name}/invocations, /invocations, /ping, /v1/endpoints
+scoring     /invocations as MLflow speaks it
 """

@@ -5,7 +5,8 @@
     FM        {"predictions": [{"score": 0.4, "predicted_label": 0}]}, the label for classification only
     others    {"predictions": [{a field per output column}]}
 
-In JSON Lines each row is a line of its own; in CSV a row's numbers follow each other, without a header.
+In JSON Lines each row is a line of its own; in CSV a row's numbers follow each other, without a header; in RecordIO
+each row is a record whose labels are the fields.
 """
 
 from __future__ import annotations
@@ -29,9 +30,10 @@ from palate.models.factorization_machine import FactorizationMachine
 from palate.models.kmeans import KMeans
 from palate.models.pca import PCA
 from palate.models.protocol import Artifact
-from services.endpoints.payloads import CSV, JSON, LINES
+from services.endpoints import recordio
+from services.endpoints.payloads import CSV, JSON, LINES, RECORDS
 
-ANSWERS = (JSON, LINES, CSV)
+ANSWERS = (JSON, LINES, CSV, RECORDS)
 """What an answer can be; the first is given to who asks for nothing in particular."""
 
 Columns = Mapping[str, Any]
@@ -79,6 +81,8 @@ def write(columns: Columns, content_type: str, key: str) -> bytes:
     """The body. Raises NotAcceptable for columns that a CSV line cannot hold."""
     if content_type == CSV:
         return _csv(columns)
+    if content_type == RECORDS:
+        return _records(columns)
     rows = arrowjson.objects(columns)
     if content_type == LINES:
         return arrowjson.joined(rows, "\n") + (b"\n" if len(rows) else b"")
@@ -105,6 +109,17 @@ def _csv(columns: Columns) -> bytes:
     return body
 
 
+def _records(columns: Columns) -> bytes:
+    numbers = {
+        name: values.text.cast(pa.float32()) if isinstance(values, Written) else values
+        for name, values in columns.items()
+    }
+    try:
+        return recordio.write(numbers)
+    except ValueError as error:
+        raise NotAcceptable(f"The answer is not all numbers ({error}); accept {JSON}.") from None
+
+
 def _pca(model: PCA, batch: Mapping[str, Any]) -> Columns:
     return {"projection": arrowjson.vectors(model.transform(dense_column(batch, "features", model.n_features)))}
 
@@ -124,7 +139,8 @@ def _fm(model: FactorizationMachine, batch: Mapping[str, Any]) -> Columns:
     return columns
 
 
-def _plain(model: Artifact, batch: Mapping[str, Any]) -> Columns:
+def plain(model: Artifact, batch: Mapping[str, Any]) -> Columns:
+    """The model's own output columns, by name."""
     answer = model.predict(batch)
     return {name: _arrow(answer[name]) for name in model.signature().outputs}
 
@@ -141,6 +157,6 @@ SHAPES = {
     "fm": Shape("predictions", _fm, takes_sparse=True),
 }
 """Kind to shape."""
-_PLAIN = Shape("predictions", _plain)
+_PLAIN = Shape("predictions", plain)
 DENSE_AT_ONCE = 1 << 22
 """Numbers of sparse vectors whose zeros are written out at a time: 32 MB."""

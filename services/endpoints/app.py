@@ -6,14 +6,18 @@ import atexit
 import os
 import weakref
 from pathlib import Path
+from typing import Any
 
 from flask import Flask, Response
 
 from palate import __version__
 from palate.store import migrate, open_engine
-from palate.web import create_app
+from palate.web import create_app, metrics
+from services.endpoints.counts import Counts
 from services.endpoints.hosting import Hosting
-from services.endpoints.routes import KEY, management, runtime
+from services.endpoints.invoking import INVOKING, KEY, Invoking
+from services.endpoints.routes import management, runtime
+from services.endpoints.scoring import scoring
 from services.endpoints.settings import EndpointSettings
 from services.endpoints.source import Resolve
 from services.endpoints.store import Store
@@ -34,19 +38,23 @@ def create(settings: EndpointSettings | None = None) -> Flask:
     settings = settings or EndpointSettings.read()
     store = open_store(settings)
     here = Hosting(store, resolver(settings), poll=settings.endpoint_seconds, retry=settings.retry_seconds)
+    mlflow = settings.invocations_format == "mlflow"
     app = create_app(
         "endpoints",
         settings,
         store.engine,
         title="Palate model endpoints",
         version=__version__,
-        blueprints=[runtime(), management()],
+        blueprints=[runtime(bare=not mlflow), management(), *([scoring()] if mlflow else [])],
         description=DESCRIPTION,
     )
     app.extensions[KEY] = here
+    app.extensions[INVOKING] = invoking = Invoking(Counts(metrics(app).registry))
     app.after_request(_signed)
     here.start()
-    atexit.register(_stop, weakref.ref(here))
+    invoking.start()
+    for each in (here, invoking):
+        atexit.register(_stop, weakref.ref(each))
     return app
 
 
@@ -74,7 +82,7 @@ def _signed(response: Response) -> Response:
     return response
 
 
-def _stop(here: weakref.ref[Hosting]) -> None:
+def _stop(here: weakref.ref[Any]) -> None:
     held = here()
     if held is not None:
         held.stop()

@@ -5,15 +5,14 @@ from __future__ import annotations
 
 from flask import Blueprint, Response
 
+from palate.errors import InputError
 from palate.web import aws
 from palate.web.aws import Codes
 
 CODES = Codes(invalid="ValidationError", missing="ValidationError", taken="ValidationError")
-VARIANT = "AllTraffic"
-"""What SageMaker's own tools call the only variant of an endpoint."""
 
 
-class ModelError(Exception):
+class ModelError(InputError):
     """The model refused the rows that it was given; the message says why."""
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 import click
 
 from services.endpoints.app import open_store, resolver
-from services.endpoints.hosting import Hosting
+from services.endpoints.hosting import Hosting, Wanted
 from services.endpoints.routes import checked_name
 from services.endpoints.settings import EndpointSettings
 from services.endpoints.source import Source
+from services.endpoints.store import ONLY
 
 FACTORY = "services.endpoints.app:create"
 
@@ -25,13 +26,24 @@ def endpoints() -> None:
 @click.option("--host", help="Address to listen on; 127.0.0.1 unless told.")
 @click.option("--port", type=int, default=8082, show_default=True)
 @click.option("--workers", type=click.IntRange(1, 256), default=2, show_default=True, help="Processes that answer.")
-def serve(host: str | None, port: int, workers: int) -> None:
+@click.option(
+    "--format",
+    "form",
+    type=click.Choice(["sagemaker", "mlflow"]),
+    help="What bare /invocations speaks; sagemaker unless told.",
+)
+@click.option("--endpoint", help="Which endpoint bare /invocations asks; the only one unless told.")
+def serve(host: str | None, port: int, workers: int, form: str | None, endpoint: str | None) -> None:
     """Answer requests until stopped. Needs a key: `palate keys create --house endpoints --scope invoke NAME`."""
     from palate.web.serve import serve as run
 
     # Workers fill the cores already; more threads inside them only get in each other's way.
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
         os.environ.setdefault(name, "1")
+    if form is not None:
+        os.environ["PALATE_INVOCATIONS_FORMAT"] = form
+    if endpoint is not None:
+        os.environ["PALATE_INVOCATIONS_ENDPOINT"] = checked_name(endpoint)
     settings = EndpointSettings.read()
     # What is wrong with the database is told here, once, instead of by each worker as it dies.
     open_store(settings).engine.dispose()
@@ -46,17 +58,20 @@ def deploy(name: str, bundle: Path, part: str) -> None:
     """Put the bundle at BUNDLE behind NAME; running servers follow within a second."""
     settings = EndpointSettings.read()
     here = Hosting(open_store(settings), resolver(settings))
-    made, fresh = here.deploy(checked_name(name), Source(bundle=str(bundle.absolute()), part=part))
-    click.echo(f"{name} serves {'a' if fresh else 'another'} {made.kind}.")
+    made, fresh = here.deploy(checked_name(name), [Wanted(ONLY, Source(bundle=str(bundle.absolute()), part=part))])
+    click.echo(f"{name} serves {'a' if fresh else 'another'} {made.variants[0].kind}.")
 
 
 @endpoints.command("list")
 def list_command() -> None:
     """Show what is deployed."""
     for each in open_store(EndpointSettings.read()).all():
-        place = f"{each.source.model}/{each.source.version}" if each.source.model else each.source.bundle
-        part = f" ({each.source.part})" if each.source.part else ""
-        click.echo(f"{each.name}  {each.kind}  {each.deployed:%Y-%m-%d %H:%M}  {place}{part}")
+        for variant in each.variants:
+            source = variant.source
+            place = f"{source.model}/{source.version}" if source.model else source.bundle
+            part = f" ({source.part})" if source.part else ""
+            name = each.name if variant.name == ONLY else f"{each.name}/{variant.name}"
+            click.echo(f"{name}  {variant.kind}  {each.deployed:%Y-%m-%d %H:%M}  {place}{part}")
 
 
 @endpoints.command()

@@ -9,23 +9,57 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
-from palate.errors import BundleError, PalateError
+from palate.errors import BundleError, InputError, PalateError
 from palate.models.protocol import Artifact
-from services.endpoints.source import Loaded, Resolve, Source, load
-from services.endpoints.store import Endpoint, Store, unknown
+from services.endpoints.source import Resolve, Source, load
+from services.endpoints.store import Endpoint, Store, Variant, unknown
+from services.variants import draw
 
 log = logging.getLogger("palate.endpoints")
 
 
 class Hosted:
-    """An endpoint with its model in memory."""
+    """A variant with its model in memory."""
 
-    def __init__(self, endpoint: Endpoint, artifact: Artifact) -> None:
-        self.endpoint = endpoint
+    def __init__(self, variant: Variant, artifact: Artifact) -> None:
+        self.variant = variant
         self.artifact = artifact
         self.signature = artifact.signature()
+
+
+@dataclass(frozen=True)
+class Running:
+    """An endpoint with the models that this worker has of it."""
+
+    endpoint: Endpoint
+    variants: tuple[Hosted, ...]
+    shadows: tuple[Hosted, ...]
+
+    def pick(self, wanted: str | None) -> Hosted:
+        """A variant by chance and weight, or the one that is wanted. Raises InputError if that is not there."""
+        if wanted is not None:
+            for each in (*self.variants, *self.shadows):
+                if each.variant.name == wanted:
+                    return each
+            known = ", ".join(each.name for each in self.endpoint.variants)
+            raise InputError(f"There is no variant {wanted[:80]!r}.", hint=f"There are: {known}.")
+        weights = [(each.variant.name, each.variant.weight) for each in self.variants]
+        if not any(weight for _, weight in weights):
+            raise BundleError(f"no variant of the endpoint {self.endpoint.name!r} that has traffic can be loaded.")
+        return self.variants[draw(self.endpoint.name, None, weights)]
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """A variant that is to be deployed: what it is called, where its model comes from, and its part of the traffic."""
+
+    name: str
+    source: Source
+    weight: float = 1.0
+    shadow: bool = False
 
 
 class Hosting:
@@ -39,11 +73,11 @@ class Hosting:
 
     def __init__(self, store: Store, resolve: Resolve, *, poll: float = 0.25, retry: float = 30.0) -> None:
         self.store = store
-        self.hosted: Mapping[str, Hosted] = {}
+        self.hosted: Mapping[str, Running] = {}
         self.problems: Mapping[str, str] = {}
         self._resolve, self._poll, self._retry = resolve, poll, retry
         self._looking = threading.Lock()
-        self._failed: dict[str, float] = {}
+        self._failed: dict[tuple[str, str], float] = {}
         self._lost = False
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -59,10 +93,14 @@ class Hosting:
         if self._thread is not None:
             self._thread.join(10)
 
-    def find(self, name: str) -> Hosted:
+    def find(self, name: str, wanted: str | None = None) -> Hosted:
+        """The variant that answers now. Raises as `running`, and InputError if there is no such variant."""
+        return self.running(name).pick(wanted)
+
+    def running(self, name: str) -> Running:
         """The endpoint of that name. One that this worker has not heard of is looked for in the store first.
 
-        Raises UnknownIdError if there is none, BundleError if its bundle cannot be loaded, StoreError.
+        Raises UnknownIdError if there is none, BundleError if its bundles cannot be loaded, StoreError.
         """
         found = self.hosted.get(name)
         if found is None:
@@ -74,56 +112,82 @@ class Hosting:
             raise unknown(name)
         return found
 
-    def deploy(self, name: str, source: Source) -> tuple[Endpoint, bool]:
-        """Loads the model, and only then puts it behind `name`; the endpoint, and whether it is new.
+    def deploy(self, name: str, wanted: Sequence[Wanted]) -> tuple[Endpoint, bool]:
+        """Loads the models, and only then puts them behind `name`; the endpoint, and whether it is new.
 
         Raises as `load`; then what was served under that name goes on.
         """
-        loaded = load(source, self._resolve)
-        made = self.store.put(name, loaded.source, loaded.digest, loaded.artifact.kind)
-        self.look({made[0].revision: loaded})
+        loaded = [load(each.source, self._resolve) for each in wanted]
+        variants = [
+            Variant(each.name, found.source, found.digest, found.artifact.kind, each.weight, each.shadow)
+            for each, found in zip(wanted, loaded, strict=True)
+        ]
+        made = self.store.put(name, variants)
+        self.look({each.content: found.artifact for each, found in zip(variants, loaded, strict=True)})
+        return made
+
+    def weigh(self, name: str, weights: Mapping[str, float]) -> Endpoint:
+        """Gives variants other weights. Raises as the store."""
+        made = self.store.weigh(name, weights)
+        self.look()
         return made
 
     def delete(self, name: str) -> None:
         self.store.delete(name)
         self.look()
 
-    def look(self, ready: Mapping[str, Loaded] | None = None) -> None:
-        """Takes in what changed in the store. `ready`: models by revision that need not be loaded again."""
+    def look(self, ready: Mapping[tuple[str, str], Artifact] | None = None) -> None:
+        """Takes in what changed in the store. `ready`: models by their content that need not be loaded again."""
         with self._looking:
-            hosted: dict[str, Hosted] = {}
+            models = {**self._models(), **(ready or {})}
+            hosted: dict[str, Running] = {}
             problems: dict[str, str] = {}
             wanted = self.store.all()
             for endpoint in wanted:
                 held = self.hosted.get(endpoint.name)
-                if held is not None and held.endpoint.revision == endpoint.revision:
+                if held is not None and held.endpoint.revision == endpoint.revision and _is_whole(held):
                     hosted[endpoint.name] = held
                     continue
-                try:
-                    hosted[endpoint.name] = self._load(endpoint, ready or {})
-                except Exception as error:  # one bundle, whatever it throws, must not keep the others from being served
-                    problems[endpoint.name] = self._report(endpoint, error)
-                    if held is not None:
-                        hosted[endpoint.name] = held
-            revisions = {endpoint.revision for endpoint in wanted}
-            self._failed = {revision: until for revision, until in self._failed.items() if revision in revisions}
+                loaded = []
+                for variant in endpoint.variants:
+                    try:
+                        loaded.append(Hosted(variant, self._load(endpoint, variant, models)))
+                    except Exception as error:  # one bundle, whatever it throws, must not keep the others from serving
+                        problems[endpoint.name] = self._report(endpoint, variant, error)
+                if len(loaded) == len(endpoint.variants) or (held is None and loaded):
+                    answering = tuple(each for each in loaded if not each.variant.shadow)
+                    shadows = tuple(each for each in loaded if each.variant.shadow)
+                    hosted[endpoint.name] = Running(endpoint, answering, shadows)
+                elif held is not None:
+                    hosted[endpoint.name] = held
+            known = {(endpoint.revision, each.name) for endpoint in wanted for each in endpoint.variants}
+            self._failed = {failed: until for failed, until in self._failed.items() if failed in known}
             self.hosted, self.problems = hosted, problems
 
-    def _load(self, endpoint: Endpoint, ready: Mapping[str, Loaded]) -> Hosted:
-        if endpoint.revision in ready:
-            return Hosted(endpoint, ready[endpoint.revision].artifact)
-        if time.monotonic() < self._failed.get(endpoint.revision, 0):
+    def _models(self) -> dict[tuple[str, str], Artifact]:
+        found = {}
+        for running in self.hosted.values():
+            for each in (*running.variants, *running.shadows):
+                found[each.variant.content] = each.artifact
+        return found
+
+    def _load(self, endpoint: Endpoint, variant: Variant, models: dict[tuple[str, str], Artifact]) -> Artifact:
+        if variant.content in models:
+            return models[variant.content]
+        place = endpoint.revision, variant.name
+        if time.monotonic() < self._failed.get(place, 0):
             raise _StillBroken
-        made = Hosted(endpoint, load(endpoint.source, self._resolve, digest=endpoint.digest).artifact)
-        if self._failed.pop(endpoint.revision, None) is not None:
+        made = load(variant.source, self._resolve, digest=variant.digest).artifact
+        models[variant.content] = made
+        if self._failed.pop(place, None) is not None:
             log.info("the endpoint %s is well again", endpoint.name)
         return made
 
-    def _report(self, endpoint: Endpoint, error: Exception) -> str:
+    def _report(self, endpoint: Endpoint, variant: Variant, error: Exception) -> str:
         """What is told of it. Places on this machine stand in the log alone."""
         if isinstance(error, _StillBroken):
             return self.problems.get(endpoint.name, "its bundle could not be loaded.")
-        self._failed[endpoint.revision] = time.monotonic() + self._retry
+        self._failed[endpoint.revision, variant.name] = time.monotonic() + self._retry
         if isinstance(error, PalateError):
             log.warning("the endpoint %s cannot be loaded, what was served before stays: %s", endpoint.name, error)
             return f"{error.message} {error.hint}" if error.hint else error.message
@@ -145,6 +209,10 @@ class Hosting:
             log.exception("looking for deployed endpoints failed")
         else:
             self._lost = False
+
+
+def _is_whole(running: Running) -> bool:
+    return len(running.variants) + len(running.shadows) == len(running.endpoint.variants)
 
 
 class _StillBroken(Exception):

@@ -1,4 +1,4 @@
-"""The body of a request as the columns that a model takes: CSV, JSON and JSON Lines as SageMaker has them.
+"""The body of a request as the columns that a model takes: CSV, JSON, JSON Lines and RecordIO as SageMaker has them.
 
 A model that takes one column of vectors reads SageMaker's forms: a vector a line of CSV, `{"features": [...]}`, or
 `{"data": {"features": {"values": [...], "keys": [...], "shape": [n]}}}` with or without keys. Any other model reads its
@@ -24,9 +24,11 @@ from palate import arrowjson
 from palate.errors import InputError
 from palate.models.protocol import Signature
 from palate.web import strictjson
+from services.endpoints import recordio
 
 CSV, JSON, LINES = "text/csv", "application/json", "application/jsonlines"
-REQUESTS = (CSV, JSON, LINES)
+RECORDS = "application/x-recordio-protobuf"
+REQUESTS = (CSV, JSON, LINES, RECORDS)
 ARROW_FROM = 8192
 """Bodies of fewer bytes are read faster by Python: 1 x 50 numbers in 0.02 ms instead of 0.13 (JSON) or 0.4 (CSV),
 500 x 50 in 8 to 20 instead of 1.5 to 7."""
@@ -47,9 +49,13 @@ def read(body: bytes, content_type: str, signature: Signature, *, max_depth: int
 
     Raises InputError saying what is wrong with the body, and where.
     """
-    if not body.strip():
+    if not (body if content_type == RECORDS else body.strip()):
         raise InputError("The body is empty.", hint="Send at least one row.")
     vector = vector_column(signature)
+    if content_type == RECORDS:
+        if not vector:
+            raise InputError("Records hold vectors, and the model takes others.", hint=f"Send {JSON}.")
+        return {vector: recordio.read(body, max_width=MAX_WIDTH)}
     if content_type == CSV:
         return _csv_vectors(body, vector) if vector else _csv_columns(body, signature)
     if vector and len(body) >= ARROW_FROM and b"null" not in body:  # no vector holds one, and Arrow stumbles over some

@@ -9,28 +9,24 @@ from werkzeug.exceptions import NotAcceptable, UnsupportedMediaType
 
 from palate.errors import InputError, PalateError, ParameterError
 from palate.web import gives, public, require, require_all, takes
-from services.endpoints import answers, payloads
-from services.endpoints.aws import VARIANT, ModelError, speak_sagemaker
-from services.endpoints.bodies import EndpointBody, EndpointOut, Endpoints
-from services.endpoints.hosting import Hosting
-from services.endpoints.source import Source
+from services.endpoints import answers, invoking, payloads
+from services.endpoints.aws import ModelError, speak_sagemaker
+from services.endpoints.bodies import EndpointBody, EndpointOut, Endpoints, VariantOut, WeightsBody
+from services.endpoints.hosting import Hosted, Running
+from services.endpoints.invoking import KEY as KEY
+from services.endpoints.invoking import hosting, the_endpoint
 from services.endpoints.store import Endpoint
 
-KEY = "palate.endpoints"
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9])*")
 
 
-def hosting() -> Hosting:
-    """What `create` left in the app."""
-    found: Hosting = current_app.extensions[KEY]
-    return found
-
-
-def runtime() -> Blueprint:
-    """What SageMaker's runtime client calls; its errors are AWS's."""
+def runtime(*, bare: bool) -> Blueprint:
+    """What SageMaker's runtime client calls; its errors are AWS's. bare: also `/invocations`, as a container has it."""
     blueprint = Blueprint("runtime", __name__)
     speak_sagemaker(blueprint)
     blueprint.post("/endpoints/<name>/invocations")(invoke)
+    if bare:
+        blueprint.post("/invocations")(invoke_bare)
     blueprint.get("/ping")(ping)
     return blueprint
 
@@ -41,6 +37,7 @@ def management() -> Blueprint:
     v1.get("/endpoints")(list_endpoints)
     v1.get("/endpoints/<name>")(get_endpoint)
     v1.put("/endpoints/<name>")(put_endpoint)
+    v1.patch("/endpoints/<name>")(patch_endpoint)
     v1.delete("/endpoints/<name>")(delete_endpoint)
     return v1
 
@@ -53,29 +50,38 @@ def ping() -> Response:
 
 @require("invoke")
 def invoke(name: str) -> Response:
-    """Ask the model behind the endpoint."""
-    found = hosting().find(name)
-    _check_target()
+    """Ask a model behind the endpoint."""
+    running = hosting().running(name)
+    if "X-Amzn-SageMaker-Target-Model" in request.headers:
+        raise InputError("The endpoint holds one model per variant; a target model cannot be chosen.")
+    chosen = running.pick(request.headers.get("X-Amzn-SageMaker-Target-Variant"))
     if request.mimetype not in payloads.REQUESTS:
         raise UnsupportedMediaType(
             f"The body is {request.mimetype or 'of no type'!r}; this endpoint reads {', '.join(payloads.REQUESTS)}."
         )
     accepted = _accepted()
-    body = request.get_data()
-    if len(body) < (request.content_length or 0):
-        # The server gives what came before the connection broke; half a batch may well be proper CSV.
-        raise InputError("The body ended early.", hint=f"Content-Length says {request.content_length} bytes.")
-    depth = current_app.config["MAX_JSON_DEPTH"]
-    batch = payloads.read(body, request.mimetype, found.signature, max_depth=depth)
-    try:
-        columns = answers.predict(found.artifact, batch)
-    except PalateError as error:
-        if error.status >= 500:
-            raise
-        raise ModelError(str(error)) from error
-    key = answers.shape_of(found.artifact).key
-    written = answers.write(columns, accepted, key)
-    return Response(written, 200, {"x-Amzn-Invoked-Production-Variant": VARIANT}, mimetype=accepted)
+    kind, depth = request.mimetype, current_app.config["MAX_JSON_DEPTH"]
+    body = invoking.whole_body()
+
+    def make(hosted: Hosted) -> bytes:
+        batch = payloads.read(body, kind, hosted.signature, max_depth=depth)
+        try:
+            columns = answers.predict(hosted.artifact, batch)
+        except PalateError as error:
+            if error.status >= 500:
+                raise
+            raise ModelError(str(error)) from error
+        return answers.write(columns, accepted, answers.shape_of(hosted.artifact).key)
+
+    written = invoking.ask(running, chosen, make)
+    return Response(written, 200, {"x-Amzn-Invoked-Production-Variant": chosen.variant.name}, mimetype=accepted)
+
+
+@require("invoke")
+def invoke_bare() -> Response:
+    """Ask a model behind the endpoint that this server was started for."""
+    answer: Response = invoke(the_endpoint())
+    return answer
 
 
 @gives(Endpoints)
@@ -102,15 +108,23 @@ def put_endpoint(name: str, body: EndpointBody) -> tuple[EndpointOut, int]:
     The model is loaded first: what cannot be is refused, and what was served before stays.
     """
     checked_name(name)
-    source = Source(**body.model_dump())
     try:
-        made, fresh = hosting().deploy(name, source)
+        made, fresh = hosting().deploy(name, body.wanted)
     except PalateError as error:
         # Of the service it would mean "not ready"; here it is the request that names what cannot be used.
         if error.exit_code == 2 and error.status >= 500:
-            raise ParameterError(error.message, where="model" if source.model else "bundle", hint=error.hint) from error
+            where = "variants" if body.variants else "model" if body.model else "bundle"
+            raise ParameterError(error.message, where=where, hint=error.hint) from error
         raise
     return _shown(made), 201 if fresh else 200
+
+
+@require("endpoints")
+@takes(body=WeightsBody)
+@gives(EndpointOut)
+def patch_endpoint(name: str, body: WeightsBody) -> EndpointOut:
+    """Move the traffic between an endpoint's variants. It holds within a second, in every worker."""
+    return _shown(hosting().weigh(name, body.weights))
 
 
 @require("endpoints")
@@ -133,28 +147,37 @@ def checked_name(name: str) -> str:
 
 def _shown(endpoint: Endpoint) -> EndpointOut:
     here = hosting()
+    running: Running | None
     try:
-        found = here.find(endpoint.name)
+        running = here.running(endpoint.name)
     except PalateError:
-        found = None
+        running = None
+    loaded = {each.variant: each for each in (*running.variants, *running.shadows)} if running else {}
+    served = next(iter(running.variants), None) if running else None
+    first, total = endpoint.variants[0], sum(endpoint.weights.values())
+    variants = [
+        VariantOut(
+            name=each.name,
+            kind=each.kind,
+            weight=each.weight,
+            share=each.weight / total,
+            shadow=each.shadow,
+            loaded=each in loaded,
+            **each.source.document(),
+        )
+        for each in endpoint.variants
+    ]
     return EndpointOut(
         name=endpoint.name,
-        kind=endpoint.kind,
-        status="InService" if found else "Failed",
-        inputs=dict(found.signature.inputs) if found else None,
-        outputs=dict(found.signature.outputs) if found else None,
+        kind=first.kind,
+        status="InService" if served else "Failed",
+        inputs=dict(served.signature.inputs) if served else None,
+        outputs=dict(served.signature.outputs) if served else None,
+        variants=variants,
         deployed_at=endpoint.deployed.isoformat(),
         problem=here.problems.get(endpoint.name),
-        **endpoint.source.document(),
+        **first.source.document(),
     )
-
-
-def _check_target() -> None:
-    wanted = request.headers.get("X-Amzn-SageMaker-Target-Variant")
-    if wanted not in (None, VARIANT):
-        raise InputError(f"There is no variant {wanted[:80]!r}.", hint=f"There is: {VARIANT}.")
-    if "X-Amzn-SageMaker-Target-Model" in request.headers:
-        raise InputError("The endpoint holds one model; a target model cannot be chosen.")
 
 
 def _accepted() -> str:

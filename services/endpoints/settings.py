@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Literal
+
 from pydantic import Field
 
 from palate.web import WebSettings
@@ -14,5 +16,9 @@ class EndpointSettings(WebSettings):
     """As for every service, larger here because a request is a batch; SageMaker's own limit."""
     endpoint_seconds: float = Field(default=0.25, gt=0, le=60)
     """Seconds between two looks at the store: how long a deployment may take to count in every worker."""
+    invocations_format: Literal["sagemaker", "mlflow"] = "sagemaker"
+    """What bare /invocations speaks."""
+    invocations_endpoint: str = ""
+    """Which endpoint bare /invocations asks; without it the only one there is."""
     retry_seconds: float = Field(default=30.0, gt=0)
     """Seconds until a deployed bundle that could not be loaded is tried again."""

@@ -3,33 +3,57 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Engine, Row, delete, insert, select
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
-from palate.errors import UnknownIdError
+from palate.errors import ParameterError, UnknownIdError
 from palate.store.engine import reading, writing
 from palate.store.types import clock
 from services.endpoints.source import Source
 from services.endpoints.tables import endpoints
 
+ONLY = "AllTraffic"
+"""What SageMaker's own tools call the only variant of an endpoint."""
+
 
 @dataclass(frozen=True)
-class Endpoint:
-    """A name and the model deployed behind it.
+class Variant:
+    """One of the models behind an endpoint.
 
-    digest: the sha256 of the bundle's manifest: what was deployed, to the byte, wherever it is loaded.
-    revision: differs at each deployment.
+    digest: the sha256 of the bundle's manifest: what was deployed, to the byte, wherever it is loaded. weight: its part
+    of the traffic, of the sum of all. shadow: it is asked, too, but never answers.
     """
 
     name: str
     source: Source
     digest: str
     kind: str
+    weight: float = 1.0
+    shadow: bool = False
+
+    @property
+    def content(self) -> tuple[str, str]:
+        """Equal for equal models, wherever they lie."""
+        return self.digest, self.source.part
+
+
+@dataclass(frozen=True)
+class Endpoint:
+    """A name and the models deployed behind it. revision: differs at each change."""
+
+    name: str
+    variants: tuple[Variant, ...]
     revision: str
     deployed: datetime
+
+    @property
+    def weights(self) -> dict[str, float]:
+        """Those of the variants that answer."""
+        return {each.name: each.weight for each in self.variants if not each.shadow}
 
 
 class Store:
@@ -46,18 +70,35 @@ class Store:
     def get(self, name: str) -> Endpoint:
         """Raises UnknownIdError if there is no endpoint of that name."""
         with reading(self.engine) as db:
-            row = db.execute(select(endpoints).where(endpoints.c.name == name)).one_or_none()
-        if row is None:
-            raise unknown(name)
-        return _endpoint(row)
+            return _held(db, name)
 
-    def put(self, name: str, source: Source, digest: str, kind: str) -> tuple[Endpoint, bool]:
-        """Deploys a model behind `name`, in place of what was there; the endpoint, and whether it is new."""
+    def put(self, name: str, variants: Sequence[Variant]) -> tuple[Endpoint, bool]:
+        """Deploys models behind `name`, in place of what was there; the endpoint, and whether it is new."""
         with writing(self.engine) as db:
             replaced = db.execute(delete(endpoints).where(endpoints.c.name == name)).rowcount
-            made = Endpoint(name, source, digest, kind, secrets.token_hex(16), clock(db))
-            db.execute(insert(endpoints).values({**made.__dict__, "source": source.document()}))
+            made = Endpoint(name, tuple(variants), secrets.token_hex(16), clock(db))
+            db.execute(insert(endpoints).values({**made.__dict__, "variants": _documents(made)}))
         return made, not replaced
+
+    def weigh(self, name: str, weights: Mapping[str, float]) -> Endpoint:
+        """Gives the variants named other weights. Raises UnknownIdError and ParameterError."""
+        with writing(self.engine) as db:
+            before = _held(db, name)
+            for variant in weights:
+                if variant not in before.weights:
+                    known = ", ".join(before.weights)
+                    raise ParameterError(
+                        f"there is no variant {variant[:80]!r} with traffic.",
+                        where="weights",
+                        hint=f"There are: {known}.",
+                    )
+            variants = [replace(each, weight=weights.get(each.name, each.weight)) for each in before.variants]
+            if not any(each.weight for each in variants):
+                raise ParameterError("no variant has any traffic.", where="weights")
+            made = replace(before, variants=tuple(variants), revision=secrets.token_hex(16))
+            values = {"variants": _documents(made), "revision": made.revision}
+            db.execute(update(endpoints).where(endpoints.c.name == name).values(values))
+        return made
 
     def delete(self, name: str) -> None:
         """Raises UnknownIdError if there is no endpoint of that name."""
@@ -70,5 +111,17 @@ def unknown(name: str) -> UnknownIdError:
     return UnknownIdError(f"there is no endpoint {name[:80]!r}.", hint="GET /v1/endpoints lists those there are.")
 
 
+def _held(db: Connection, name: str) -> Endpoint:
+    row = db.execute(select(endpoints).where(endpoints.c.name == name)).one_or_none()
+    if row is None:
+        raise unknown(name)
+    return _endpoint(row)
+
+
+def _documents(endpoint: Endpoint) -> list[dict[str, Any]]:
+    return [asdict(each) for each in endpoint.variants]
+
+
 def _endpoint(row: Row[Any]) -> Endpoint:
-    return Endpoint(row.name, Source.of(row.source), row.digest, row.kind, row.revision, row.deployed)
+    variants = tuple(Variant(**{**each, "source": Source.of(each["source"])}) for each in row.variants)
+    return Endpoint(row.name, variants, row.revision, row.deployed)

@@ -1,4 +1,4 @@
-"""The one table: which model stands behind which name. A row is written whole; `revision` says that it changed."""
+"""The one table: which models stand behind which name. A row is written whole; `revision` says that it changed."""
 
 from __future__ import annotations
 
@@ -9,12 +9,10 @@ from palate.store.types import NAMES, Instant
 metadata = MetaData(naming_convention=NAMES)
 
 endpoints = Table(
-    "endpoints",
+    "endpoint_deployments",
     metadata,
     Column("name", String(63), primary_key=True),
-    Column("source", JSON, nullable=False),
-    Column("digest", String(64), nullable=False),
-    Column("kind", String(100), nullable=False),
+    Column("variants", JSON, nullable=False),
     Column("revision", String(32), nullable=False),
     Column("deployed", Instant, nullable=False),
 )

@@ -12,10 +12,11 @@ from services_world import ITEMS, WESTERNS
 from palate.bundle import publish_bundle, set_current
 from palate.store.migrate import differences
 from services.recommender.deployments import ticker
-from services.recommender.deployments.records import SLOT, Deployment, ModelSource, Variant, draw, list_id, made_by
+from services.recommender.deployments.records import SLOT, Deployment, ModelSource, Variant, list_id, made_by
 from services.recommender.deployments.rollouts import Bounds, Tally, begun
 from services.recommender.deployments.store import DeploymentStore
 from services.recommender.tables import metadata
+from services.variants import draw
 
 USERS = [f"u{number}" for number in range(400)]
 

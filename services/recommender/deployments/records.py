@@ -1,13 +1,11 @@
-"""What a deployment is: variants behind a name, who gets which, and ids of lists that say which variant made them."""
+"""What a deployment is: variants behind a name; and ids of lists that say which variant made them."""
 
 from __future__ import annotations
 
-import hashlib
-import math
 import secrets
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -108,30 +106,6 @@ class Deployment:
             kept = was.token if was is not None and was.source == each.source else secrets.token_hex(_TOKEN // 2)
             variants.append(replace(each, token=kept))
         return replace(self, variants=tuple(variants))
-
-
-def draw(deployment: str, user: str | None, weights: Sequence[tuple[str, float]]) -> int:
-    """Which of the (name, weight), of which one is above 0: by chance for nobody, always the same for a user.
-
-    Weighted rendezvous hashing: raising one weight moves users to that variant only, and none between the others
-    (Schindelhauer and Schomaker, "Weighted distributed hash tables", 2005).
-    """
-    if user is None:
-        point = secrets.randbelow(1 << 53) / (1 << 53) * sum(weight for _, weight in weights)
-        for at, (_, weight) in enumerate(weights):
-            point -= weight
-            if point < 0:
-                return at
-        return max(range(len(weights)), key=lambda at: weights[at][1])
-    chosen, least = 0, math.inf
-    for at, (name, weight) in enumerate(weights):
-        if weight > 0:
-            text = f"{deployment}\n{name}\n{user}".encode("utf-8", "surrogatepass")
-            drawn = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
-            distance = -math.log((drawn + 1) / (2**64 + 1)) / weight
-            if distance < least:
-                chosen, least = at, distance
-    return chosen
 
 
 def shares(weights: Mapping[str, float], to: str, share: float) -> dict[str, float]:

@@ -12,20 +12,18 @@ import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from queue import Empty, Full, Queue
 from typing import Any
 
-from palate.errors import NotFittedError, PalateError, ParameterError, StoreError
+from palate.errors import NotFittedError, ParameterError, StoreError
 from services.recommender.asking import RulesBody
-from services.recommender.deployments.records import DEFAULT, SLOT, Deployment, Variant, draw, made_by
+from services.recommender.deployments.records import DEFAULT, SLOT, Deployment, Variant, made_by
 from services.recommender.deployments.rollouts import LATENCIES, Tally
 from services.recommender.deployments.store import DeploymentStore
 from services.recommender.following import Followed
 from services.recommender.served import Served
+from services.variants import Shadows, draw, is_failure
 
 log = logging.getLogger("palate.recommender")
-_WAITING = 100
-"""Requests that may wait for the shadows; what comes beyond is dropped, and counted."""
 _FLUSH = 0.5
 """Seconds between two times of writing down what was counted."""
 
@@ -124,36 +122,6 @@ def _tally(row: Sequence[int]) -> Tally:
     return Tally(requests, lists, errors, dropped, 0, tuple(row[4:]))
 
 
-class Shadows:
-    """Asks shadow variants in a thread of its own, after the answer was made."""
-
-    def __init__(self, counting: Counting) -> None:
-        self._counting = counting
-        self._waiting: Queue[tuple[str, Callable[[], Any]]] = Queue(_WAITING)
-
-    def ask(self, token: str, make: Callable[[], Any]) -> None:
-        """Lets the shadow make its answer when there is time for it; not if too many wait already."""
-        try:
-            self._waiting.put_nowait((token, make))
-        except Full:
-            self._counting.add(token, dropped=True)
-
-    def loop(self, stop: threading.Event) -> None:
-        while not stop.is_set():
-            try:
-                token, make = self._waiting.get(timeout=0.2)
-            except Empty:
-                continue
-            began, failed = time.perf_counter(), False
-            try:
-                make()
-            except Exception as error:
-                failed = _is_failure(error)
-                if failed:
-                    log.warning("a shadow failed: %s", error, exc_info=not isinstance(error, PalateError))
-            self._counting.add(token, ms=(time.perf_counter() - began) * 1000, failed=failed)
-
-
 class Traffic:
     """The deployments as this worker has them, and what it counts of them."""
 
@@ -205,7 +173,7 @@ class Traffic:
             answer = make(asked)
         except Exception as error:
             ms = (time.perf_counter() - began) * 1000
-            if _is_failure(error):
+            if is_failure(error):
                 self.counting.add(asked.token, ms=ms, failed=True)
             raise
         self.counting.add(asked.token, ms=(time.perf_counter() - began) * 1000, lists=lists)
@@ -228,8 +196,3 @@ class Traffic:
                 log.exception("writing the counts of the variants failed")
             if stopping:
                 return
-
-
-def _is_failure(error: Exception) -> bool:
-    """Whether it is the variant's fault, and not that of the request."""
-    return not isinstance(error, PalateError) or error.status >= 500

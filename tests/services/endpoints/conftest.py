@@ -16,7 +16,7 @@ from palate.models.pca import PCA
 from palate.models.pipeline import ArtifactPipeline, Stage
 from palate.store.accounts import Accounts
 from services.endpoints.app import create
-from services.endpoints.routes import KEY
+from services.endpoints.invoking import INVOKING, KEY
 from services.endpoints.settings import EndpointSettings
 
 _spec = importlib.util.spec_from_file_location("endpoint_server", Path(__file__).parent / "server.py")
@@ -89,6 +89,7 @@ class Api:
 
     def close(self):
         self.hosting.stop()
+        self.app.extensions[INVOKING].stop()
         self.hosting.store.engine.dispose()
 
 
@@ -113,3 +114,15 @@ def api(tmp_path_factory, bundles):
         assert api.deploy(bundle.name, bundle).status_code == 201
     yield api
     api.close()
+
+
+@pytest.fixture(scope="module")
+def mlflow_servers(tmp_path_factory, bundles):
+    """An app per model, each started with `--format mlflow`."""
+    made = {}
+    for name in ("pca", "als"):
+        made[name] = Api(settings_for(tmp_path_factory.mktemp(name) / "home", invocations_format="mlflow"))
+        assert made[name].deploy("only", bundles / name).status_code == 201
+    yield made
+    for each in made.values():
+        each.close()

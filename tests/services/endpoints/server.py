@@ -13,12 +13,17 @@ import urllib.request
 from pathlib import Path
 
 from palate.store.accounts import Accounts
+from palate.web.secret import secret_key
+from palate.web.sigv4 import secret_of
 from services.endpoints.app import open_store
 from services.endpoints.settings import EndpointSettings
 
 
 class Server:
-    """`palate endpoints serve` on a free port, its home in `folder`; `token` may do everything."""
+    """`palate endpoints serve` on a free port, its home in `folder`.
+
+    token, aws: a key that may do everything, as a token, and as an id and a secret.
+    """
 
     def __init__(self, folder: Path, workers: int = 2) -> None:
         with socket.socket() as probe:
@@ -30,7 +35,11 @@ class Server:
         self.command = [sys.executable, "-m", "palate.cli", "endpoints", "serve"]
         self.command += ["--port", str(self.port), "--workers", str(workers)]
         store = open_store(EndpointSettings(home=self.home))
-        self.token = Accounts(store.engine).create_key("test", ["*"])[1]
+        accounts = Accounts(store.engine)
+        key, self.token = accounts.create_key("test", ["*"])
+        held = accounts.key_principal(key)
+        assert held is not None
+        self.aws = key, secret_of(secret_key(self.home), key, held.stamp)
         store.engine.dispose()
         self.process: subprocess.Popen[bytes] | None = None
 

@@ -13,6 +13,8 @@ from botocore import UNSIGNED
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from services.endpoints.recordio import records
+
 
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
@@ -23,23 +25,36 @@ def server(tmp_path_factory):
     assert held.process.returncode == 0
 
 
-def client(server, token=None):
-    """A client that sends the key as a bearer token, as docs/endpoints.md shows."""
+def client(server, key=None):
+    """A client that signs with a key's id and secret."""
+    name, secret = key or server.aws
+    return boto3.client(
+        "sagemaker-runtime",
+        endpoint_url=server.url,
+        region_name="local",
+        aws_access_key_id=name,
+        aws_secret_access_key=secret,
+        config=Config(retries={"total_max_attempts": 1}),
+    )
+
+
+def bearer(server):
+    """A client that sends the key's token instead, as docs/endpoints.md shows."""
     made = boto3.client(
         "sagemaker-runtime",
         endpoint_url=server.url,
         region_name="local",
         config=Config(signature_version=UNSIGNED, retries={"total_max_attempts": 1}),
     )
-    bearer = f"Bearer {token or server.token}"
-    made.meta.events.register("before-send", lambda request, **_: request.headers.update(Authorization=bearer))
+    token = f"Bearer {server.token}"
+    made.meta.events.register("before-send", lambda request, **_: request.headers.update(Authorization=token))
     return made
 
 
-def deploy(server, name, bundle):
+def deploy(server, name, bundle, **said):
     request = urllib.request.Request(
         f"{server.url}/v1/endpoints/{name}",
-        json.dumps({"bundle": str(bundle)}).encode(),
+        json.dumps(said or {"bundle": str(bundle)}).encode(),
         {"Authorization": f"Bearer {server.token}", "Content-Type": "application/json"},
         method="PUT",
     )
@@ -48,7 +63,6 @@ def deploy(server, name, bundle):
 
 
 def test_what_one_worker_deploys_every_worker_answers(server, bundles):
-    runtime = client(server)
     deploy(server, "clusters", bundles / "kmeans")
     workers = set()
     end = time.monotonic() + 60
@@ -66,7 +80,7 @@ def test_what_one_worker_deploys_every_worker_answers(server, bundles):
                 {"closest_cluster": 0.0, "distance_to_cluster": 0.0},
             ]
         }
-    lines = runtime.invoke_endpoint(
+    lines = bearer(server).invoke_endpoint(
         EndpointName="clusters",
         Body=json.dumps({"instances": [{"data": {"features": {"keys": [1], "values": [5], "shape": [2]}}}]}),
         ContentType="application/json",
@@ -86,6 +100,23 @@ def test_errors_are_the_exceptions_of_the_client(server, bundles):
         runtime.invoke_endpoint(EndpointName="clusters", Body=b"1,2,3", ContentType="text/csv")
     assert width.value.response["OriginalStatusCode"] == 400
     assert "the model takes 2" in width.value.response["OriginalMessage"]
-    with pytest.raises(ClientError) as stranger:
-        client(server, "palate_0_0").invoke_endpoint(EndpointName="clusters", Body=b"1,2", ContentType="text/csv")
-    assert stranger.value.response["Error"]["Code"] == "UnrecognizedClientException"
+    asked = {"EndpointName": "clusters", "Body": b"1,2", "ContentType": "text/csv"}
+    for key, code in (
+        (("0000", server.aws[1]), "UnrecognizedClientException"),
+        ((server.aws[0], "wrong"), "InvalidSignatureException"),
+    ):
+        with pytest.raises(ClientError) as stranger:
+            client(server, key).invoke_endpoint(**asked)
+        assert stranger.value.response["Error"]["Code"] == code
+
+
+def test_a_target_variant_and_binary_records(server, bundles):
+    variants = [{"name": "a", "bundle": str(bundles / "kmeans")}, {"name": "b", "bundle": str(bundles / "kmeans")}]
+    deploy(server, "both", None, variants=variants)
+    asked = {"EndpointName": "both", "Body": b"3,4", "ContentType": "text/csv", "TargetVariant": "b"}
+    found = client(server).invoke_endpoint(**asked, Accept="application/x-recordio-protobuf")
+    assert found["InvokedProductionVariant"] == "b"
+    assert len(list(records(found["Body"].read()))) == 1
+    runtime = client(server)
+    with pytest.raises(runtime.exceptions.ValidationError, match="There are: a, b"):
+        runtime.invoke_endpoint(**{**asked, "TargetVariant": "c"})

@@ -12,7 +12,7 @@ from palate.store import migrate, open_engine
 from palate.store.engine import writing
 from palate.store.migrate import differences
 from services.endpoints.source import Source
-from services.endpoints.store import Store
+from services.endpoints.store import Store, Variant
 from services.endpoints.tables import metadata
 
 
@@ -169,11 +169,34 @@ def endpoint_store(request, tmp_path):
     engine.dispose()
 
 
+def test_what_was_deployed_before_there_were_variants_stays(tmp_path):
+    engine = open_engine(f"sqlite:///{tmp_path / 'endpoints.db'}")
+    migrate(engine, "endpoints", "services.endpoints:migrations")
+    with writing(engine) as connection:
+        connection.exec_driver_sql("DROP TABLE endpoint_deployments")
+        connection.exec_driver_sql("UPDATE alembic_version_endpoints SET version_num = '0001'")
+        connection.exec_driver_sql(
+            "CREATE TABLE endpoints (name VARCHAR(63) PRIMARY KEY, source JSON NOT NULL, digest VARCHAR(64) NOT NULL, "
+            "kind VARCHAR(100) NOT NULL, revision VARCHAR(32) NOT NULL, deployed DATETIME NOT NULL)"
+        )
+        connection.exec_driver_sql(
+            "INSERT INTO endpoints VALUES ('km', '{\"bundle\": \"/x\", \"part\": \"p\"}', 'dd', 'kmeans', 'rr', "
+            "'2026-01-02 03:04:05.000000')"
+        )
+    migrate(engine, "endpoints", "services.endpoints:migrations")
+    found = Store(engine).get("km")
+    assert found.variants == (Variant("AllTraffic", Source(bundle="/x", part="p"), "dd", "kmeans"),)
+    assert (found.revision, found.deployed.isoformat()) == ("rr", "2026-01-02T03:04:05+00:00")
+    engine.dispose()
+
+
 def test_both_databases_keep_what_is_deployed(endpoint_store):
     assert differences(endpoint_store.engine, metadata) == []
-    made, fresh = endpoint_store.put("b", Source(bundle="/x", part="y"), "d" * 64, "pca")
-    again, replaced = endpoint_store.put("b", Source(model="m", version="3"), "e" * 64, "kmeans")
-    endpoint_store.put("a", Source(bundle="/x"), "d" * 64, "pca")
+    variants = [Variant("x", Source(bundle="/x", part="y"), "d" * 64, "pca"), Variant("y", Source(), "", "", 0.0, True)]
+    made, fresh = endpoint_store.put("b", variants)
+    again, replaced = endpoint_store.put("b", [Variant("x", Source(model="m", version="3"), "e" * 64, "kmeans")])
+    endpoint_store.put("a", variants)
+    assert endpoint_store.weigh("a", {"x": 5.0}).variants[0].weight == endpoint_store.get("a").variants[0].weight == 5.0
     assert (fresh, replaced) == (True, False)
     assert again.revision != made.revision
     assert endpoint_store.get("b") == again

@@ -14,7 +14,7 @@ REFUSED = {
     "empty": ("pca", "", "text/csv", 400, "empty"),
     "blank": ("pca", " \n\n", "application/json", 400, "empty"),
     "no type": ("pca", "1,2,3", "", 415, "text/csv"),
-    "foreign type": ("pca", "1,2,3", "application/x-recordio-protobuf", 415, "application/jsonlines"),
+    "foreign type": ("pca", "1,2,3", "application/x-parquet", 415, "application/jsonlines"),
     "csv, text": ("pca", "1,2,3\n4,x,6", "text/csv", 400, "column 2, row 2"),
     "csv, header": ("pca", "a,b,c\n4,5,6", "text/csv", 400, "without a header"),
     "csv, ragged": ("pca", "1,2,3\n4,5", "text/csv", 400, "row 2: Expected 3 columns, got 2"),

@@ -1,0 +1,99 @@
+"""Asking a variant: counted, and its endpoint's shadows asked the same after the answer is made.
+
+Also what the routes of both formats share: which endpoint is meant, and the body as it was sent.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import TypeVar
+
+from flask import current_app, request
+
+from palate.errors import InputError, UnknownIdError
+from services.endpoints.counts import Counts
+from services.endpoints.hosting import Hosted, Hosting, Running
+from services.variants import Shadows, is_failure
+
+KEY = "palate.endpoints"
+INVOKING = "palate.invoking"
+T = TypeVar("T")
+
+
+class Invoking:
+    """Safe to share between threads."""
+
+    def __init__(self, counts: Counts) -> None:
+        self._counts = counts
+        self._shadows = Shadows(counts)
+        self._stop = threading.Event()
+        self._thread = threading.Thread(
+            target=self._shadows.loop, args=(self._stop,), name="palate-shadows", daemon=True
+        )
+
+    def start(self) -> None:
+        self._thread.start()
+
+    def stop(self) -> None:
+        self._stop.set()
+        self._thread.join(10)
+
+    def ask(self, running: Running, chosen: Hosted, make: Callable[[Hosted], T]) -> T:
+        """`make(chosen)`. What it raises is the variant's failure, if it is not the request's fault."""
+        name = running.endpoint.name
+        began = time.perf_counter()
+        try:
+            found = make(chosen)
+        except Exception as error:
+            if is_failure(error):
+                self._count(name, chosen, began, failed=True)
+            raise
+        self._count(name, chosen, began)
+        for shadow in running.shadows:
+            if shadow is not chosen:
+                self._shadows.ask(f"{name}/{shadow.variant.name}", lambda shadow=shadow: make(shadow))  # type: ignore[misc]
+        return found
+
+    def _count(self, name: str, chosen: Hosted, began: float, *, failed: bool = False) -> None:
+        ms = (time.perf_counter() - began) * 1000
+        self._counts.add(f"{name}/{chosen.variant.name}", ms=ms, failed=failed)
+
+
+def hosting() -> Hosting:
+    """What `create` left in the app."""
+    found: Hosting = current_app.extensions[KEY]
+    return found
+
+
+def the_endpoint() -> str:
+    """The endpoint that bare `/invocations` means: the one of the settings, or the only one there is.
+
+    Raises UnknownIdError if neither says which.
+    """
+    named: str = current_app.extensions["palate"].settings.invocations_endpoint
+    if named:
+        return named
+    names = list(hosting().hosted) or [each.name for each in hosting().store.all()]
+    if len(names) != 1:
+        raise UnknownIdError(
+            f"{len(names)} endpoints are deployed, so none is meant here.",
+            hint="Say which by `palate endpoints serve --endpoint NAME`, or ask /endpoints/NAME/invocations.",
+        )
+    return names[0]
+
+
+def ask(running: Running, chosen: Hosted, make: Callable[[Hosted], T]) -> T:
+    """`make(chosen)`, counted. Raises what it raises."""
+    invoking: Invoking = current_app.extensions[INVOKING]
+    return invoking.ask(running, chosen, make)
+
+
+def whole_body() -> bytes:
+    """The request's body. Raises InputError if it was cut off."""
+    body = request.get_data()
+    if len(body) < (request.content_length or 0):
+        # The server gives what came before the connection broke; half a batch may well be proper CSV.
+        raise InputError("The body ended early.", hint=f"Content-Length says {request.content_length} bytes.")
+    return body
