@@ -90,7 +90,7 @@ def _add_products(matrix: Any, rows: Any) -> None:
 
 
 @compiled
-def _matrix(summed: Any, gathered: Any, ridge: float) -> Any:
+def _matrix(summed: Any, gathered: Any, ridge: Any) -> Any:
     """A = summed + gathered'gathered + ridge I."""
     made = summed.copy()
     _add_products(made, gathered)
@@ -100,7 +100,7 @@ def _matrix(summed: Any, gathered: Any, ridge: float) -> Any:
 
 
 @compiled
-def _multiply(summed: Any, gathered: Any, ridge: float, x: Any, products: Any, image: Any, part: Any) -> None:
+def _multiply(summed: Any, gathered: Any, ridge: Any, x: Any, products: Any, image: Any, part: Any) -> None:
     """image = A x. products and part: room for numbers on the way."""
     for i in range(len(x)):
         total = ridge * x[i]
@@ -116,7 +116,7 @@ def _multiply(summed: Any, gathered: Any, ridge: float, x: Any, products: Any, i
 
 @compiled
 def _conjugate_gradients(
-    summed: Any, gathered: Any, ridge: float, diagonal: Any, right: Any, constant: float, x: Any, products: Any,
+    summed: Any, gathered: Any, ridge: Any, diagonal: Any, right: Any, constant: Any, x: Any, products: Any,
     work: Any,
 ) -> bool:  # fmt: skip
     """Lowers x'Ax - 2b'x + constant, the row's loss, from `x` on, in place; whether it came to rest.
@@ -193,7 +193,7 @@ def _cholesky(left: Any, right: Any, x: Any) -> None:
 
 
 @compiled
-def _descend(left: Any, right: Any, constant: float, x: Any) -> None:
+def _descend(left: Any, right: Any, constant: Any, x: Any) -> None:
     """The x >= 0 of the lowest loss, by coordinate descent from `x` on, in place.
 
     The loss is convex, so that what no single coordinate can better is the minimum.

@@ -29,10 +29,13 @@ from palate.spark.stages.base import NativeEstimator, NativeModel, at_least
 from palate.spark.stages.features import checked_vectors, sent
 from palate.spark.stages.pca_sums import moments, products
 from palate.spark.stages.summed import sum_tasks
-from palate.spark.stages.tasks import merged
+from palate.spark.stages.tasks import at_once, merged
 
 GRAM_COLUMNS = 4096
 """Beyond this many columns a task's matrix of sums (128 MB of float64 here) costs more than passes over the data."""
+
+ROWS_AT_ONCE = 2048
+"""Rows that Spark sends a task at once, which takes as long as to sum them up: more, and one waits for the other."""
 
 PASSES = 15
 """The most passes over the data where columns are many; docs/stages.md says what they cost on the driver."""
@@ -55,7 +58,8 @@ class PCA(NativeEstimator, _PCAParams):
     def _fit(self, dataset: DataFrame) -> PCAModel:
         column, k = self.required("inputCol"), self.required("k")
         frame = merged(dataset.select(sent(dataset, column)))
-        parts, sums = sum_tasks(frame, moments(column, GRAM_COLUMNS))
+        with at_once(frame, ROWS_AT_ONCE):
+            parts, sums = sum_tasks(frame, moments(column, GRAM_COLUMNS))
         widths = {int(part["width"]) for part in parts}
         if not widths:
             raise SchemaError("there are no rows to learn from.", where=column)

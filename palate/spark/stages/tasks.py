@@ -9,6 +9,7 @@ from __future__ import annotations
 import io
 import json
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any, cast
 
 import numpy as np
@@ -117,6 +118,25 @@ def decode_error(text: str) -> PalateError:
     kind = getattr(errors, name, PalateError)
     made: PalateError = kind(message, where=where, hint=hint)
     return made
+
+
+@contextmanager
+def at_once(frame: DataFrame, rows: int) -> Iterator[None]:
+    """Spark sends Python at most so many rows at once, in jobs that begin within: the sooner the first are there, the
+    longer both work side by side. What the session said before holds again afterwards."""
+    conf = frame.sparkSession.conf
+    before = conf.get(_RECORDS) or "0"
+    if 0 < int(before) <= rows:  # 0 and less: all of a partition at once
+        yield
+        return
+    conf.set(_RECORDS, str(rows))
+    try:
+        yield
+    finally:
+        conf.set(_RECORDS, before)
+
+
+_RECORDS = "spark.sql.execution.arrow.maxRecordsPerBatch"
 
 
 def slots(frame: DataFrame) -> int:

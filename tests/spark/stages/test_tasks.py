@@ -17,7 +17,7 @@ from pyspark.sql import SparkSession
 from palate.errors import SchemaError, ThrottledError
 from palate.spark.failures import explain
 from palate.spark.stages.group import Group, run_together
-from palate.spark.stages.tasks import decode_error, encode_error, run_tasks, slots
+from palate.spark.stages.tasks import at_once, decode_error, encode_error, run_tasks, slots
 
 pytestmark = pytest.mark.spark
 
@@ -31,6 +31,22 @@ def test_results_come_back_in_the_order_of_the_partitions(spark: SparkSession) -
     assert [int(part["task"]) for part in found] == [0, 1, 2]
     assert np.concatenate([part["ids"] for part in found]).tolist() == list(range(7))
     assert run_tasks(spark.range(0), work) == []
+
+
+def test_rows_come_at_most_so_many_at_once_and_the_session_keeps_its_own_bound(spark: SparkSession) -> None:
+    def work(task: int, batches: Any) -> Any:
+        return {"sizes": np.array([batch.num_rows for batch in batches])}
+
+    key = "spark.sql.execution.arrow.maxRecordsPerBatch"
+    frame, before = spark.range(0, 10, 1, numPartitions=1), spark.conf.get(key)
+    try:
+        for bound, sizes in (("0", [4, 4, 2]), ("7", [4, 4, 2]), ("3", [3, 3, 3, 1])):
+            spark.conf.set(key, bound)
+            with at_once(frame, 4):
+                assert run_tasks(frame, work)[0]["sizes"].tolist() == sizes
+            assert spark.conf.get(key) == bound
+    finally:
+        spark.conf.set(key, before)
 
 
 def test_an_error_of_ours_comes_back_as_itself(spark: SparkSession) -> None:
