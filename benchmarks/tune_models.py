@@ -35,6 +35,27 @@ GRIDS: Mapping[str, Mapping[str, tuple[Any, ...]]] = {
         "unobserved": (3.0, 10.0, 20.0, 40.0, 80.0),
         "weighting": ("binary", "weights"),
     },
+    "bpr": {
+        "factors": (64, 128),
+        "learning_rate": (0.02, 0.05),
+        "regularization": (0.02, 0.03, 0.05),
+        "user_regularization": (0.1, 0.2, 0.3),
+        "iterations": (100, 200),
+    },
+    "logistic-mf": {
+        "factors": (16, 32, 64),
+        "regularization": (0.6, 3.0, 10.0, 30.0),
+        "negatives": (10, 30, 60),
+        "iterations": (30, 60),
+    },
+    "mf": {
+        "factors": (64, 128),
+        "negatives": (4, 8),
+        "regularization": (0.01, 0.03, 0.05, 0.1),
+        "learning_rate": (0.003, 0.01, 0.02),
+        "epochs": (10, 20),
+    },
+    "explicit-mf": {"features": (20, 40, 80), "rating_weight": (0.0, 0.3, 0.5, 0.7, 1.0)},
     "ease": {
         "regularization": (100.0, 200.0, 300.0, 400.0, 700.0, 1000.0),
         "user_power": (0.0, 0.25, 0.5),

@@ -17,12 +17,16 @@ RECOMMENDERS = [kind for kind in KINDS if issubclass(artifact_class(kind), Recom
 
 SMALL: dict[str, dict[str, object]] = {
     "als": {"factors": 4},
+    "bpr": {"factors": 4, "user_regularization": 0.05},
     "blend": {"parts": "als(factors=4),content(dims=8),popularity"},
     "content": {"dims": 8},
     "ease": {"regularization": 2.0},
+    "explicit-mf": {"factors": 2, "features": 2},
     "graph-filter": {"factors": 4},
     "ials": {"factors": 4, "regularization": 0.1, "unobserved": 0.5},
     "item-knn": {"neighbours": 5, "shrinkage": 0.0},
+    "logistic-mf": {"factors": 4, "regularization": 0.1},
+    "mf": {"factors": 4, "regularization": 0.01, "epochs": 60},
     "sasrec": {"factors": 8, "blocks": 1, "epochs": 60, "dropout": 0.0, "learning_rate": 0.01, "shuffle": 1.0},
     "sparse-ease": {"regularization": 2.0, "neighbours": 6},
     "user-knn": {"neighbours": 5, "shrinkage": 0.0},

@@ -353,6 +353,18 @@ WRONG = {
     "min_count": [0],
     "parts": ["", "als(", 5],
     "holdout": [-0.1, 1.0],
+    "learning_rate": [0.0, -0.1],
+    "negatives": [0],
+    "epochs": [0],
+    "batch_size": [0],
+    "layers": [0, 9],
+    "network": ["deep"],
+    "engine": ["jax"],
+    "objective": ["clicks"],
+    "features": [0],
+    "ridge": [0.0],
+    "rating_weight": [-1.0],
+    "user_regularization": [0.0],
 }
 
 

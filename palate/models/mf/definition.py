@@ -1,0 +1,128 @@
+"""What is trained, whatever engine trains it: the parameters, where they start, the objective, the scores.
+
+The linear network is a dot product with biases; the neural one is NeuMF: He, Liao, Zhang, Nie, Hu and Chua, "Neural
+Collaborative Filtering", WWW 2017 (equation 12), its two parts trained together from the start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from itertools import pairwise
+from typing import TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+Floats = npt.NDArray[np.float32]
+Parameters: TypeAlias = dict[str, Floats]
+
+NETWORKS = ("linear", "neural")
+OBJECTIVES = ("negatives", "ratings")
+
+USER_TABLES = ("user_factors", "user_bias", "user_inputs")
+ITEM_TABLES = ("item_factors", "item_bias", "item_inputs")
+TABLES = (*USER_TABLES, *ITEM_TABLES)
+"""Parameters with a row for each user or item, of which a batch moves some."""
+
+BETAS, EPSILON = (0.9, 0.999), 1e-8
+"""Adam's, as published."""
+_SPREAD = 0.1
+"""The length of random factors at the start."""
+
+
+@dataclass(frozen=True)
+class Definition:
+    """One matrix factorization.
+
+    The score of a user and an item is, with p and q their factors, b and c their biases,
+
+        linear: offset + b + c + p.q
+        neural: offset + b + c + w.[p * q ; h_L],  h_0 = [p' ; q'],  h_l = max(0, W_l h_(l-1) + v_l)
+
+    p' and q' being factors of their own (`user_inputs`, `item_inputs`) and each layer half as wide as the one before.
+
+    The loss of a row, a user and 1 + `negatives` items, is the sum over the items of log(1 + exp(s)) - t s (objective
+    "negatives": t is 1 for the first item, 0 for the others) or (s - t)^2 ("ratings": one item, t its rating), plus
+    `regularization` times the squared length of the user's rows of the tables and the mean of that of the items'.
+    Adam (Kingma and Ba, 2015) moves the parameters by the sum over a batch, of the tables only the rows that the batch
+    touches. (The mean would have gradients no larger than Adam's epsilon, which engines don't treat quite alike.) The
+    learning rate falls linearly from epoch to epoch, down to a part in `epochs`.
+    """
+
+    network: str
+    objective: str
+    factors: int
+    layers: int
+    negatives: int
+    regularization: float
+    learning_rate: float
+    batch_size: int
+    epochs: int
+    offset: float
+    """What is known of the scores before training: the mean rating, or the log odds of a positive row."""
+
+    @property
+    def widths(self) -> list[int]:
+        """Of the hidden layers, the input first; empty if the network is linear."""
+        if self.network == "linear":
+            return []
+        return [max(1, 2 * self.factors >> layer) for layer in range(self.layers + 1)]
+
+    def rate(self, epoch: int) -> float:
+        """The learning rate of an epoch, the first being 0."""
+        return self.learning_rate * (1 - epoch / self.epochs)
+
+    def ignorance(self, targets: Floats) -> float:
+        """The loss of rows with these targets, `(n, 1 + negatives)`, if all that is known is the offset; their sum."""
+        scores = np.full(targets.shape, self.offset)
+        found = np.square(scores - targets)
+        if self.objective == "negatives":
+            found = np.logaddexp(0, scores) - targets * scores
+        return float(found.sum())
+
+    def start(self, n_users: int, n_items: int, rng: np.random.Generator) -> Parameters:
+        """The parameters before training."""
+        counts = {"user": n_users, "item": n_items}
+        made: Parameters = {}
+        for side, n in counts.items():
+            made[f"{side}_factors"] = _normal(rng, (n, self.factors), _SPREAD / np.sqrt(self.factors))
+            made[f"{side}_bias"] = np.zeros((n, 1), np.float32)
+        if self.network == "linear":
+            return made
+        for side, n in counts.items():
+            made[f"{side}_inputs"] = _normal(rng, (n, self.factors), _SPREAD)
+        widths = self.widths
+        for layer, (wide, narrow) in enumerate(pairwise(widths)):
+            made[f"hidden_{layer}_weight"] = _normal(rng, (narrow, wide), np.sqrt(2 / wide))  # He and others, 2015
+            made[f"hidden_{layer}_bias"] = np.zeros(narrow, np.float32)
+        made["output_weight"] = np.concatenate(
+            [np.ones(self.factors, np.float32), _normal(rng, (widths[-1],), np.sqrt(1 / widths[-1]))]
+        )[None]
+        return made
+
+    def scores(self, users: Mapping[str, Floats], held: Mapping[str, Floats]) -> Floats:
+        """`(n, n_items) float32` for users given by their rows of the USER_TABLES; `held` are the parameters."""
+        items = held["item_factors"]
+        mine = users["user_factors"]
+        if self.network == "neural":
+            mine = mine * held["output_weight"][0, : self.factors]
+        found: Floats = mine @ items.T
+        found += users["user_bias"] + held["item_bias"][:, 0] + np.float32(self.offset)
+        if self.network == "neural":
+            last = held["output_weight"][0, self.factors :]
+            first = held["hidden_0_weight"]
+            of_items = held["item_inputs"] @ first[:, self.factors :].T  # the first layer is a sum of both sides
+            of_users = users["user_inputs"] @ first[:, : self.factors].T + held["hidden_0_bias"]
+            for row, mine in enumerate(of_users):
+                hidden = np.maximum(of_items + mine, 0)
+                for layer in range(1, self.layers):
+                    hidden = hidden @ held[f"hidden_{layer}_weight"].T
+                    hidden += held[f"hidden_{layer}_bias"]
+                    np.maximum(hidden, 0, out=hidden)
+                found[row] += hidden @ last
+        return found
+
+
+def _normal(rng: np.random.Generator, shape: tuple[int, ...], deviation: float) -> Floats:
+    return rng.standard_normal(shape, dtype=np.float32) * np.float32(deviation)

@@ -1,0 +1,50 @@
+"""Ratings as models take them: each pair once, on the scale that the training data has."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Self
+
+import numpy as np
+import numpy.typing as npt
+from scipy import sparse
+
+from palate.dataset.schema import Interactions
+from palate.errors import SchemaError
+
+
+@dataclass(frozen=True)
+class Scale:
+    """The lowest, the highest and the mean rating of the training data."""
+
+    low: float
+    high: float
+    mean: float
+
+    @classmethod
+    def of(cls, matrix: sparse.csr_matrix) -> Self:
+        return cls(float(matrix.data.min()), float(matrix.data.max()), float(matrix.data.mean(dtype=np.float64)))
+
+    def clip(self, ratings: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        return np.clip(ratings, self.low, self.high).astype(np.float32)
+
+
+def rating_matrix(interactions: Interactions) -> sparse.csr_matrix:
+    """`(n_users, n_items) float32`, ratings of 0 included; of a pair rated more than once the last one, by time.
+
+    Interactions without weights are all rated 1. Raises SchemaError for a rating below 0.
+    """
+    ratings = interactions.weights if interactions.weights is not None else np.ones(len(interactions), np.float32)
+    if ratings.min() < 0:
+        row = int(np.argmin(ratings))
+        raise SchemaError(
+            f"the rating {ratings[row]:g} is below 0.", where=f"row {row}: weights", hint="Add a constant to all."
+        )
+    times = interactions.timestamps if interactions.timestamps is not None else np.zeros(len(interactions), np.int64)
+    pairs = interactions.user_codes.astype(np.int64) * interactions.n_items + interactions.item_codes
+    order = np.lexsort((times, pairs))
+    last = np.flatnonzero(np.diff(pairs[order], append=-1))
+    rows = order[last]
+    starts = np.searchsorted(interactions.user_codes[rows], np.arange(interactions.n_users + 1))
+    shape = interactions.n_users, interactions.n_items
+    return sparse.csr_matrix((ratings[rows], interactions.item_codes[rows], starts), shape=shape)
