@@ -6,12 +6,14 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Self
 
+from flask import Response, request
 from pydantic import Field, JsonValue, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from labeling.answers import short
 from labeling.api.caller import by, labeling, me
 from labeling.store.members import ADMINISTRATOR, REVIEWER
 from labeling.work.automation import RunState
+from labeling.work.reading import FORMATS as READABLE
 from labeling.work.settings import RunSettings
 from palate.store import Job
 from palate.web import Model, gives, takes
@@ -222,6 +224,19 @@ class Changed(Model):
     labels: int
 
 
+class ImportQuery(Model):
+    """What the file is."""
+
+    format: str = Field("csv", json_schema_extra={"enum": list(READABLE)})
+
+
+class ExportIn(Model):
+    """As which file; `all`: tasks without an answer, too."""
+
+    format: StrictStr = "json"
+    all: StrictBool = False
+
+
 @by(ADMINISTRATOR)
 @takes(body=MethodIn)
 @gives(JobOut, status=202)
@@ -308,6 +323,33 @@ def restore(project_id: int) -> Changed:
     return Changed(labels=labeling().automation.restore(project_id))
 
 
+@by(ADMINISTRATOR)
+@takes(query=ImportQuery)
+@gives(JobOut, status=202)
+def import_file(project_id: int, query: ImportQuery) -> tuple[JobOut, int]:
+    """Take in the tasks of a file, which is the request's body, by a job: all of them or, if one does not fit, none.
+
+    The job's `error` says what does not fit, and where. Tasks that are there already stay as they are.
+    """
+    return JobOut.of(labeling().automation.import_file(project_id, request.get_data(), query.format)), 202
+
+
+@by(ADMINISTRATOR)
+@takes(body=ExportIn)
+@gives(JobOut, status=202)
+def export_file(project_id: int, body: ExportIn) -> tuple[JobOut, int]:
+    """Write the answers into a file, by a job; the latest three are kept."""
+    return JobOut.of(labeling().automation.export_file(project_id, body.format, body.all)), 202
+
+
+@by(ADMINISTRATOR)
+def exported_file(project_id: int, job_id: int) -> Response:
+    """The file that an export wrote; 404 while it is not done."""
+    found, pieces = labeling().automation.exported(project_id, job_id)
+    name = f'attachment; filename="{found["name"]}"'
+    return Response(pieces, content_type=found["type"], headers={"Content-Disposition": name})
+
+
 @by(ADMINISTRATOR, REVIEWER)
 @gives(JobList)
 def list_jobs(project_id: int) -> JobList:
@@ -340,6 +382,9 @@ RULES = [
     ("GET", f"{ONE}/autolabel/labels", list_labels),
     ("POST", f"{ONE}/autolabel/withdraw", withdraw),
     ("POST", f"{ONE}/autolabel/restore", restore),
+    ("POST", f"{ONE}/imports", import_file),
+    ("POST", f"{ONE}/exports", export_file),
+    ("GET", f"{ONE}/exports/<int:job_id>", exported_file),
     ("GET", f"{ONE}/jobs", list_jobs),
     ("GET", f"{ONE}/jobs/<int:job_id>", get_job),
     ("DELETE", f"{ONE}/jobs/<int:job_id>", cancel_job),

@@ -82,18 +82,7 @@ def add_tasks(connection: Connection, project: Project, new: Sequence[NewTask]) 
 
     Raises ParameterError if one external id comes twice. Imports into one project wait for each other.
     """
-    wanted: dict[str, NewTask] = {}
-    for number, task in enumerate(new):
-        if wanted.setdefault(task.external_id, task) is not task:
-            raise ParameterError(f"the id {task.external_id[:80]!r} comes twice.", where=f"tasks[{number}].external_id")
-        missing = project.interface.missing(task.data)
-        if missing is not None:
-            raise ParameterError(
-                f"has no {missing!r}, which this project's people work on.", where=f"tasks[{number}].data"
-            )
-        if task.gold is not None:
-            gold = check(project.interface, task.data, task.gold, where=f"tasks[{number}].gold")
-            wanted[task.external_id] = replace(task, gold=gold)
+    wanted = check_tasks(project, new)
     # Locks the project's row: nobody else can be given the positions we are about to use, or change the order.
     locked = update(projects).where(projects.c.id == project.id).values(tasks=projects.c.tasks).returning(projects)
     project = Project.of(connection.execute(locked).mappings().one())
@@ -106,6 +95,23 @@ def add_tasks(connection: Connection, project: Project, new: Sequence[NewTask]) 
     counts = {"tasks": start + len(fresh), "golds": projects.c.golds + golds}
     connection.execute(update(projects).where(projects.c.id == project.id).values(counts))
     return len(fresh)
+
+
+def check_tasks(project: Project, new: Sequence[NewTask]) -> dict[str, NewTask]:
+    """The tasks by their external id, gold answers in their long form. Raises ParameterError if one does not fit."""
+    wanted: dict[str, NewTask] = {}
+    for number, task in enumerate(new):
+        if wanted.setdefault(task.external_id, task) is not task:
+            raise ParameterError(f"the id {task.external_id[:80]!r} comes twice.", where=f"tasks[{number}].external_id")
+        missing = project.interface.missing(task.data)
+        if missing is not None:
+            raise ParameterError(
+                f"has no {missing!r}, which this project's people work on.", where=f"tasks[{number}].data"
+            )
+        if task.gold is not None:
+            gold = check(project.interface, task.data, task.gold, where=f"tasks[{number}].gold")
+            wanted[task.external_id] = replace(task, gold=gold)
+    return wanted
 
 
 def _batched(ids: list[str], size: int = 500) -> Iterator[list[str]]:

@@ -327,3 +327,22 @@ automatic = Table(
 )
 """What a model labeled. Model and threshold are those of the round; rows of another round than the run's do not count:
 they are being written by a job, or will be cleared away by one."""
+
+files = Table(
+    "files",
+    metadata,
+    Column("id", Key, primary_key=True),
+    Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), nullable=False, index=True),
+    Column("name", String(100), nullable=False),
+    Column("size", BigInteger, nullable=False),
+    Column("whole", Boolean, nullable=False),
+    Column("created", Instant, nullable=False),
+)
+
+file_parts = Table(
+    "file_parts",
+    metadata,
+    Column("file_id", ForeignKey("files.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+)

@@ -11,8 +11,10 @@ from dataclasses import dataclass
 from markupsafe import Markup, escape
 
 WIDTH, HEIGHT = 640, 220
-_LEFT, _RIGHT, _TOP, _BOTTOM = 52, 12, 12, 28
+_LEFT, _RIGHT, _TOP, _BOTTOM = 64, 14, 12, 28
 _LEVELS = 5
+_DOTS = 30
+"""More points than this need no dots to be told apart."""
 
 
 @dataclass(frozen=True)
@@ -48,8 +50,8 @@ def lines(title: str, series: Sequence[Line], across: Sequence[str], *, percent:
         where = " ".join(at(x, y) for x, y in one.points)
         kind = f"line c{one.colour}{' dashed' if one.dashed else ''}"
         parts.append(Markup('<polyline class="{}" points="{}"/>').format(kind, where))
-        if not one.dashed:
-            for x, y in one.points[-60:]:
+        if not one.dashed and len(one.points) <= _DOTS:
+            for x, y in one.points:
                 told = _percent(y) if percent else _number(y)
                 dot = Markup('<circle class="dot c{}" cx="{}" cy="{}" r="3"><title>{}: {}</title></circle>')
                 parts.append(dot.format(one.colour, *at(x, y).split(","), one.name, told))

@@ -119,12 +119,15 @@ def _settings() -> RunSettings:
         except ValueError:
             raise ParameterError(f"{text[:40]!r} is no number.", where=name) from None
 
-    given = {"target": number("target"), "check": number("check")}
-    budget = number("budget")
-    found = {name: value for name, value in given.items() if value is not None}
-    model = request.form.get("model", "auto")
-    suggest = "suggest" in request.form
-    return RunSettings(**found, budget=None if budget is None else int(budget), model=model, suggest=suggest)
+    default = RunSettings()
+    target, check, budget = number("target"), number("check"), number("budget")
+    return RunSettings(
+        target=default.target if target is None else target,
+        check=default.check if check is None else check,
+        budget=None if budget is None else int(budget),
+        model=request.form.get("model", default.model),
+        suggest="suggest" in request.form,
+    )
 
 
 # Reviews

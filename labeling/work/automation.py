@@ -5,7 +5,7 @@ Each call is short; the work itself is done by jobs.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,7 +15,7 @@ from labeling.store import agreed, projects, runs
 from labeling.store.agreed import Consolidated
 from labeling.store.definition import Project
 from labeling.store.runs import Label, Run
-from labeling.work import consensus
+from labeling.work import consensus, files
 from labeling.work.settings import FEWEST, RunSettings, control_of
 from palate.errors import ConflictError, ParameterError, UnknownIdError
 from palate.store import Job, Jobs, reading, writing
@@ -78,6 +78,20 @@ class Automation:
         job = self.job(project_id, job_id)
         Jobs(self._engine).cancel(job.id)
         return self.job(project_id, job_id)
+
+    # Files
+
+    def import_file(self, project_id: int, data: bytes, form: str) -> Job:
+        """Have the tasks in a file taken in: all of them or, if one does not fit, none."""
+        return Jobs(self._engine).get(files.begin_import(self._engine, project_id, data, form))
+
+    def export_file(self, project_id: int, form: str, every_task: bool = False) -> Job:
+        """Have the project's answers written into a file."""
+        return Jobs(self._engine).get(files.begin_export(self._engine, project_id, form, every_task))
+
+    def exported(self, project_id: int, job_id: int) -> tuple[dict[str, Any], Iterator[bytes]]:
+        """What an export came to (`name`, `type`), and its bytes. Raises UnknownIdError while there is no file."""
+        return files.exported(self._engine, self.job(project_id, job_id))
 
     # Automatic labels
 
