@@ -49,6 +49,32 @@ def generate(size: Size, seed: int = 0) -> Interactions:
     return Interactions(IdMap(np.arange(size.users)), IdMap(np.arange(size.items)), users[order], items[order])
 
 
+def generate_places(size: Size, seed: int = 0) -> Interactions:
+    """Users touch what is near one of three homes, by popularity (a power law), and a quarter of the time anything."""
+    rng = np.random.default_rng(seed)
+    n_areas = max(10, size.items // 100)
+    crowd = rng.dirichlet(np.full(n_areas, 0.5))
+    area, popularity = rng.choice(n_areas, size.items, p=crowd), rng.pareto(1.3, size.items) + 0.3
+    by_area = np.argsort(area, kind="stable")
+    starts = np.searchsorted(area[by_area], np.arange(n_areas + 1))
+    reach = np.concatenate([[0.0], np.cumsum(popularity[by_area])])
+    activity = np.clip(rng.lognormal(0, 0.9, size.users), 0.3, 15)
+    # a third more than asked for: what is drawn twice counts once
+    counts = np.clip((activity / activity.sum() * size.interactions * 1.35).astype(int), 8, None)
+    users = np.repeat(np.arange(size.users), counts)
+    homes = rng.choice(n_areas, (size.users, 3), p=crowd)
+    share = rng.dirichlet(np.full(3, 0.6), size.users).cumsum(axis=1)
+    home = homes[users, np.minimum((rng.random(len(users))[:, None] > share[users]).sum(axis=1), 2)]
+    away = rng.random(len(users)) < 0.25
+    low = np.where(away, 0.0, reach[starts[home]])
+    high = np.where(away, reach[-1], reach[starts[home + 1]])
+    drawn = low + rng.random(len(users)) * (high - low)
+    items = by_area[np.clip(np.searchsorted(reach, drawn, side="right") - 1, 0, size.items - 1)]
+    pairs = rng.permutation(np.unique(users * size.items + items))
+    ids = IdMap(np.arange(size.users)), IdMap(np.arange(size.items))
+    return Interactions(*ids, (pairs // size.items).astype(np.int32), (pairs % size.items).astype(np.int32))
+
+
 def halves(interactions: Interactions, share: float = 0.1, seed: int = 0) -> tuple[Interactions, Interactions]:
     """(train, test): a random share of the rows is the test."""
     inside = np.random.default_rng(seed).random(len(interactions)) < share

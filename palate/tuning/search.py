@@ -55,7 +55,7 @@ class Kind:
     points: list[dict[str, Any]] = field(default_factory=list)
     """Of a grid, those not tried yet."""
     misses: int = 0
-    """Settings that would have taken too long."""
+    """Settings in a row that would have taken too long."""
 
     @property
     def best(self) -> Outcome | None:
@@ -245,6 +245,7 @@ class Search:
                 kind.misses += 1
                 kind.done = kind.misses >= _MISSES
                 continue
+            kind.misses = 0
             trials.append(trial)
             candidates.append(Candidate(kind.name, values))
         trials, candidates = self._first_look(kind, trials, candidates)

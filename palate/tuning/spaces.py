@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _GRID = 3
 _CUBE = 25_000
-"""Items for whose square a dense matrix is still tried."""
+"""Items for which a dense matrix is still tried, in the square."""
 
 
 @dataclass(frozen=True)
@@ -64,6 +64,12 @@ class Facts:
     pairs: float
     weighted: bool
     told: bool
+
+    @property
+    def inverse(self) -> float:
+        """Operations of EASE's inverse: of items by items, or by way of users where they are fewer."""
+        few = min(self.users, self.items)
+        return float(few**3 / 3 + few**2 * self.items) if self.users < 0.7 * self.items else float(self.items) ** 3
 
     @classmethod
     def of(cls, interactions: Interactions, items: Items | None) -> Facts:
@@ -146,8 +152,8 @@ SPACES: dict[str, Space] = {
     "ease": Space(
         _LINEAR,
         {"regularization": 300.0, "user_power": 0.3, "item_power": 0.0, "debias": 0.1},
-        lambda facts, values: 4e-11 * facts.items**3 + 5e-9 * facts.pairs + 0.05,
-        suits=lambda facts: facts.items <= _CUBE,
+        lambda facts, values: 4e-11 * facts.inverse + 5e-9 * facts.pairs + 0.05,
+        suits=lambda facts: min(facts.items, facts.users) <= _CUBE and facts.inverse < _CUBE**3,
         by_users=False,
     ),
     "sparse-ease": Space(

@@ -61,7 +61,7 @@ class Task:
     held: Interactions
     items: Items | None = None
     users: Users | None = None
-    limit: int = 2000
+    limit: int = 3000
     seed: int = 0
 
     def thinned(self, share: float) -> Task:

@@ -25,6 +25,8 @@ from palate.models.protocol import Recommender
 from palate.settings import Settings
 from palate.spark.job import CONTEXT, Report, local_path, running
 from palate.spark.prepared import CODES, OPTIONAL, Prepared, interactions_from_arrow
+from palate.spark.trials import place_of
+from palate.tuning.trials import using
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -99,7 +101,7 @@ def train(spark: SparkSession, options: Options, report: Report) -> Recommender:
             metrics = validation_metrics(options, interactions, items, users)
         report.say(", ".join(f"{name} {metrics[name]:.4f}" for name in ("validation_ndcg@10", "validation_recall@20")))
     start = time.perf_counter()
-    with report.phase("train"):
+    with report.phase("train"), using(place_of(spark)):  # a search tries its candidates on the executors
         model.fit(interactions, items, users)
     metrics["train_seconds"] = round(time.perf_counter() - start, 3)
     lineage = {
@@ -168,7 +170,7 @@ def training_command(name: str, model: str, help_: str) -> click.Command:
     @click.command(name, context_settings=CONTEXT, help=help_)
     @click.option("--input", "input_", required=True, metavar="DIR", help="What `prepare` wrote.")
     @click.option("--output", required=True, metavar="DIR", help="Where the bundle goes; must not exist.")
-    @click.option("--model", default=model, show_default=True, metavar="KIND", help="als, blend, content, popularity.")
+    @click.option("--model", default=model, show_default=True, metavar="KIND", help="als, ease, blend, auto, ...")
     @click.option("--set", "settings", multiple=True, metavar="NAME=VALUE", help="A parameter; repeatable.")
     @click.option("--seed", type=click.IntRange(0, 2**31 - 1), help="The model's seed, where it has one.")
     @click.option(
