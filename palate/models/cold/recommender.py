@@ -20,7 +20,7 @@ from palate.features.encoder import EncoderParams
 from palate.features.facts import Facts
 from palate.kernels.content_ridge import Ridge
 from palate.models.cold.search import search
-from palate.models.cold.taste import Taste, facts_of_users, fit_taste
+from palate.models.cold.taste import Taste, aligned_users, facts_of_users, fit_taste
 from palate.models.cold.views import MAPS, NAMES, RIDGES, Settings, Teller, Views, extended, fit_views
 from palate.models.cold.weights import standardised
 from palate.models.params import within
@@ -107,8 +107,8 @@ class ColdStart(Recommender):
             self.seen, self.described, learned, self.names, settings, params.factors, params.seed
         )
         if users is not None:
-            aligned = Users(self.users, _rows_of(users, self.users))
-            self.taste = fit_taste(self.seen, self.views.basis, facts_of_users(aligned), params.seed)
+            about = facts_of_users(aligned_users(users, self.users))
+            self.taste = fit_taste(self.seen, self.views.basis, about, params.seed)
 
     def _user_vectors(self, codes: Codes) -> Vectors:
         return (self._rows_seen(codes),)
@@ -243,11 +243,3 @@ class ContentMap(ColdStart):
 
     kind: ClassVar[str] = "content-map"
     names: ClassVar[tuple[str, ...]] = ("linear",)
-
-
-def _rows_of(users: Users, ids: Any) -> Any:
-    """The table's rows in the order of other ids, empty for those it lacks."""
-    import pyarrow as pa
-
-    codes = users.ids.encode(ids.ids)
-    return users.table.take(pa.array(codes.astype(np.int64), mask=codes < 0))

@@ -13,8 +13,10 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+import pyarrow as pa
 from scipy import sparse
 
+from palate.dataset.ids import IdMap
 from palate.dataset.schema import Users
 from palate.features.facts import Facts, read_facts
 from palate.models.cold.weights import Judge
@@ -42,7 +44,7 @@ class Taste:
 
     def factors(self, contexts: Sequence[Context]) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """How far the expected factors of users lie from the mean user's, `(n, factors)`; of whom anything is known."""
-        labels, _ = self.facts.encode([_facts_of(context) for context in contexts])
+        labels, _ = self.facts.encode([facts_of_context(context) for context in contexts])
         return np.asarray(labels @ self.weights - self.mean @ self.weights), np.diff(labels.indptr) > 0
 
 
@@ -79,6 +81,12 @@ def fit_taste(histories: sparse.csr_matrix, basis: Floats, rows: list[dict[str, 
     return Taste(facts, mean, weights, np.asarray(matrix.mean(axis=0), dtype=np.float32).ravel())
 
 
+def aligned_users(users: Users, ids: IdMap) -> Users:
+    """The table's rows in the order of other ids, empty for those it lacks."""
+    codes = users.ids.encode(ids.ids)
+    return Users(ids, users.table.take(pa.array(codes.astype(np.int64), mask=codes < 0)))
+
+
 def facts_of_users(users: Users) -> list[dict[str, Any]]:
     """Attributes of each, with the stated categories and tags among them."""
     rows = read_facts(users.table["attributes"].to_pylist(), "users")
@@ -89,7 +97,8 @@ def facts_of_users(users: Users) -> list[dict[str, Any]]:
     return rows
 
 
-def _facts_of(context: Context) -> dict[str, Any]:
+def facts_of_context(context: Context) -> dict[str, Any]:
+    """The same of a request."""
     found = read_facts([context.attributes or None], "context")[0]
     for name, held in (("categories", context.categories), ("tags", context.tags)):
         if held:
