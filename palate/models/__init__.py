@@ -33,6 +33,7 @@ KINDS: dict[str, str] = {
     "content": "palate.models.content:ContentSimilarity",
     "cold-start": "palate.models.cold:ColdStart",
     "content-map": "palate.models.cold:ContentMap",
+    "two-tower": "palate.models.two_tower:TwoTower",
     "blend": "palate.models.blend:Blend",
     "auto": "palate.models.auto:Auto",
     "content-encoder": "palate.features.encoder:ContentEncoder",
