@@ -1,5 +1,7 @@
 """`python -m benchmarks.sequences [--data FOLDER]`: what the order of a history is worth to a model.
 
+`--write docs/choosing.md` puts the tables between the marks of that page.
+
 The last item of each history is held out and ranked among all items that the history lacks: hit rate and NDCG at 10.
 `sasrec` stands beside models that know no order, and beside a chain that knows the last item alone (the share of
 those who went from it to each item, then popularity). On a generated set the next item follows from the last one or
@@ -16,6 +18,7 @@ import click
 import numpy as np
 from scipy import sparse
 
+from benchmarks.pages import put
 from palate.dataset import Interactions, leave_last_out, read_dataset
 from palate.dataset.ids import Codes, IdMap
 from palate.evaluation.metrics import accuracy
@@ -99,10 +102,14 @@ def table(name: str, data: Interactions, kinds: Sequence[str]) -> str:
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--data", multiple=True, type=click.Path(exists=True, path_type=Path), help="A data set with times.")
 @click.option("--model", "kinds", multiple=True, default=KINDS, help="Only these kinds.")
-def main(data: tuple[Path, ...], kinds: tuple[str, ...]) -> None:
+@click.option("--write", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The page to put it in.")
+def main(data: tuple[Path, ...], kinds: tuple[str, ...], write: Path | None) -> None:
     """Print a table for the generated set and for each of yours."""
-    sets = {"generated habits": habits(), **{path.name: read_dataset(path).interactions for path in data}}
-    click.echo("\n\n".join(table(name, found, kinds) for name, found in sets.items()))
+    sets = {"Generated habits": habits(), **{path.name: read_dataset(path).interactions for path in data}}
+    text = "\n\n".join(table(name, found, kinds) for name, found in sets.items())
+    click.echo(text)
+    if write is not None:
+        put(write, "benchmarks.sequences", text)
 
 
 if __name__ == "__main__":

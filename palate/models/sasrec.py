@@ -8,6 +8,7 @@ positive.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
@@ -30,7 +31,7 @@ class SASRecParams(ModelParams):
     factors: width of the embeddings and of the network.
     blocks: how many layers of attention. heads: parts of each; they divide `factors`.
     length: so many items are looked back at, the latest ones.
-    dropout: the share of each layer's inputs that training leaves out by chance.
+    dropout: the share of what goes into and comes out of each layer that training leaves out by chance.
     shuffle: the share of histories that each pass reads in random order: some of it helps where the order says little,
         as with ratings given in one sitting; 1 makes a model for which order means nothing.
     negatives: each next item is compared with all items if there are no more than so many, else with so many drawn by
@@ -51,11 +52,11 @@ class SASRecParams(ModelParams):
     length: int = field(default=50, metadata=within(1, 1000))
     dropout: float = field(default=0.2, metadata=within(0, 0.95))
     shuffle: float = field(default=0.0, metadata=within(0, 1))
-    negatives: int = field(default=1000, metadata=within(1))
+    negatives: int = field(default=256, metadata=within(1))
     epochs: int = field(default=100, metadata=within(1, 10_000))
-    patience: int = field(default=5, metadata=within(0))
-    batch: int = field(default=64, metadata=within(1))
-    learning_rate: float = field(default=0.001, metadata=within(above=0))
+    patience: int = field(default=10, metadata=within(0))
+    batch: int = field(default=32, metadata=within(1))
+    learning_rate: float = field(default=0.002, metadata=within(above=0))
     seed: int = field(default=0, metadata=within(0, 2**32 - 1))
 
     def __post_init__(self) -> None:
@@ -67,7 +68,10 @@ class SASRecParams(ModelParams):
 class SASRec(FactorModel):
     """A network of attention reads the latest items of a history in order, and gives the vector of what comes next.
 
-    The score of an item is the dot product of that vector and the item's embedding, the same that the network reads.
+    The score of an item is the dot product of that vector and the item's embedding, the same that the network reads,
+    and a number of the item's own, which begins as the logarithm of its popularity: the last of `item_factors`, beside
+    a one in `user_factors`.
+
     Order is by time, and as given where there are no times: lists of items are read from the oldest to the newest.
     Two histories of the same items in another order get other recommendations. A known user is their whole history of
     the training data, and somebody folded in with the same one gets the same scores. Of histories of one item alone
@@ -89,7 +93,7 @@ class SASRec(FactorModel):
         if len(histories.codes) == 0:
             raise SchemaError("no interaction has a weight above zero.", where="interactions")
         touched, places = np.unique(histories.codes, return_inverse=True)
-        self.item_factors = np.zeros((len(self.items), self.params.factors), np.float32)
+        self.item_factors = np.zeros((len(self.items), self.params.factors + 1), np.float32)
         if (histories.lengths > 1).any():
             from palate.models.sasrec_training import train
 
@@ -101,9 +105,16 @@ class SASRec(FactorModel):
         self.user_factors = self._read(histories)
 
     def _read(self, histories: Ordered) -> Floats:
-        """The vector of what comes next, `(n_histories, factors)`; zeros if nothing that is known came before."""
+        """The vector of what comes next, `(n_histories, factors + 1)`; zeros if nothing that is known came before."""
         known = histories.without(~self._known[histories.codes])
-        return encode(self.network, self.item_factors, known.newest(self.params.length), self.params.heads)
+        vectors = encode(self.network, self.item_factors[:, :-1], known.newest(self.params.length), self.params.heads)
+        return np.column_stack([vectors, vectors.any(axis=1).astype(np.float32)])
+
+    @cached_property
+    def _directions(self) -> Floats:
+        lengths = np.linalg.norm(self.item_factors[:, :-1], axis=1, keepdims=True)
+        directions: Floats = self.item_factors[:, :-1] / np.where(lengths == 0, 1, lengths)
+        return directions
 
     @property
     def _known(self) -> npt.NDArray[np.bool_]:

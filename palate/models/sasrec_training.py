@@ -46,9 +46,10 @@ class Trained:
 
 
 def train(histories: Ordered, n_items: int, params: SASRecParams) -> tuple[Weights, Floats, dict[str, Any]]:
-    """Weights, item embeddings `(n_items, factors)`, and how it went, from histories over the codes 0 to n_items - 1.
+    """Weights, items, and how it went, from histories over the codes 0 to n_items - 1.
 
-    Raises ParameterError if training diverges before it has learned anything, MissingDependencyError without torch.
+    The items are `(n_items, factors + 1)`: the embedding, and what is added to each score. Raises ParameterError if
+    training diverges before it has learned anything, MissingDependencyError without torch.
     """
     learner = _Learner(n_items, params)
     _log.info("sasrec: training on %s", learner.device_name)
@@ -88,10 +89,10 @@ class _Validation:
         self._inputs, self._heads = histories.rows(ends - counts, counts), params.heads
 
     def __call__(self, weights: Weights, items: Floats) -> float:
-        vectors = encode(weights, items, self._inputs, self._heads)
+        vectors = encode(weights, items[:, :-1], self._inputs, self._heads)
         total = 0.0
         for vector, wanted, before in zip(vectors, self._wanted, self._before, strict=True):
-            scores = items @ vector
+            scores = items[:, :-1] @ vector + items[:, -1]
             mark = scores[wanted]
             scores[before] = -np.inf
             better = int((scores > mark).sum())
@@ -115,11 +116,13 @@ class _Learner:
         random = np.random.default_rng(params.seed)
         start = Weights.start(params.factors, params.blocks, params.length, random)
         table = random.standard_normal((self._n_items, params.factors), np.float32) * np.float32(_SPREAD)
+        popular = np.log(np.bincount(histories.codes, minlength=self._n_items) + 1.0).astype(np.float32)
         best: Trained | None = None
         best_gain = -math.inf
         probe = list(self._batches(histories, np.random.default_rng(params.seed), _PROBED))
         with _seeded(self._torch, self._device, params.seed):
-            held = {name: self._learned(array) for name, array in {"items": table, **start.arrays()}.items()}
+            begin = {"items": table, "popular": popular - popular.mean(), **start.arrays()}
+            held = {name: self._learned(array) for name, array in begin.items()}
             adam = self._torch.optim.Adam(held.values(), lr=params.learning_rate, betas=_BETAS)
             for epoch in range(1, epochs + 1):
                 for batch in self._batches(histories, random):
@@ -130,7 +133,7 @@ class _Learner:
                 state = {name: tensor.detach().cpu().numpy().copy() for name, tensor in held.items()}
                 if not loss < math.log(self._n_items) + _LOST or not _finite(state):
                     return self._cut_short(best, loss)
-                items = state.pop("items")
+                items = np.column_stack([state.pop("items"), state.pop("popular")])
                 now = Trained(Weights(**state), items, epoch, False)
                 gain = -loss if validation is None else validation(now.weights, items)
                 _log.debug("sasrec: pass %d, loss %.4f, gain %.4f", epoch, loss, gain)
@@ -186,10 +189,10 @@ class _Learner:
         real = wanted != PADDING
         states, wanted = forward(torch, held, codes, params.heads, dropout)[real], wanted[real]
         if self._n_items <= params.negatives:
-            return torch.nn.functional.cross_entropy(states @ held["items"].T, wanted)
+            return torch.nn.functional.cross_entropy(states @ held["items"].T + held["popular"], wanted)
         drawn = torch.from_numpy(random.integers(0, self._n_items, params.negatives)).to(self._device)
-        target = (states * held["items"][wanted]).sum(-1, keepdim=True)
-        others = states @ held["items"][drawn].T + math.log(self._n_items / params.negatives)
+        target = (states * held["items"][wanted]).sum(-1, keepdim=True) + held["popular"][wanted, None]
+        others = states @ held["items"][drawn].T + held["popular"][drawn] + math.log(self._n_items / params.negatives)
         others = others.masked_fill(drawn == wanted[:, None], -torch.inf)
         return (torch.logsumexp(torch.cat([target, others], 1), 1) - target[:, 0]).mean()
 
@@ -209,7 +212,7 @@ def forward(torch: Any, held: dict[str, Any], codes: Any, heads: int, dropout: f
         normal = do.layer_norm(state, (width,), norms[0, 0], norms[0, 1], EPSILON)
         mixed = normal @ held["attention"][block] + held["attention_bias"][block]
         queries, keys, values = mixed.reshape(n, longest, 3, heads, width // heads).permute(2, 0, 3, 1, 4)
-        attended = do.scaled_dot_product_attention(queries, keys, values, dropout_p=dropout, is_causal=True)
+        attended = do.scaled_dot_product_attention(queries, keys, values, is_causal=True)  # dropout would be slow here
         attended = attended.transpose(1, 2).reshape(n, longest, width)
         state = state + do.dropout(attended @ held["out"][block] + held["out_bias"][block], dropout)
         normal = do.layer_norm(state, (width,), norms[1, 0], norms[1, 1], EPSILON)
