@@ -10,5 +10,6 @@ invoking    asking a variant, counted; its endpoint's shadows
 counts      what Prometheus has of each variant
 aws         errors as AWS tells them
 routes      /endpoints/{name}/invocations, /invocations, /ping, /v1/endpoints
+transform, transforms   a model asked about every row of a file; the same as a job
 scoring     /invocations as MLflow speaks it
 """

@@ -93,7 +93,7 @@ def _csv(columns: Columns) -> bytes:
     flat: list[Any] = []
     for name, values in columns.items():
         if isinstance(values, Written):
-            flat.append(values.text)
+            flat.append(values.text.cast(pa.float32()))  # as text it would come out in quotes
         elif pa.types.is_list(values.type):
             matrix = arrowjson.matrix(values) if len(values) else np.empty((0, 0))
             if matrix is None or pa.types.is_string(values.type.value_type):

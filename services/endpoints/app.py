@@ -11,7 +11,7 @@ from typing import Any
 from flask import Flask, Response
 
 from palate import __version__
-from palate.store import migrate, open_engine
+from palate.store import migrate, open_engine, run_worker
 from palate.web import create_app, metrics
 from services.endpoints.counts import Counts
 from services.endpoints.hosting import Hosting
@@ -21,8 +21,11 @@ from services.endpoints.scoring import scoring
 from services.endpoints.settings import EndpointSettings
 from services.endpoints.source import Resolve
 from services.endpoints.store import Store
+from services.endpoints.transforms import handlers
 
 MIGRATIONS = "services.endpoints:migrations"
+_JOB_SECONDS = 1.0
+"""Between two looks for a transform to do."""
 DESCRIPTION = (
     "Models behind names, asked at `POST /endpoints/{name}/invocations` in SageMaker's formats. Keys need the scopes "
     "invoke (ask models) and endpoints (deploy and delete)."
@@ -49,7 +52,11 @@ def create(settings: EndpointSettings | None = None) -> Flask:
         description=DESCRIPTION,
     )
     app.extensions[KEY] = here
-    app.extensions[INVOKING] = invoking = Invoking(Counts(metrics(app).registry))
+    work = handlers(here, settings.transforms)
+    app.extensions[INVOKING] = invoking = Invoking(
+        Counts(metrics(app).registry),
+        lambda stop: run_worker(store.engine, work, stop, poll_seconds=_JOB_SECONDS),
+    )
     app.after_request(_signed)
     here.start()
     invoking.start()

@@ -13,6 +13,8 @@ from services.endpoints.routes import checked_name
 from services.endpoints.settings import EndpointSettings
 from services.endpoints.source import Source
 from services.endpoints.store import ONLY
+from services.endpoints.transform import format_of, transform
+from services.endpoints.transforms import chosen_variant
 
 FACTORY = "services.endpoints.app:create"
 
@@ -80,3 +82,27 @@ def delete(name: str) -> None:
     """Take NAME down; running servers follow within a second."""
     open_store(EndpointSettings.read()).delete(name)
     click.echo(f"{name} is taken down.")
+
+
+@endpoints.command("transform")
+@click.option("--content-type", help="What INPUT is, if its name does not say: text/csv, application/jsonlines, ...")
+@click.option("--accept", help="What OUTPUT is to be, if its name does not say.")
+@click.option("--variant", help="Which variant; the one with the most traffic unless told.")
+@click.argument("name")
+@click.argument("source", metavar="INPUT", type=click.Path(path_type=Path))
+@click.argument("target", metavar="OUTPUT", type=click.Path(path_type=Path))
+def transform_command(
+    name: str, source: Path, target: Path, content_type: str | None, accept: str | None, variant: str | None
+) -> None:
+    """Ask the endpoint NAME about every row of INPUT and write the answers to OUTPUT, here and now."""
+    settings = EndpointSettings.read()
+    here = Hosting(open_store(settings), resolver(settings))
+    model = here.find(name, chosen_variant(here, name, variant)).artifact
+    rows = transform(
+        model,
+        source,
+        target,
+        content_type=format_of(source.name, content_type, "--content-type"),
+        accept=format_of(target.name, accept, "--accept"),
+    )
+    click.echo(f"{rows} rows written to {target}.")

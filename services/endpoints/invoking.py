@@ -23,22 +23,25 @@ T = TypeVar("T")
 
 
 class Invoking:
-    """Safe to share between threads."""
+    """Safe to share between threads. alongside: other work of this worker, each until its event is set."""
 
-    def __init__(self, counts: Counts) -> None:
+    def __init__(self, counts: Counts, *alongside: Callable[[threading.Event], None]) -> None:
         self._counts = counts
         self._shadows = Shadows(counts)
         self._stop = threading.Event()
-        self._thread = threading.Thread(
-            target=self._shadows.loop, args=(self._stop,), name="palate-shadows", daemon=True
-        )
+        self._threads = [
+            threading.Thread(target=work, args=(self._stop,), name="palate-alongside", daemon=True)
+            for work in (self._shadows.loop, *alongside)
+        ]
 
     def start(self) -> None:
-        self._thread.start()
+        for thread in self._threads:
+            thread.start()
 
     def stop(self) -> None:
         self._stop.set()
-        self._thread.join(10)
+        for thread in self._threads:
+            thread.join(10)
 
     def ask(self, running: Running, chosen: Hosted, make: Callable[[Hosted], T]) -> T:
         """`make(chosen)`. What it raises is the variant's failure, if it is not the request's fault."""

@@ -50,6 +50,16 @@ def records(body: bytes) -> Iterator[bytes]:
         number += 1
 
 
+def length_of(head: bytes) -> int:
+    """The length of the record that begins with these 8 bytes. Raises InputError if none does."""
+    if len(head) < _HEAD.size:
+        raise InputError("A record is cut off.")
+    magic, length = _HEAD.unpack(head)
+    if magic != MAGIC:
+        raise InputError("A record does not begin as one.", hint="Is the file RecordIO?")
+    return int(length)
+
+
 def wrapped(record: bytes) -> bytes:
     """A record as it stands in a file."""
     return _HEAD.pack(MAGIC, len(record)) + record + b"\0" * (-len(record) % 4)

@@ -9,13 +9,14 @@ from werkzeug.exceptions import NotAcceptable, UnsupportedMediaType
 
 from palate.errors import InputError, PalateError, ParameterError
 from palate.web import gives, public, require, require_all, takes
-from services.endpoints import answers, invoking, payloads
+from services.endpoints import answers, invoking, payloads, transforms
 from services.endpoints.aws import ModelError, speak_sagemaker
 from services.endpoints.bodies import EndpointBody, EndpointOut, Endpoints, VariantOut, WeightsBody
 from services.endpoints.hosting import Hosted, Running
 from services.endpoints.invoking import KEY as KEY
 from services.endpoints.invoking import hosting, the_endpoint
 from services.endpoints.store import Endpoint
+from services.endpoints.transforms import TransformBody, TransformOut
 
 _NAME = re.compile(r"[A-Za-z0-9](-*[A-Za-z0-9])*")
 
@@ -39,6 +40,9 @@ def management() -> Blueprint:
     v1.put("/endpoints/<name>")(put_endpoint)
     v1.patch("/endpoints/<name>")(patch_endpoint)
     v1.delete("/endpoints/<name>")(delete_endpoint)
+    v1.post("/endpoints/<name>/transforms")(post_transform)
+    v1.get("/transforms/<int:job>")(get_transform)
+    v1.delete("/transforms/<int:job>")(cancel_transform)
     return v1
 
 
@@ -134,6 +138,32 @@ def delete_endpoint(name: str) -> EndpointOut:
     held = _shown(hosting().store.get(name))
     hosting().delete(name)
     return held
+
+
+@require("endpoints")
+@takes(body=TransformBody)
+@gives(TransformOut, status=202)
+def post_transform(name: str, body: TransformBody) -> tuple[TransformOut, int]:
+    """Ask an endpoint about every row of a file: CSV, JSON Lines or RecordIO.
+
+    A job does it and writes the answers to another file, whole or not at all; ask for it to see how far it is.
+    """
+    folder = current_app.extensions["palate"].settings.transforms
+    return transforms.begin(hosting(), folder, name, body), 202
+
+
+@require("endpoints")
+@gives(TransformOut)
+def get_transform(job: int) -> TransformOut:
+    """Say how far a transform is."""
+    return transforms.look(hosting(), job)
+
+
+@require("endpoints")
+@gives(TransformOut)
+def cancel_transform(job: int) -> TransformOut:
+    """Stop a transform; nothing is written."""
+    return transforms.cancel(hosting(), job)
 
 
 def checked_name(name: str) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Literal
 
 from pydantic import Field
@@ -20,5 +21,12 @@ class EndpointSettings(WebSettings):
     """What bare /invocations speaks."""
     invocations_endpoint: str = ""
     """Which endpoint bare /invocations asks; without it the only one there is."""
+    transform_folder: Path | None = None
+    """Below which transforms read and write; unset: `transforms` in the home."""
     retry_seconds: float = Field(default=30.0, gt=0)
     """Seconds until a deployed bundle that could not be loaded is tried again."""
+
+    @property
+    def transforms(self) -> Path:
+        """The folder of transforms."""
+        return self.home / "transforms" if self.transform_folder is None else self.transform_folder
