@@ -37,9 +37,10 @@ from palate.errors import ParameterError, SchemaError
 from palate.kernels.top_n import Targets, top_n
 from palate.models.factors import Factors
 from palate.spark.stages.base import Check, NativeModel, at_least
+from palate.spark.stages.columns import quoted
 from palate.spark.stages.ratings import plain_ids, require_ids
 from palate.spark.stages.sent import send
-from palate.spark.stages.tasks import Batches, slots
+from palate.spark.stages.tasks import Batches, numbered, slots
 
 _SCORED = 1024
 """Rows of an answer computed at once."""
@@ -142,8 +143,8 @@ class NativeFactorModel(NativeModel, _ALSModelParams, FilterSeen):
         if drop:  # otherwise Spark would compute it once to filter by and once more to give it out
             function = function.asNondeterministic()
         name = self.getPredictionCol()
-        answer = dataset.withColumn(name, function(*(dataset[column] for column in columns)))
-        return answer.where(~f.isnan(name)) if drop else answer
+        answer = dataset.withColumn(name, function(*(f.col(quoted(column)) for column in columns)))
+        return answer.where(~f.isnan(quoted(name))) if drop else answer
 
     def _send(self, spark: SparkSession, *, seen: bool) -> Broadcast[Factors]:
         """The factors on their way to the executors, once; with the pairs seen if asked for."""
@@ -171,7 +172,8 @@ class NativeFactorModel(NativeModel, _ALSModelParams, FilterSeen):
             frame = spark.range(0, count, 1, max(1, min(slots(spark.range(1)), -(-count // _SCORED))))
         else:
             _require_kind(subset, asked, held[0])
-            frame = subset.select(asked).where(subset[asked].isNotNull()).distinct()
+            ids = f.col(quoted(asked))
+            frame = subset.select(ids).where(ids.isNotNull()).distinct()
         seen = bool(self.getOrDefault(self.filterSeen))
         sent = self._send(spark, seen=seen)
         known = subset is None
@@ -188,7 +190,7 @@ class NativeFactorModel(NativeModel, _ALSModelParams, FilterSeen):
         kinds = [_id_type(ids) for ids in held]
         one = StructType([StructField(given, kinds[1]), StructField("rating", FloatType())])
         schema = StructType([StructField(asked, kinds[0]), StructField("recommendations", ArrayType(one))])
-        return frame.mapInArrow(recommend, schema)
+        return numbered(frame).mapInArrow(recommend, schema)
 
 
 class _Queries:

@@ -27,7 +27,7 @@ from palate.models.kmeans import DISTANCES
 from palate.models.kmeans import KMeans as Artifact
 from palate.spark.stages.base import NativeEstimator, NativeModel, at_least, one_of
 from palate.spark.stages.blocks import Block
-from palate.spark.stages.columns import require_column
+from palate.spark.stages.columns import quoted, require_column
 from palate.spark.stages.features import map_features, sent
 from palate.spark.stages.group import run_together
 from palate.spark.stages.kmeans_fit import Options
@@ -77,7 +77,7 @@ class KMeans(NativeEstimator, _NativeKMeansParams):
         columns = [sent(dataset, column)]
         if weight:
             _require_number(dataset, weight)
-            columns.append(f.col(weight).cast("double"))
+            columns.append(f.col(quoted(weight)).cast("double"))
         distance = self.getDistanceMeasure()
         options = Options(
             column, weight, self.getK(), self.getInitMode(), self.getInitSteps(), self.getMaxIter(), self.getTol(),

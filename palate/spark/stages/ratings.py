@@ -23,7 +23,7 @@ from pyspark.sql.types import DataType, NumericType, StringType
 from palate.dataset.ids import IdMap, id_array
 from palate.errors import SchemaError
 from palate.kernels.ratings import Ratings
-from palate.spark.stages.columns import require_column
+from palate.spark.stages.columns import quoted, require_column
 from palate.spark.stages.tasks import Batches
 
 BYTES = 20
@@ -58,8 +58,10 @@ def select_ratings(frame: DataFrame, user: str, item: str, rating: str) -> DataF
         kind = require_column(frame, rating)
         if not isinstance(kind, NumericType):
             raise SchemaError(f"ratings must be numbers, not {kind.simpleString()}.", where=rating)
-        value = frame[rating]
-    return frame.select(frame[user].alias("user"), frame[item].alias("item"), value.cast("float").alias("rating"))
+        value = f.col(quoted(rating))
+    return frame.select(
+        f.col(quoted(user)).alias("user"), f.col(quoted(item)).alias("item"), value.cast("float").alias("rating")
+    )
 
 
 def in_one_task(frame: DataFrame) -> DataFrame:

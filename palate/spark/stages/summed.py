@@ -15,7 +15,7 @@ import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
 
-from palate.spark.stages.tasks import SCHEMA, Batches, Results, collected, emitting, row_of, slots, unpacked
+from palate.spark.stages.tasks import SCHEMA, Batches, Results, collected, emitted, row_of, slots, unpacked
 
 PIECE = 1 << 18
 """Numbers in a piece: 2 MB, of which Spark puts some 30 into a batch."""
@@ -46,7 +46,7 @@ def sum_tasks(
         pieces = {f"{_SUM} {flat.size} {at}": flat[at : at + PIECE] for at in range(0, flat.size, PIECE)}
         return {**small, **pieces}
 
-    rows = frame.mapInArrow(emitting(cut), SCHEMA)
+    rows = emitted(frame, cut)
     if slots(frame) > few:
         moved = rows.repartition(slots(frame), "name").sortWithinPartitions("name", "task")
         rows = moved.mapInArrow(_added, SCHEMA)

@@ -34,11 +34,11 @@ def run_tasks(frame: DataFrame, work: Work, *, barrier: bool = False) -> list[di
 
     barrier: all tasks run at the same time, or none does. Raises the PalateError of the first task that raised one.
     """
-    return list(collected(frame.mapInArrow(emitting(work), SCHEMA, barrier=barrier)).values())
+    return list(collected(emitted(frame, work, barrier=barrier)).values())
 
 
 def collected(rows: DataFrame) -> dict[int, dict[str, npt.NDArray[Any]]]:
-    """Rows as `emitting` makes them, on the driver: the named arrays of each task, in the order of the tasks. Raises
+    """Rows as `emitted` makes them, on the driver: the named arrays of each task, in the order of the tasks. Raises
     the PalateError of the first that has one."""
     table = rows.toArrow()
     found: dict[int, dict[str, npt.NDArray[Any]]] = {}
@@ -62,13 +62,15 @@ def task_number() -> int:
     return context.partitionId() if context is not None else 0
 
 
-def emitting(work: Work) -> Callable[[Batches], Batches]:
-    """`work` as mapInArrow takes it, giving rows of SCHEMA."""
+def emitted(frame: DataFrame, work: Work, *, barrier: bool = False) -> DataFrame:
+    """Rows of SCHEMA: what `work` gives for each partition."""
+    names = frame.columns
 
     def run(batches: Batches) -> Batches:
         task = task_number()
+        named = (batch.rename_columns(names) for batch in batches)
         try:
-            results = work(task, batches)
+            results = work(task, named)
         except PalateError as error:
             for _ in batches:  # Spark waits until all of a task's input was taken
                 pass
@@ -77,7 +79,15 @@ def emitting(work: Work) -> Callable[[Batches], Batches]:
         for name, array in (results or {}).items():
             yield row_of(task, name, np.asarray(array))
 
-    return run
+    return numbered(frame).mapInArrow(run, SCHEMA, barrier=barrier)
+
+
+def numbered(frame: DataFrame) -> DataFrame:
+    """The frame for `mapInArrow`, which takes a dot in the name of a column for a struct's field: where there is one,
+    the columns are named 0, 1, ..."""
+    if any("." in name or "`" in name for name in frame.columns):
+        return frame.toDF(*map(str, range(len(frame.columns))))
+    return frame
 
 
 def row_of(

@@ -180,6 +180,14 @@ def test_fitted_twice_answers_alike(sample: Sample, frame: DataFrame, expected: 
         np.testing.assert_array_equal(a, b)
 
 
+def test_names_of_columns_may_hold_dots(sample: Sample, frame: DataFrame, expected: list[Any]) -> None:
+    stage = sample.make()
+    taken = {p.name: v for p, v in stage.extractParamMap().items() if isinstance(v, str) and v in frame.columns}
+    renamed = frame.withColumnsRenamed({name: f"my.{name}" for name in taken.values()})
+    found = sample.make(**{param: f"my.{name}" for param, name in taken.items()}).fit(renamed).transform(renamed)
+    assert sample.same(answers(found, sample.outputs), expected)
+
+
 @pytest.mark.parametrize("partitions", [1, 20])
 def test_the_answer_does_not_hang_on_the_partitioning(
     sample: Sample, frame: DataFrame, expected: list[Any], partitions: int
