@@ -32,7 +32,7 @@ _AFTER_LAST, _AFTER_BEFORE = 0.4, 0.4
 _FOLLOWERS = 5
 
 
-def habits(n_users: int = 3000, n_items: int = 1000, length: int = 25, seed: int = 0) -> Interactions:
+def habits(n_users: int = 2000, n_items: int = 500, length: int = 20, seed: int = 0) -> Interactions:
     """Each item has a few that tend to follow it, and others that tend to come one later; the rest is popularity."""
     random = np.random.default_rng(seed)
     popularity = 1 / (np.arange(n_items) + 10)

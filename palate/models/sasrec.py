@@ -56,7 +56,7 @@ class SASRecParams(ModelParams):
     epochs: int = field(default=100, metadata=within(1, 10_000))
     patience: int = field(default=10, metadata=within(0))
     batch: int = field(default=32, metadata=within(1))
-    learning_rate: float = field(default=0.002, metadata=within(above=0))
+    learning_rate: float = field(default=0.005, metadata=within(above=0))
     seed: int = field(default=0, metadata=within(0, 2**32 - 1))
 
     def __post_init__(self) -> None:
