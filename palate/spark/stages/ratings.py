@@ -28,7 +28,7 @@ from palate.spark.stages.tasks import Batches
 
 BYTES = 20
 """What a rating takes while the matrix is built and fitted: 16 bytes, and a quarter more for what comes and goes."""
-_AT_ONCE = 1 << 16
+_AT_ONCE = 1 << 14
 """Ratings whose ids are coded together."""
 _PART = 1 << 26
 """Bytes of an array sent to the driver in one piece: Spark's limit for a value is 2 GB."""
