@@ -10,7 +10,7 @@ import json
 import secrets
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from sqlalchemy import Connection, delete, insert, or_, select, update
@@ -57,6 +57,8 @@ class Link:
     config_digest: str | None
     remote_config_digest: str | None
     seen: str
+    seen_at: datetime | None
+    synced: datetime | None
 
 
 def link(connection: Connection, project_id: int) -> Link | None:
@@ -90,7 +92,7 @@ def make_link(connection: Connection, project_id: int, url: str, remote_id: int 
     mark = f"palate:{secrets.token_hex(8)}"
     row = {"project_id": project_id, "url": url, "remote_id": remote_id, "mark": mark}
     connection.execute(insert(links).values(row))
-    return Link(project_id, url, remote_id, mark, None, None, "")
+    return Link(project_id, url, remote_id, mark, None, None, "", None, None)
 
 
 def note(connection: Connection, project_id: int, **values: Any) -> None:

@@ -282,9 +282,9 @@ class Server:
             raise RemoteError(f"gave no JSON for {what}: is that a Label Studio?", where=self.url) from None
 
 
-def earlier(instant: str, seconds: float = 1.0) -> str:
-    """So many seconds before an instant as Label Studio writes it."""
-    moment = datetime.strptime(instant, _INSTANT) - timedelta(seconds=seconds)
+def earlier(instant: str, by: timedelta) -> str:
+    """So long before an instant, as Label Studio writes it."""
+    moment = datetime.strptime(instant, _INSTANT) - by
     return moment.strftime(_INSTANT)
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import secrets
 from collections.abc import Callable
+from datetime import timedelta
 
 from sqlalchemy import Engine
 
@@ -25,8 +26,9 @@ from palate.errors import ConflictError, ParameterError, RemoteError
 from palate.store import reading, writing
 from palate.store.types import clock
 
-OVERLAP_SECONDS = 10.0
-"""Read again each time: a change may become visible in Label Studio later than its clock says."""
+OVERLAP = timedelta(seconds=10)
+"""So much later than its clock says a change may become visible in Label Studio: until a synchronisation has begun so
+long after the latest change was found, the next one reads so much again."""
 
 
 def adopt(engine: Engine, server: Server, remote_id: int, *, overlap: int = 1) -> Project:
@@ -98,8 +100,6 @@ class _Sync:
             # Label Studio keeps labels that are in use; by now ours may have taken their place.
             self._report.refuse("the interface: Label Studio does not take it")
         push.predictions()
-        with writing(self._engine) as db:
-            ledger.note(db, self._project_id, synced=clock(db))
         return self._report
 
     def _project(self) -> Project:
@@ -193,12 +193,19 @@ class _Sync:
     # What comes here
 
     def _pull(self, link: Link, remote_id: int, people: dict[int, str], *, full: bool) -> None:
-        since = "" if full or not link.seen else earlier(link.seen, OVERLAP_SECONDS)
-        me, count = self._server.me(), 0
-        for page in self._server.tasks_since(remote_id, since):
+        settled = link.synced is not None and link.seen_at is not None and link.synced >= link.seen_at + OVERLAP
+        since = link.seen if settled or not link.seen else earlier(link.seen, OVERLAP)
+        with reading(self._engine) as db:
+            begun = clock(db)
+        me, count, seen = self._server.me(), 0, link.seen
+        for page in self._server.tasks_since(remote_id, "" if full else since):
             with writing(self._engine) as db:
                 project = projects.get(db, self._project_id, hold=True)
                 Pull(db, project, people, me, self._report).page(page)
-                ledger.note(db, self._project_id, seen=max(page[-1].changed, link.seen))
+                if page[-1].changed > seen:
+                    seen = page[-1].changed
+                    ledger.note(db, self._project_id, seen=seen, seen_at=clock(db))
             count += len(page)
             self._said(f"{count} tasks read")
+        with writing(self._engine) as db:
+            ledger.note(db, self._project_id, synced=begun)

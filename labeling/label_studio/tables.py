@@ -34,6 +34,7 @@ links = Table(
     Column("config_digest", String(DIGEST_LENGTH)),
     Column("remote_config_digest", String(DIGEST_LENGTH)),
     Column("seen", String(40), nullable=False, server_default=""),
+    Column("seen_at", Instant),
     Column("holder", String(40)),
     Column("held_until", Instant),
     Column("synced", Instant),
@@ -41,7 +42,8 @@ links = Table(
 )
 """A project and the Label Studio project that it is kept alike with; without a `remote_id` that one is being made, with
 `mark` in its description. `seen`: their tasks are read up to this change,
-by their clock. `holder` is the synchronisation under way, `held_until` how long it may be silent."""
+by their clock; `seen_at`, by ours, is when that was found, `synced` when the last whole synchronisation began to read.
+`holder` is the synchronisation under way, `held_until` how long it may be silent."""
 
 linked_tasks = Table(
     "label_studio_tasks",

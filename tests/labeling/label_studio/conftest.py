@@ -22,8 +22,8 @@ LABELS = ["Positive", "Negative"] * len(GOOD)
 class Service:
     """The service, used as a program would."""
 
-    def __init__(self, home):
-        self.settings = LabelingSettings(home=home)
+    def __init__(self, home, **settings):
+        self.settings = LabelingSettings(home=home, **settings)
         self.app = create(self.settings)
         self.labeling = self.app.extensions["labeling"]
         self.engine = self.labeling.engine

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -11,6 +12,7 @@ from click.testing import CliRunner
 from werkzeug.serving import make_server
 
 from labeling.label_studio import ledger
+from labeling.label_studio import sync as synchronisation
 from labeling.label_studio.report import Report
 from labeling.label_studio.server import Server
 from labeling.label_studio.sync import adopt, synchronise
@@ -83,7 +85,7 @@ def answers_here(service, project):
     return sorted((row.person, row.value[0]["value"]["choices"][0]) for row in rows)
 
 
-def test_a_project_goes_there_and_what_is_done_there_comes_back(service, sync, api):
+def test_a_project_goes_there_and_what_is_done_there_comes_back(service, sync, api, monkeypatch):
     films = service.texts()
     service.answer(films, LABELS[:2])
     service.labeling.predict(films.id, "m1", [Prediction("film-5", {"choices": ["Negative"]}, 0.75)])
@@ -110,8 +112,13 @@ def test_a_project_goes_there_and_what_is_done_there_comes_back(service, sync, a
     assert service.labeling.project(films.id, "ada")[0].tasks == 11
     assert sync(films) == Report(remote_project=number)
 
-    # Everything still where it was, when all of it is read again.
-    assert sync(films, full=True) == Report(remote_project=number)
+    # Everything still where it was, when all of it is read again; and only the latest change is, if not.
+    read = []
+    assert sync(films, full=True, said=read.append) == Report(remote_project=number)
+    monkeypatch.setattr(synchronisation, "OVERLAP", timedelta(0))
+    for _ in range(2):
+        assert sync(films, said=read.append) == Report(remote_project=number)
+    assert (read[0], read[-1]) == ("11 tasks read", "1 tasks read")
 
 
 def test_what_is_changed_and_withdrawn_here_goes_there(service, sync, api):
@@ -185,8 +192,10 @@ CUTS = {
 }
 
 
-def test_an_answer_that_never_came_back_doubles_nothing(service, studio, api):
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
+def test_an_answer_that_never_came_back_doubles_nothing(store_url, tmp_path, studio, api):
     """At each kind of request Label Studio does what it was asked, and we never hear of it."""
+    service = Service(tmp_path, database_url=store_url)
     wire = Wire(studio)
     films = service.texts("Cut")
     service.answer(films, LABELS[:3])
@@ -209,16 +218,17 @@ def test_an_answer_that_never_came_back_doubles_nothing(service, studio, api):
         broken_and_mended("deletion")
         synchronise(service.engine, server, films.id)
         assert synchronise(service.engine, server, films.id) == Report(remote_project=number)
+        assert answers_here(service, films) == [("ada", "Negative"), ("ada", "Positive")]
     finally:
         server.close()
         wire.close()
+        service.engine.dispose()
     assert [project.title for project in api.projects.list()].count("Cut") == 1
     there = list(api.tasks.list(project=number, fields="all"))
     assert sorted(task.data["text"] for task in there) == sorted(TEXTS)
     by_text = {task.data["text"]: task for task in there}
     assert [labels(by_text[text].annotations) for text in TEXTS[:4]] == [["Negative"], [], ["Positive"], []]
     assert [len(api.predictions.list(task=task.id)) for task in by_text.values()].count(1) == 1
-    assert answers_here(service, films) == [("ada", "Negative"), ("ada", "Positive")]
 
 
 def test_label_studio_dies_in_the_middle(service, studio, server, sync, api):

@@ -21,6 +21,7 @@ def upgrade() -> None:
         sa.Column("config_digest", sa.String(64)),
         sa.Column("remote_config_digest", sa.String(64)),
         sa.Column("seen", sa.String(40), nullable=False, server_default=""),
+        sa.Column("seen_at", Instant),
         sa.Column("holder", sa.String(40)),
         sa.Column("held_until", Instant),
         sa.Column("synced", Instant),
