@@ -71,13 +71,14 @@ class ColumnEncoder:
         )
 
     def encode(self, columns: Mapping[str, pa.Array]) -> sparse.csr_matrix:
-        """Equally long columns as rows. Raises SchemaError as `fit`, and for a missing column."""
+        """Equally long columns as rows. Raises SchemaError as `fit`, for a missing column, and for a
+        number too far from the mean for float32."""
         n = _length(columns, [*self.numbers, *self.categories])
         codes = np.empty((n, len(self.numbers) + len(self.categories)), dtype=np.int32)
         data = np.ones(codes.shape, dtype=np.float32)
         for place, (name, (mean, spread)) in enumerate(self.numbers.items()):
             codes[:, place] = place
-            data[:, place] = (checked_number(columns[name], name) - mean) / spread
+            data[:, place] = _narrow((checked_number(columns[name], name) - mean) / spread, name)
         start = len(self.numbers)
         for place, (name, ids) in enumerate(self.categories.items(), len(self.numbers)):
             found = _codes(columns[name], name, ids)
@@ -86,6 +87,16 @@ class ColumnEncoder:
         held = codes >= 0
         starts = np.concatenate([[0], np.cumsum(held.sum(axis=1))])
         return sparse.csr_matrix((data[held], codes[held], starts), shape=(n, self.width))
+
+
+def _narrow(scaled: Doubles, name: str) -> npt.NDArray[np.float32]:
+    """The numbers in float32. Raises SchemaError for one that is too large for it."""
+    large = np.abs(scaled) > np.finfo(np.float32).max
+    if large.any():
+        row = int(np.argmax(large))
+        what = f"the number is {scaled[row]:.0e} standard deviations from the mean, too many for float32."
+        raise SchemaError(what, where=f"{name}: row {row}", hint=_MEND)
+    return scaled.astype(np.float32)
 
 
 def _length(columns: Mapping[str, Any], names: Sequence[str]) -> int:

@@ -93,6 +93,11 @@ def test_bad_columns_are_named(encoder: ColumnEncoder, name: str, column: pa.Arr
         encoder.encode({**COLUMNS, name: column})
 
 
+def test_a_number_beyond_float32_is_refused(encoder: ColumnEncoder) -> None:
+    with pytest.raises(SchemaError, match="age: row 1: .*too many for float32"):
+        encoder.encode({**COLUMNS, "age": pa.array([20, 1e300, 60])})
+
+
 def test_a_missing_column_is_named(encoder: ColumnEncoder) -> None:
     with pytest.raises(SchemaError, match="'city' is missing"):
         encoder.encode({name: column for name, column in COLUMNS.items() if name != "city"})
