@@ -69,9 +69,8 @@ class BPR(SampledFactorModel):
             num_threads=1,
             random_state=params.seed,
         )
-        engine.fit(self.seen, show_progress=False)
         # The library keeps the items' bias in a last column, beside which users have a 1.
-        factors = np.asarray(engine.item_factors)
+        factors = self._items_of(engine, self.seen)
         self._settle(self.seen, factors[:, :-1], factors[:, -1], self.popularity)
 
     def _solve(self, histories: sparse.csr_matrix) -> Floats:

@@ -73,9 +73,8 @@ class LogisticMF(SampledFactorModel):
             num_threads=1,
             random_state=params.seed,
         )
-        engine.fit(weights, show_progress=False)
         # The library's last two columns are the item's bias and, beside the user's bias, a 1.
-        factors = np.asarray(engine.item_factors)
+        factors = self._items_of(engine, weights)
         beside = np.delete(factors, params.factors, axis=1)
         self._settle(weights, beside, factors[:, params.factors], np.ones(len(factors), np.float32))
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -53,7 +54,20 @@ class SampledFactorModel(FactorModel):
             self.user_factors = self._solve(histories)
             if np.isfinite(self.user_factors).all():
                 return
-        raise ParameterError(
+        raise self._diverged()
+
+    def _items_of(self, engine: Any, matrix: sparse.csr_matrix) -> Floats:
+        """What a model of the implicit library learned of the items from the matrix, as the library keeps it."""
+        from implicit.recommender_base import ModelFitError
+
+        try:
+            engine.fit(matrix, show_progress=False)
+        except ModelFitError:
+            raise self._diverged() from None
+        return np.asarray(engine.item_factors)
+
+    def _diverged(self) -> ParameterError:
+        return ParameterError(
             "training diverged: the factors are not finite numbers.",
             where=self.kind,
             hint="Take a smaller learning_rate, or a regularization nearer to its default.",

@@ -26,7 +26,7 @@ SMALL: dict[str, dict[str, object]] = {
     "ials": {"factors": 4, "regularization": 0.1, "unobserved": 0.5},
     "item-knn": {"neighbours": 5, "shrinkage": 0.0},
     "logistic-mf": {"factors": 4, "regularization": 0.1},
-    "mf": {"factors": 4, "regularization": 0.01, "epochs": 60},
+    "mf": {"factors": 4, "regularization": 0.01, "learning_rate": 0.03, "epochs": 25},
     "sasrec": {"factors": 8, "blocks": 1, "epochs": 60, "dropout": 0.0, "learning_rate": 0.01, "shuffle": 1.0},
     "sparse-ease": {"regularization": 2.0, "neighbours": 6},
     "user-knn": {"neighbours": 5, "shrinkage": 0.0},

@@ -11,14 +11,10 @@ import numpy as np
 import pytest
 
 from palate.bundle import write_bundle
-from palate.dataset.generate import generate_dataset
 from palate.dataset.ids import IdMap
 from palate.dataset.schema import Interactions
-from palate.dataset.splits import leave_last_fraction
 from palate.engines import import_mxnet
 from palate.errors import CapabilityError, MissingDependencyError, ParameterError
-from palate.evaluation.protocol import evaluate
-from palate.models import make_recommender
 from palate.models.mf.batches import Batches, Rows
 from palate.models.mf.definition import NETWORKS, OBJECTIVES, Definition
 from palate.models.mf.recommender import MF
@@ -188,7 +184,6 @@ sys.meta_path.insert(0, Refuse())
 from palate.bundle import load_bundle
 from palate.dataset.schema import Interactions
 from palate.errors import MissingDependencyError
-from palate.models import make_recommender
 for network, expected in {expected!r}.items():
     found = load_bundle({str(tmp_path)!r} + '/' + network).recommend([1, 2, 3], 5).ids()
     assert found == expected, (found, expected)
@@ -211,9 +206,8 @@ def test_a_neural_network_ranks_for_its_own_users_only() -> None:
     model = MF(network="neural", factors=4, epochs=3).fit(random_interactions())
     assert model.can(Capability.PERSONAL)
     assert not model.can(Capability.FOLD_IN_USERS)
-    with pytest.raises(CapabilityError, match="fold-in-users") as caught:
+    with pytest.raises(CapabilityError, match="fold-in-users"):
         model.fold_in_users([[1, 2]])
-    assert "network=linear" in str(caught.value)
     assert model.recommend([1, "nobody"], 3).personal.tolist() == [True, False]
     assert len(model.similar_items([1], 5).ids()[0]) == 5
 
@@ -242,13 +236,3 @@ def test_ratings_are_learned(network: str) -> None:
     np.put_along_axis(scores, found.codes.astype(np.int64), found.scores.astype(float), axis=1)
     errors = scores[test.user_codes, test.item_codes] - test.weights
     assert np.sqrt(np.mean(errors**2)) < 0.75 * float(np.std(test.weights))  # type: ignore[arg-type]
-
-
-@pytest.mark.parametrize("kind", ["mf", "bpr", "logistic-mf"])
-def test_rankings_are_far_above_popularity(kind: str) -> None:
-    parts = leave_last_fraction(generate_dataset(n_users=500, n_items=400, n_interactions=20_000).interactions)
-    found, popular = (
-        evaluate(make_recommender(each), parts.train, parts.test, (20,)).measures.metrics["ndcg@20"]
-        for each in (kind, "popularity")
-    )
-    assert found > 1.25 * popular

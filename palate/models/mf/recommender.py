@@ -14,7 +14,6 @@ from scipy import sparse
 
 from palate.dataset.ids import Codes
 from palate.dataset.schema import Interactions, Items, Users
-from palate.errors import CapabilityError
 from palate.kernels.logistic import draw_pool, users_of
 from palate.models.mf.batches import Batches
 from palate.models.mf.definition import NETWORKS, OBJECTIVES, USER_TABLES, Definition, Parameters
@@ -22,8 +21,6 @@ from palate.models.mf.training import ENGINES, train
 from palate.models.params import ModelParams, one_of, within
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
 from palate.models.ratings import Scale, rating_matrix
-
-_LINEAR = frozenset({Capability.PERSONAL, Capability.FOLD_IN_USERS, Capability.SIMILAR_ITEMS})
 
 
 @dataclass(frozen=True)
@@ -68,7 +65,9 @@ class MF(Recommender):
     """
 
     kind: ClassVar[str] = "mf"
-    capabilities: ClassVar[frozenset[Capability]] = _LINEAR
+    capabilities: ClassVar[frozenset[Capability]] = frozenset(
+        {Capability.PERSONAL, Capability.FOLD_IN_USERS, Capability.SIMILAR_ITEMS}
+    )
     Params: ClassVar[type[MFParams]] = MFParams
     params: MFParams
 
@@ -76,6 +75,11 @@ class MF(Recommender):
     """Of the definition; of items that nobody touched they are as they were drawn, and not used."""
     training: dict[str, Any]
     """How it went: `engine`, `device`, the `losses` of the epochs, and `diverged`, the epoch that did, or None."""
+
+    def __init__(self, params: Any = None, /, **values: Any) -> None:
+        super().__init__(params, **values)
+        if self.params.network == "neural":
+            self.capabilities = self.capabilities - {Capability.FOLD_IN_USERS}  # type: ignore[misc]
 
     def _fit(self, interactions: Interactions, items: Items, users: Users | None) -> None:
         params, rated = self.params, self.params.objective == "ratings"
@@ -125,20 +129,6 @@ class MF(Recommender):
         )
 
     # -- users -----------------------------------------------------------------------------------------------------
-
-    def can(self, capability: Capability) -> bool:
-        if capability == Capability.FOLD_IN_USERS and self.params.network == "neural":
-            return False
-        return super().can(capability)
-
-    def _require(self, capability: Capability) -> None:
-        self._require_fitted()
-        if not self.can(capability):
-            raise CapabilityError(
-                f"the {self.kind} model with a neural network cannot do {capability}.",
-                hint="With network=linear it can.",
-            )
-        super()._require(capability)
 
     def _solve(self, histories: sparse.csr_matrix) -> Floats:
         """Factors and bias of users by their histories, `(n, factors + 1)`; zeros for an empty one."""
