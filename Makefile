@@ -7,6 +7,7 @@ BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
 DATA   ?=
+FILES  ?= 4
 CPU_TORCH := https://download.pytorch.org/whl/cpu
 
 .PHONY: demo test lint unit bench env doctor spark-package clean
@@ -22,8 +23,8 @@ lint: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-unit: $(READY)             # two files at a time: most of a Spark test is waiting
-	@$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+unit: $(READY)             # several files at a time, even on two cores: most of a test is waiting
+	@$(BIN)/pytest -n $(FILES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(PEERS)           ## each peer beside ours: benchmarks/results.json and .md
 	@$(BIN)/python -m benchmarks $(ARGS)

@@ -18,6 +18,15 @@ settings.register_profile("palate", deadline=None)  # how fast a machine is is n
 settings.load_profile("palate")
 
 
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with slow tests begin first, those that start Spark next: so none of them runs alone at the end."""
+
+    marks: dict[Path, set[str]] = {}
+    for item in items:
+        marks.setdefault(item.path, set()).update(mark.name for mark in item.iter_markers())
+    items.sort(key=lambda item: ("slow" not in marks[item.path], "spark" not in marks[item.path]))
+
+
 @pytest.fixture(scope="session")
 def test_data() -> Path:
     """The folder of real data sets that `PALATE_TEST_DATA` names (it holds `ml-latest-small/`); skips without."""
