@@ -44,6 +44,8 @@ class Contract:
     form: type[Model] | None = None
     gives: type[BaseModel] | None = None
     status: int = 200
+    also: tuple[int, ...] = ()
+    """Other statuses with the same answer."""
     description: str = "The answer."
     media: str | None = None
     """The type of a file that is given in place of JSON."""
@@ -85,9 +87,12 @@ def takes(
 
 
 def gives(
-    model: type[BaseModel], *, status: int = 200, description: str = "The answer."
+    model: type[BaseModel], *, status: int = 200, also: tuple[int, ...] = (), description: str = "The answer."
 ) -> Callable[[Callable[..., Any]], Callable[..., Response]]:
-    """The view returns an instance of `model`, or (instance, status), or (instance, status, headers)."""
+    """The view returns an instance of `model`, or (instance, status), or (instance, status, headers).
+
+    also: other statuses that it answers with, such as 201 for what is new.
+    """
 
     def decorate(view: Callable[..., Any]) -> Callable[..., Response]:
         @functools.wraps(view)
@@ -101,7 +106,9 @@ def gives(
                 raise TypeError(f"{view.__name__} must return {model.__name__}, not {type(value).__name__}")
             return Response(body, code, headers, mimetype="application/json")
 
-        declared: Callable[..., Response] = _declare(answered, gives=model, status=status, description=description)
+        declared: Callable[..., Response] = _declare(
+            answered, gives=model, status=status, also=also, description=description
+        )
         return declared
 
     return decorate

@@ -156,7 +156,7 @@ def _responses(contract: Contract, scope: str | None, named: bool, method: str, 
     problems |= {422}
     problems |= {413, 415} if contract.body or contract.form else set()
     problems |= {409} if method not in SAFE else set()
-    responses = {str(contract.status): answer}
+    responses = {str(status): answer for status in (contract.status, *contract.also)}
     for status in sorted(problems):
         title = HTTP_PROBLEMS[status][1] if status in HTTP_PROBLEMS else "It is taken, or was changed meanwhile"
         content = {MIMETYPE: {"schema": {"$ref": REF.format(model="Problem")}}}
@@ -204,6 +204,9 @@ def _entry(path: str, method: str, operation: dict[str, Any], schemas: dict[str,
     success, problems = None, []
     for status, response in operation["responses"].items():
         if status.startswith("2"):
+            if success is not None:
+                success["status"] += f" or {status}"
+                continue
             content = response.get("content", {}).get("application/json")
             fields = _fields(content["schema"], schemas) if content else []
             success = {"status": status, "about": response["description"], "fields": fields}

@@ -105,7 +105,7 @@ def get_endpoint(name: str) -> EndpointOut:
 
 @require("endpoints")
 @takes(body=EndpointBody)
-@gives(EndpointOut)
+@gives(EndpointOut, also=(201,))
 def put_endpoint(name: str, body: EndpointBody) -> tuple[EndpointOut, int]:
     """Deploy a model behind a name; 201 if the name is new.
 

@@ -46,7 +46,7 @@ def get_item(item: str) -> Response:
 
 @require("catalogue")
 @takes(body=ItemBody)
-@gives(ItemOut)
+@gives(ItemOut, also=(201,))
 def put_item(item: str, body: ItemBody) -> Response:
     """Add an item, or replace what is known of it.
 
@@ -104,7 +104,7 @@ def get_user(user: str) -> Response:
 
 @require("catalogue")
 @takes(body=UserBody)
-@gives(UserOut)
+@gives(UserOut, also=(201,))
 def put_user(user: str, body: UserBody) -> Response:
     """Add a user, or replace their attributes. Answers 201 if they are new."""
     live, _ = state()
@@ -199,7 +199,7 @@ def export_events(query: ExportPage) -> Response:
 
 @require("events")
 @takes(body=EventsBody)
-@gives(EventsOut, status=201)
+@gives(EventsOut, status=201, also=(200,))
 def post_events(body: EventsBody) -> Response:
     """Store one event or many: all of them, or none.
 

@@ -82,7 +82,7 @@ def _free_port():
         return probe.getsockname()[1]
 
 
-def test_a_new_item_reaches_every_worker(server):
+def test_a_new_item_and_new_weights_reach_every_worker(server, bundles):
     server.start()
     status, _, teller = server.call("PUT", "/v1/items/dawn", {"title": "Dawn", "categories": ["Western"]})
     assert status == 201
@@ -107,6 +107,18 @@ def test_a_new_item_reaches_every_worker(server):
         if status == 200:  # until then no item has a price, which is an error of the filter
             assert [place["item"] for place in answer["items"]] == ["dawn"]
             followed.setdefault(worker, time.monotonic() - told)
+    variants = [{"name": "own", "weight": 0}, {"name": "other", "bundle": str(bundles)}]
+    assert server.call("PUT", "/v1/deployments/shop", {"variants": variants})[0] == 201
+    for variant, weights in (("other", None), ("own", {"own": 1, "other": 0})):
+        if weights is not None:
+            assert server.call("PATCH", "/v1/deployments/shop", {"weights": weights})[0] == 200
+        told = time.monotonic()
+        followed = {}
+        while len(followed) < 2:
+            assert time.monotonic() < told + 60, f"only {followed} of the workers follow the weights"
+            status, answer, worker = server.call("GET", "/v1/users/a1/recommendations?deployment=shop")
+            if status == 200 and answer["variant"] == variant:  # until it has heard of it, a worker refuses the name
+                followed.setdefault(worker, time.monotonic() - told)
     server.stop()
     assert server.process.returncode == 0
 

@@ -73,6 +73,7 @@ class DeploymentStore:
     def delete(self, name: str, who: str) -> None:
         """Takes a deployment away and stops its roll-outs. Raises UnknownIdError if there is none."""
         with writing(self.engine) as db:
+            _lock_rollouts(db)
             next_number(db, "deployments")
             before = _held(db, name)
             db.execute(delete(deployments).where(deployments.c.name == name))
@@ -120,7 +121,7 @@ class DeploymentStore:
         """Ends a roll-out; the weights are those before it again. One that has ended stays as it is."""
         self.rollout(name, number)
         with writing(self.engine) as db:
-            next_number(db, "deployments")
+            _lock_rollouts(db)
             found = _rollout(db.execute(select(rollouts).where(rollouts.c.id == number)).one())[1]
             if found.state != RUNNING:
                 return found
@@ -137,7 +138,7 @@ class DeploymentStore:
     def look(self, number: int, now: float, every: float) -> None:
         """Looks at a roll-out, unless somebody did less than `every` seconds ago: of all workers one does it."""
         with writing(self.engine) as db:
-            next_number(db, "deployments")
+            _lock_rollouts(db)
             mine = (rollouts.c.id == number, rollouts.c.state == RUNNING, rollouts.c.looked <= now - every)
             row = db.execute(update(rollouts).where(*mine).values(looked=now).returning(rollouts)).first()
             if row is None:
@@ -162,7 +163,7 @@ class DeploymentStore:
     def add_tallies(self, counts: Counts) -> None:
         """Adds what a worker counted to what all did."""
         with writing(self.engine) as db:
-            next_number(db, "tallies")  # one worker at a time: sums must not be lost
+            next_number(db, "tallies")  # one worker at a time: no sum must be lost
             for (token, slot), tally in counts.items():
                 this = (tallies.c.token == token, tallies.c.slot == slot)
                 row = db.execute(select(tallies).where(*this)).first()
@@ -205,6 +206,11 @@ def _held(db: Connection, name: str) -> Deployment:
     return _deployment(row)
 
 
+def _lock_rollouts(db: Connection) -> None:
+    """One look or change at a time; the counts they look at stay, too. Taken before the counter of deployments."""
+    next_number(db, "tallies")
+
+
 def _refuse_running(db: Connection, name: str) -> None:
     number = db.scalar(select(rollouts.c.id).where(rollouts.c.deployment == name, rollouts.c.state == RUNNING))
     if number is not None:
@@ -227,6 +233,7 @@ def _write(db: Connection, made: Deployment, before: Deployment | None, who: str
 
 def _move(db: Connection, name: str, number: int, after: Rollout, who: str) -> None:
     """Stores where a roll-out stands now, and gives the deployment the weights that go with it."""
+    next_number(db, "deployments")
     values = {"state": after.state, "document": after.document()}
     db.execute(update(rollouts).where(rollouts.c.id == number).values(**values))
     before = _held(db, name)

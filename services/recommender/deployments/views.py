@@ -57,7 +57,7 @@ def get_deployment(name: str) -> DeploymentOut:
 
 @require("deployments")
 @takes(body=DeploymentBody)
-@gives(DeploymentOut)
+@gives(DeploymentOut, also=(201,))
 def put_deployment(name: str, body: DeploymentBody) -> tuple[DeploymentOut, int]:
     """Make a deployment, or replace it; 201 if it is new.
 
