@@ -5,7 +5,7 @@ from __future__ import annotations
 import zlib
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import timedelta
 from typing import Any
 
@@ -19,7 +19,7 @@ from labeling.overview import Overview, Overviews
 from labeling.queue import drafts, leases, reviews, turns
 from labeling.queue.progress import Progress, Recent, progress
 from labeling.queue.reviews import Review
-from labeling.store import MIGRATIONS, life, members, projects, remarks
+from labeling.store import MIGRATIONS, life, members, projects, remarks, runs
 from labeling.store.arrivals import Arrival, take_in
 from labeling.store.definition import Definition, NewTask, Project, config_of
 from labeling.store.forecasts import Prediction, predict
@@ -37,11 +37,14 @@ _TURNS = zlib.crc32(b"palate labeling turns") - 2**31
 
 @dataclass(frozen=True)
 class Step:
-    """What a turn leaves a person with: the task in their hands, if any, and where the project stands."""
+    """What a turn leaves a person with: the task in their hands, if any, and where the project stands. more: there is
+    none now, but a model is learning from the answers and may ask for more.
+    """
 
     project: Project
     task: leases.Turn | None
     progress: Progress
+    more: bool = False
 
 
 class Labeling:
@@ -159,7 +162,9 @@ class Labeling:
     def next_task(self, project_id: int, person: str, holding: Collection[int] = ()) -> Step:
         with self._turn(project_id, person) as (db, project):
             turn = leases.next_task(db, project, person, holding=holding, lease=self._lease)
-            return self._step(db, project, person, turn)
+            step = self._step(db, project, person, turn)
+            learning = turn is None and project.run is not None and runs.get(db, project.run).state == runs.RUNNING
+            return replace(step, more=learning)
 
     def submit(
         self, project_id: int, person: str, task_id: int, value: Any, seconds: float | None = None

@@ -218,15 +218,19 @@ class TaskOut(Model):
 
 
 class StepOut(Model):
-    """Where a turn leaves you: a task, or null if there is none for you, and how far the project is."""
+    """Where a turn leaves you: a task, or null if there is none for you, and how far the project is.
+
+    `more`: there is none now, but a model is learning from the answers and may ask for more. Ask again.
+    """
 
     task: TaskOut | None
     progress: ProgressOut
+    more: bool
 
     @classmethod
     def of(cls, step: Step) -> Self:
         task = None if step.task is None else TaskOut.of(step.project, step.task)
-        return cls(task=task, progress=ProgressOut.of(step.progress))
+        return cls(task=task, progress=ProgressOut.of(step.progress), more=step.more)
 
 
 class NextIn(Model):

@@ -8,11 +8,11 @@ predictions by what they say.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from functools import partial
 from typing import Any
 
-from sqlalchemy import Engine, and_, select, update
+from sqlalchemy import Column, Engine, Select, and_, select, update
 
 from labeling.label_studio import ledger
 from labeling.label_studio.ledger import Result, Task, digest
@@ -26,6 +26,7 @@ from palate.errors import RemoteError
 from palate.store import reading, writing
 
 BATCH = 100
+PART = 1000
 DUPLICATE = 409
 
 
@@ -83,7 +84,7 @@ class Push:
             self._try(send, f"{row.person}'s answer to task {row.remote_task}")
             self._said(f"{self._report.answers_out} answers sent")
 
-    def _differing(self) -> list[Any]:
+    def _differing(self) -> Iterator[Any]:
         """Answers that are not there, or not as they are here now: all are looked at, as also a change of labels
         changes them."""
         joined = answers.join(linked_tasks, linked_tasks.c.task_id == answers.c.task_id).outerjoin(
@@ -92,6 +93,7 @@ class Push:
         )
         query = (
             select(
+                answers.c.id,
                 answers.c.task_id,
                 answers.c.person,
                 answers.c.value,
@@ -104,11 +106,21 @@ class Push:
             )
             .select_from(joined)
             .where(answers.c.project_id == self._project.id)
-            .order_by(answers.c.id)
         )
-        with reading(self._engine) as db:
-            rows = db.execute(query.execution_options(yield_per=1000))
-            return [row for row in rows if row.remote_id is None or digest(row.value) != row.digest]
+        for row in self._in_parts(query, answers.c.id):
+            if row.remote_id is None or digest(row.value) != row.digest:
+                yield row
+
+    def _in_parts(self, query: Select[Any], by: Column[int]) -> Iterator[Any]:
+        """A query's rows by a growing number, which is their first column; nothing is held while they are used."""
+        after = 0
+        while True:
+            with reading(self._engine) as db:
+                rows = db.execute(query.where(by > after).order_by(by).limit(PART)).all()
+            yield from rows
+            if len(rows) < PART:
+                return
+            after = rows[-1][0]
 
     def _send(self, row: Any, people: dict[str, int]) -> None:
         ours = digest(row.value)
@@ -169,13 +181,19 @@ class Push:
         columns = (predictions.c.task_id, predictions.c.value, predictions.c.score, predictions.c.model)
         more = (linked_tasks.c.remote_id, linked_tasks.c.prediction_digest, linked_tasks.c.prediction_sent)
         query = select(*columns, *more).select_from(joined).where(predictions.c.project_id == self._project.id)
-        with reading(self._engine) as db:
-            rows = [(row, prediction_digest(row.value, row.score, row.model)) for row in db.execute(query)]
-        rows = [(row, known) for row, known in rows if row.prediction_digest != known]
-        for batch in ledger.batched(rows, BATCH):
-            fresh = [(row, known) for row, known in batch if not self._replaced(row, known)]
-            self._each_or_all(fresh, self._send_predictions, lambda pair: f"the prediction of task {pair[0].remote_id}")
-            self._said(f"{self._report.predictions_out} predictions sent")
+        fresh: list[tuple[Any, str]] = []
+        for row in self._in_parts(query, predictions.c.task_id):
+            known = prediction_digest(row.value, row.score, row.model)
+            if row.prediction_digest != known and not self._replaced(row, known):
+                fresh.append((row, known))
+            if len(fresh) == BATCH:
+                self._send_all(fresh)
+                fresh = []
+        self._send_all(fresh)
+
+    def _send_all(self, fresh: Sequence[tuple[Any, str]]) -> None:
+        self._each_or_all(fresh, self._send_predictions, lambda pair: f"the prediction of task {pair[0].remote_id}")
+        self._said(f"{self._report.predictions_out} predictions sent")
 
     def _replaced(self, row: Any, known: str) -> bool:
         """Take away what was sent of the task before; True if what is to be sent has arrived already."""

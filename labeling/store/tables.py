@@ -120,21 +120,22 @@ slots = Table(
 )
 """A slot is `withheld` while a run of automatic labeling has not asked people for its task; all of a task's are, or
 none."""
-# The queue looks only at slots still open; a partial index keeps that look short however many are answered.
+# The queue looks only at slots still open; a partial index keeps that look short however many are answered. SQLite takes
+# a partial index only where the query says the same in the same words, and there a Boolean is compared with a number.
 Index(
     "ix_slots_open",
     slots.c.project_id,
     slots.c.number,
     slots.c.rank,
     slots.c.position,
-    sqlite_where=text("state <> 'answered' AND NOT withheld"),
+    sqlite_where=text("state <> 'answered' AND withheld = 0"),
     postgresql_where=text("state <> 'answered' AND NOT withheld"),
 )
 Index(
     "ix_slots_withheld",
     slots.c.project_id,
     slots.c.position,
-    sqlite_where=text("withheld"),
+    sqlite_where=text("withheld = 1"),
     postgresql_where=text("withheld"),
 )
 Index(

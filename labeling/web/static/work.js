@@ -76,7 +76,13 @@ async function fill() {
       return;
     }
     view.progress(answer.progress);
-    if (answer.task === null) {
+    if (answer.task === null && answer.more) {
+      if (current !== null) return;
+      if (outbox.turns.length > 0) await outbox.flush();
+      view.waiting("The model is learning from the answers. More tasks may come.");
+      retryLater();
+      return;
+    } else if (answer.task === null) {
       exhausted = true;
     } else if (answer.task.id !== current?.id && !ahead.some((task) => task.id === answer.task.id)) {
       if (current === null && !goingBack) show(answer.task);

@@ -9,8 +9,8 @@ revision = "0006"
 down_revision = "0005"
 
 KEY = sa.BigInteger().with_variant(sa.Integer, "sqlite")
-OPEN = sa.text("state <> 'answered' AND NOT withheld")
-WITHHELD = sa.text("withheld")
+OPEN = sa.text("state <> 'answered' AND NOT withheld"), sa.text("state <> 'answered' AND withheld = 0")
+WITHHELD = sa.text("withheld"), sa.text("withheld = 1")
 SUSPECT = sa.text("suspect IS NOT NULL AND verdict IS NULL")
 
 
@@ -22,7 +22,7 @@ def upgrade() -> None:
     op.drop_index("ix_slots_open", "slots")
     _index("ix_slots_open", "slots", ["project_id", "number", "rank", "position"], OPEN)
     _index("ix_slots_withheld", "slots", ["project_id", "position"], WITHHELD)
-    _index("ix_annotations_suspect", "annotations", ["project_id", "suspect"], SUSPECT)
+    _index("ix_annotations_suspect", "annotations", ["project_id", "suspect"], (SUSPECT, SUSPECT))
     op.create_table(
         "consolidations",
         sa.Column("project_id", KEY, nullable=False),
@@ -112,8 +112,9 @@ def upgrade() -> None:
     op.create_index("ix_automatic_task", "automatic", ["task_id"])
 
 
-def _index(name: str, table: str, columns: list[str], where: sa.TextClause) -> None:
-    op.create_index(name, table, columns, sqlite_where=where, postgresql_where=where)
+def _index(name: str, table: str, columns: list[str], where: tuple[sa.TextClause, sa.TextClause]) -> None:
+    """where: in PostgreSQL's words, and in SQLite's."""
+    op.create_index(name, table, columns, postgresql_where=where[0], sqlite_where=where[1])
 
 
 def _belongs(table: str, column: str, parent: str) -> sa.ForeignKeyConstraint:
