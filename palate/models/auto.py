@@ -29,12 +29,12 @@ _MOST = 5
 """Parts of a blend that rank: each costs its time again at every ranking."""
 _NEAR = 0.7
 """A kind whose best is below this share of the best of all is no part of the blend, unless it ranks what is new."""
-_LISTS = 5000
+_LISTS = 4000
 _COMPARED = 3000
 """Lists that suffice to tell whether a blend is better than its best part."""
 _LEARNING = 2.5e-7
 """Seconds that a term of an item of a list costs, to learn from."""
-_SPARE = 3.0
+_SPARE = 5.0
 """Seconds that are kept for what nothing else accounts for."""
 _SLOWER = 1.25
 """What the final fits may take beside the trials' measured times: more interactions, a busier machine."""
@@ -157,7 +157,8 @@ class Auto(Blend):
         )
         found = search.run()
         searching = budget.spent
-        parts = [each.candidate.part for each in self._finalists([found.best(kind) for kind in found.kinds])]
+        finalists = self._affordable([found.best(kind) for kind in found.kinds], budget.left, people)
+        parts = [each.candidate.part for each in finalists]
         chosen, ndcgs = self._weigh(parts, cut, items, users)
         blending = budget.spent - searching
         self._take(fitted(chosen, interactions, items, users, self.params.seed), interactions)
@@ -188,6 +189,16 @@ class Auto(Blend):
         near = [each for each in rankers if each.ndcg >= _NEAR * rankers[0].ndcg][:_MOST]
         near += [each for each in rankers if each not in near and _ranks_new(each.candidate.kind)][:1]
         return near + [each for each in held if not _ranks(each.candidate.kind)]
+
+    def _affordable(self, best: Sequence[Outcome | None], left: float, people: int) -> list[Outcome]:
+        """The finalists, without the last ones where a busier machine has made the time too short for all."""
+        found = self._finalists(best)
+        while len(found) > 2 and self._needed(found, people) > left:
+            rankers = [each for each in found if _ranks(each.candidate.kind)]
+            if len(rankers) < 2:
+                break
+            found.remove(rankers[-1])
+        return found
 
     def _needed(self, best: Sequence[Outcome], people: int) -> float:
         """Seconds from the end of the search on: the parts fitted twice, lists, and the ranking for everybody."""

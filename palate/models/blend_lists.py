@@ -147,10 +147,15 @@ def _listed(
         open_ = np.where(closed, -np.inf, part)
         top = np.argpartition(open_, scores.shape[2] - best, axis=1)[:, -best:]
         np.put_along_axis(listed, top, np.take_along_axis(open_, top, axis=1) > -np.inf, axis=1)
-    listed |= chosen
-    rest = ~(listed | closed)
-    waiting = rest.sum(axis=1, keepdims=True)
-    drawn = rest & (random.random(rest.shape, dtype=np.float32) < _OTHERS / np.maximum(waiting, 1))
-    count = drawn.sum(axis=1, keepdims=True)
-    stands_for = np.where(drawn, np.log(np.maximum(waiting, 1) / np.maximum(count, 1)), 0)
-    return listed | drawn, stands_for.astype(np.float32)
+    # Drawn with replacement, without what is listed or closed, and each once: nearly as many as were drawn.
+    rows = np.repeat(np.arange(len(listed)), _OTHERS)
+    columns = random.integers(0, listed.shape[1], len(rows))
+    others = np.zeros_like(listed)
+    others[rows, columns] = True
+    others &= ~(listed | closed)
+    count = others.sum(axis=1)
+    waiting = listed.shape[1] - (listed | closed).sum(axis=1)
+    offsets = np.zeros(listed.shape, np.float32)
+    at = np.nonzero(others)
+    offsets[at] = np.log(waiting[at[0]] / count[at[0]])
+    return listed | others, offsets

@@ -174,7 +174,7 @@ class Search:
             for kind in waiting[: place().width]:
                 if not kind.space.suits(kind.facts):
                     kind.why, kind.done = "does not suit data of this size", True
-                elif not self._fits(kind, kind.space.first, kinds):
+                elif not self._fits(kind, kind.space.first, ()):
                     needed = kind.estimate(kind.space.first)
                     kind.why, kind.done = f"not tried: a fit would take some {needed:.0f} s", True
                 else:
@@ -206,7 +206,7 @@ class Search:
     # -- tuning ----------------------------------------------------------------------------------------------------
 
     def _fits(self, kind: Kind, values: Mapping[str, Any], kinds: Sequence[Kind]) -> bool:
-        """Whether a trial, and the final fits with it or with what is best so far, fit into the time left."""
+        """Whether a trial, and the final fits with it and with the best of `kinds`, fit into the time left."""
         cost = kind.estimate(values)
         best = [found for each in kinds if (found := each.best) is not None and each is not kind]
         this = Outcome(Candidate(kind.name, values), 0.0, max(cost, kind.best.fitting if kind.best else 0.0))

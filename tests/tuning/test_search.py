@@ -90,8 +90,8 @@ def test_what_would_take_too_long_is_not_begun() -> None:
     rng = np.random.default_rng(0)
     n_items = 8000
     items = np.concatenate([rng.permutation(n_items), rng.integers(0, n_items, n_items)]).astype(np.int32)
-    users = rng.integers(0, 400, len(items)).astype(np.int32)
-    data = Interactions(IdMap(np.arange(400)), IdMap(np.arange(n_items)), users, items)
+    users = rng.integers(0, n_items, len(items)).astype(np.int32)
+    data = Interactions(IdMap(np.arange(n_items)), IdMap(np.arange(n_items)), users, items)
     cut = cut_validation(data, 0.1, 0)
     assert cut is not None
     found = search(Task(cut.train, cut.held), "ease", "popularity", budget=10.0).run()
