@@ -74,17 +74,17 @@ def simple_arrivals(data: Dataset, seed: int) -> float:
     train, test = split.train.matrix(binary=True), split.test.matrix(binary=True)
     testers = np.flatnonzero(np.diff(test.indptr))
     judge = Judge.of(test[testers])
-    overall = np.asarray(train.sum(axis=0), dtype=np.float64).ravel()
+    overall = np.asarray(train.sum(axis=0), dtype=np.float32).ravel()
     best = judge(overall[None])
     for name in sorted({name for row in rows for name in row}):
         values = [row.get(name) for row in rows]
         if name == "age":
-            values = [value // 10 for value in values]
+            values = [value // 10 for value in values if value is not None]
         kept = sorted(set(values), key=str)
         member = sparse.csr_matrix(
-            (np.ones(len(values)), ([kept.index(value) for value in values], np.arange(len(values))))
+            (np.ones(len(values), np.float32), ([kept.index(value) for value in values], np.arange(len(values))))
         )
-        popular = np.asarray((member @ train).todense()) + 1e-6 * overall
+        popular = np.asarray((member @ train).todense(), dtype=np.float32) + 1e-6 * overall
         best = max(best, judge(popular[[kept.index(values[user]) for user in testers]]))
     return best
 

@@ -37,6 +37,7 @@ KINDS: dict[str, str] = {
     "blend": "palate.models.blend:Blend",
     "auto": "palate.models.auto:Auto",
     "content-encoder": "palate.features.encoder:ContentEncoder",
+    "deepfm": "palate.models.deep_fm:DeepFM",
     "fm": "palate.models.factorization_machine:FactorizationMachine",
     "pca": "palate.models.pca:PCA",
     "factors": "palate.models.factors:Factors",

@@ -16,6 +16,7 @@ from palate.errors import BundleFormatError, NotFittedError, PalateError
 from palate.features import ContentEncoder
 from palate.features.columns import ColumnEncoder
 from palate.models import KINDS, artifact_class
+from palate.models.deep_fm import DeepFM
 from palate.models.factorization_machine import FactorizationMachine
 from palate.models.factors import Factors
 from palate.models.kmeans import KMeans
@@ -46,6 +47,14 @@ SAMPLES: dict[str, Sample] = {
     "fm": (
         lambda: FactorizationMachine(0.5, np.arange(4), VECTORS[:4], "classification", COLUMNS),
         {"features": [[0.5], [1], [-1]], "age": [30, 50.5, 40], "city": ["Rome", None, "Atlantis"]},
+    ),
+    "deepfm": (
+        lambda: DeepFM(epochs=2, factors=2, hidden=4).fit(
+            {"user": ["a", "b", "b"], "genres": [["x"], [], ["x", "y"]], "year": [1, 2, 4]},
+            [0, 1, 1],
+            {"user": "category", "genres": "list", "year": "number"},
+        ),
+        {"user": ["b", None], "genres": [["y", "z"], None], "year": [3.0, 1.5]},
     ),
     "content-encoder": (
         lambda: ContentEncoder(min_count=1).fit(catalogue(NAME)),

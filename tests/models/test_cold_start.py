@@ -54,7 +54,7 @@ def test_cold_items_are_ranked_better_than_by_the_content_model(measured, name):
 
 
 def test_new_and_old_items_stand_beside_each_other(measured):
-    """A new item that is described as an old one is scored as that one is, but for what is known of the old one."""
+    """A new item that is described as an old one is scored as that one is, and moved up as far as `fresh` says."""
     model = measured["papers"][0]
     data = SETS["papers"]()
     twins = Items(IdMap([10_000 + code for code in range(30)]), data.items.take(list(range(30))).table)
@@ -68,7 +68,7 @@ def test_new_and_old_items_stand_beside_each_other(measured):
     pairs = [(scores[user, item], scores[user, item + 10_000]) for user in range(40) for item in range(30)]
     old, new = np.array(pairs).T
     assert np.corrcoef(old, new)[0, 1] > 0.5
-    assert abs(old.mean() - new.mean()) < 0.3 * old.std()
+    assert 0.2 * old.std() < new.mean() - old.mean() < 0.9 * old.std()
 
 
 def test_arrivals_are_served_by_their_attributes():

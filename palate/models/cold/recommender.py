@@ -38,12 +38,15 @@ class ColdStartParams(EncoderParams):
 
     attributes: the weight of the items' attributes, where that of the rest of the content is 1.
     factors: at most so many singular vectors stand for what users did; how many of them count is learned.
+    fresh: how far items that nobody has touched are moved up, in standard deviations of the user's scores. That a user
+        has not touched an item that was there to be touched says something against it; of a new one nothing is said.
     preference_weight: stated categories or tags count like so many items in the history.
     seed: of the decomposition, and of which items are hidden to learn the weights.
     """
 
     attributes: float = field(default=0.7, metadata=within(0))
     factors: int = field(default=128, metadata=within(1, 4096))
+    fresh: float = field(default=0.5, metadata=within(0))
     preference_weight: float = field(default=2.0, metadata=within(0))
     seed: int = field(default=0, metadata=within(0, 2**32 - 1))
 
@@ -135,6 +138,9 @@ class ColdStart(Recommender):
             if weight > 0:
                 view = standardised(self.views.scores(name, histories, stated), known)
                 scores += np.float32(weight) * view
+        if self.params.fresh > 0:
+            deviations = scores[:, known].std(axis=1, keepdims=True)
+            scores[:, self._untouched] += np.float32(self.params.fresh) * deviations
         if self.taste is not None:
             silent = np.flatnonzero(np.diff(histories.indptr) == 0)
             moved, says = self.taste.factors([contexts[row] for row in silent])
@@ -147,6 +153,11 @@ class ColdStart(Recommender):
                 told[rows] = True
         scores[:, ~known] = -np.inf
         return scores, told
+
+    @property
+    def _untouched(self) -> npt.NDArray[np.intp]:
+        """Items that nobody has touched."""
+        return np.flatnonzero(np.bincount(self.seen.indices, minlength=len(self.items)) == 0)
 
     def _stated(self, contexts: Sequence[Context]) -> Described | None:
         """Stated likings as items of the history; None where nobody states any."""
