@@ -189,7 +189,8 @@ class Push:
             if len(fresh) == BATCH:
                 self._send_all(fresh)
                 fresh = []
-        self._send_all(fresh)
+        if fresh:
+            self._send_all(fresh)
 
     def _send_all(self, fresh: Sequence[tuple[Any, str]]) -> None:
         self._each_or_all(fresh, self._send_predictions, lambda pair: f"the prediction of task {pair[0].remote_id}")

@@ -11,7 +11,7 @@ import pytest
 from click.testing import CliRunner
 from werkzeug.serving import make_server
 
-from labeling.label_studio import ledger
+from labeling.label_studio import jobs, ledger
 from labeling.label_studio import sync as synchronisation
 from labeling.label_studio.report import Report
 from labeling.label_studio.server import Server
@@ -118,7 +118,7 @@ def test_a_project_goes_there_and_what_is_done_there_comes_back(service, sync, a
     monkeypatch.setattr(synchronisation, "OVERLAP", timedelta(0))
     for _ in range(2):
         assert sync(films, said=read.append) == Report(remote_project=number)
-    assert (read[0], read[-1]) == ("11 tasks read", "1 tasks read")
+    assert (read[0], read[-1]) == ("11 tasks read", "1 tasks read"), read
 
 
 def test_what_is_changed_and_withdrawn_here_goes_there(service, sync, api):
@@ -356,9 +356,15 @@ def test_label_studio_shows_our_predictions_and_has_us_train(service, studio, se
     assert [each[0].result[0]["value"]["choices"][0] for each in said.values()] == LABELS
     assert {each[0].model_version for each in said.values()} == {f"palate-{films.id}-1"}
 
+    # Its webhooks tell of what is answered there, and have it fetched.
+    hook = {"headers": {"Authorization": f"Bearer {key}"}, "send_payload": True, "send_for_all_actions": True}
+    api.webhooks.create(url=f"{served}/ml/{films.id}/webhook", project=number, **hook)
+    api.annotations.create(id=there[TEXTS[8]].id, result=result(LABELS[8]))
+    assert service.work().kind == jobs.SYNC
+    assert len(answers_here(service, films)) == 9
+
     # What it keeps as predictions comes here as suggestions, and is not sent back.
-    report = sync(films)
-    assert (report.predictions_in, report.predictions_out) == (10, 0)
+    assert sync(films).predictions_out == 0
     with reading(service.engine) as db:
         kept = db.execute(predictions.select().where(predictions.c.project_id == films.id)).all()
         assert ledger.require_link(db, films.id).remote_id == number
