@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
 
@@ -18,6 +20,7 @@ from palate.models import make_recommender
 from palate.models.auto import Auto
 from palate.models.protocol import Capability
 from palate.tracking import Tracker
+from palate.tuning import Candidate, Outcome, Place, Task, using
 from tests.models.worlds import world
 
 QUICK = {"candidates": "popularity,item-knn,user-knn,content", "trials": 3, "holdout": 0.2, "budget": "10m"}
@@ -79,6 +82,17 @@ def test_with_too_few_to_measure_by_there_is_no_search() -> None:
     model = Auto().fit(few.take(few.user_codes < 40), world(told=True)[1])
     assert model.story is None
     assert list(model.parts) == ["als", "content", "popularity"]
+
+
+def test_where_ranking_for_everybody_would_outlast_the_budget_there_are_fewer_parts() -> None:
+    def slow(task: Task, candidates: Sequence[Candidate]) -> list[Outcome]:
+        return [replace(task.run(each), ranking=10.0) for each in candidates]
+
+    with using(Place(slow)):
+        model = Auto(**QUICK).fit(halves(told=False).train)
+    assert len(model.rankers) == 1
+    assert model.story is not None
+    assert set(model.story.skipped.values()) >= {"no time for more"}
 
 
 @pytest.mark.parametrize(
