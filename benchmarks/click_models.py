@@ -2,10 +2,11 @@
 
 Whether a rating is 4 or more, from the user, the item, its genres and year, and when the rating was given; and a
 generated set in which tastes are low-rank and users, items and the context each have an effect of their own. A random
-fifth of the rows is the test. All models get the same features: the linear one and the trees as one-hot columns where
-they are few, trees the ids as numbers in the order of the mean label in training (target encoding with shrinkage,
-which they need to make anything of thousands of ids). The parameters of each are the best of a few for validation rows
-cut from the training part; with them it is trained once more on the whole of that part, which the seconds tell of.
+fifth of the rows is the test. All models get the same features: the linear one as one-hot columns; the trees lists as
+columns of 0 and 1, all else as numbers, and ids as the mean label in training besides (target encoding, cross-fitted
+and with shrinkage, which they need to make anything of thousands of ids). The parameters of each are the best of a few
+for validation rows cut from the training part; with them it is trained once more on the whole of that part, which is
+what the seconds tell of.
 """
 
 from __future__ import annotations
@@ -23,6 +24,7 @@ from scipy import sparse
 from sklearn.ensemble import HistGradientBoostingClassifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import roc_auc_score
+from sklearn.preprocessing import TargetEncoder
 
 from palate.dataset import read_dataset
 from palate.features.facts import read_facts
@@ -100,9 +102,8 @@ def one_hot(train: Table, test: Table) -> tuple[sparse.csr_matrix, sparse.csr_ma
 
 
 def for_trees(train: Table, test: Table) -> tuple[Doubles, Doubles]:
-    """Numbers as they are, lists as columns of 0 and 1, ids as the shrunk mean label of their other rows."""
+    """Numbers as they are, lists as columns of 0 and 1, ids also as the shrunk mean label of other rows."""
     parts: tuple[list[Doubles], list[Doubles]] = ([], [])
-    mean = float(train.labels.mean())
     for name, kind in train.kinds.items():
         if kind == "list":
             kept = sorted({value for row in train.columns[name] for value in row})
@@ -113,12 +114,9 @@ def for_trees(train: Table, test: Table) -> tuple[Doubles, Doubles]:
         for column, held in zip(columns, parts, strict=True):
             held.append(column[:, None])
         if name in train.ids:
-            codes, tested = columns[0].astype(int), columns[1].astype(int)
-            size = max(codes.max(), tested.max()) + 1
-            sums, counts = np.bincount(codes, train.labels, size), np.bincount(codes, minlength=size)
-            others = (sums[codes] - train.labels + 10 * mean) / (counts[codes] - 1 + 10)
-            parts[0].append(np.column_stack([others, counts[codes] - 1]))
-            parts[1].append(np.column_stack([(sums[tested] + 10 * mean) / (counts[tested] + 10), counts[tested]]))
+            encoder = TargetEncoder(target_type="binary", random_state=0)
+            parts[0].append(encoder.fit_transform(columns[0][:, None], train.labels))
+            parts[1].append(encoder.transform(columns[1][:, None]))
     return np.concatenate(parts[0], axis=1), np.concatenate(parts[1], axis=1)
 
 

@@ -34,6 +34,7 @@ KINDS: dict[str, str] = {
     "cold-start": "palate.models.cold:ColdStart",
     "content-map": "palate.models.cold:ContentMap",
     "two-tower": "palate.models.two_tower:TwoTower",
+    "fm-ranker": "palate.models.deep_fm:FMRanker",
     "blend": "palate.models.blend:Blend",
     "auto": "palate.models.auto:Auto",
     "content-encoder": "palate.features.encoder:ContentEncoder",

@@ -1,5 +1,6 @@
 """Factorization machines with and without a deep part, over tables of features, and as a recommender."""
 
 from palate.models.deep_fm.model import DeepFM, DeepFMParams
+from palate.models.deep_fm.ranker import FMRanker, FMRankerParams
 
-__all__ = ["DeepFM", "DeepFMParams"]
+__all__ = ["DeepFM", "DeepFMParams", "FMRanker", "FMRankerParams"]
