@@ -24,6 +24,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "train": ("palate.cli.train:train", "Fit a model to files, without Spark; `auto` searches for the best."),
     "evaluate": ("palate.cli.evaluate:evaluate", "Measure a model by full ranking on held-out data."),
     "bundle": ("palate.cli.bundle:bundle", "Verify or show a model bundle."),
+    "compile": ("palate.cli.compile:compile", "Give a bundle an index of its items, for large catalogues."),
     "deploy-pipeline": (
         "palate.cli.deploy:deploy_pipeline",
         "Put each stage of a fitted pipeline behind a model endpoint.",

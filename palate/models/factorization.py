@@ -1,16 +1,26 @@
-"""What models share that score by the dot product of a user's and an item's factors."""
+"""What models share that score by the dot product of a user's and an item's factors.
+
+Their catalogue can be `indexed`: an answer to one user then looks through clusters of items (`palate.kernels.clusters`)
+in place of all of them. An index is part of the bundle.
+"""
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
+from dataclasses import fields, replace
 from functools import cached_property
-from typing import ClassVar
+from typing import ClassVar, Self
 
 import numpy as np
 import numpy.typing as npt
+from scipy import sparse
 
 from palate.dataset.ids import Codes
-from palate.models.protocol import Capability, Context, Floats, Recommender, Vectors
+from palate.errors import CapabilityError, ParameterError
+from palate.kernels.clusters import Clusters, search
+from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
+from palate.retrieval.topk import top_k
 
 
 class FactorModel(Recommender):
@@ -27,6 +37,8 @@ class FactorModel(Recommender):
     """`(n_users, factors) float32`; zeros for a user without interactions."""
     item_factors: Floats
     """`(n_items, factors) float32`; zeros for an item without interactions."""
+    index: Clusters | None = None
+    """The catalogue in clusters; None: every answer looks at all items."""
 
     def _user_vectors(self, codes: Codes) -> Vectors:
         vectors = self.user_factors[codes]
@@ -37,6 +49,75 @@ class FactorModel(Recommender):
         scores: Floats = vectors[0] @ self.item_factors.T
         scores[:, self._untouched] = -np.inf
         return scores, np.asarray((vectors[0] != 0).any(axis=1))
+
+    def indexed(self, recall: float = 0.995, n: int = 20, clusters: int | None = None, seed: int = 0) -> Self:
+        """This model with an index, with which users of the training data find this share of their true best `n`.
+
+        clusters: how many; √items unless told. seed: of the samples of items and of users (at most 500) from which
+        centres and caution are learned. This model stays as it is, and shares its arrays. Raises ParameterError for a
+        recall outside (0, 1], CapabilityError for a model whose scores are more than dot products.
+        """
+        self._require_fitted()
+        if not 0 < recall <= 1:
+            raise ParameterError(f"must be above 0 and at most 1, not {recall:g}.", where="recall")
+        if type(self)._score is not FactorModel._score:
+            raise CapabilityError(f"the scores of {self.kind} are more than dot products; no index can hold them.")
+        known = np.flatnonzero(self.user_factors.any(axis=1))
+        sample = np.random.default_rng(seed).permutation(known)[:_CALIBRATING]
+        depth = n + self.seen.nnz // max(1, len(self.users))  # what a user has seen is at the top, and left out
+        made = copy.copy(self)
+        made.index = Clusters.of(self.item_factors, clusters, seed).calibrated(self.user_factors[sample], depth, recall)
+        return made
+
+    def _ranked(
+        self,
+        vectors: Vectors,
+        contexts: Sequence[Context],
+        n: int,
+        barred: sparse.csr_matrix | None,
+        allowed: npt.NDArray[np.bool_] | None,
+    ) -> tuple[Codes, Floats, npt.NDArray[np.bool_]]:
+        asked = vectors[0]
+        if self.index is None or len(asked) > _FEW or n > _SHORT or not asked.any(axis=1).all():
+            return super()._ranked(vectors, contexts, n, barred, allowed)
+        best = []
+        for row in range(len(asked)):
+            out = np.zeros(0, np.int32)
+            if barred is not None:
+                out = barred.indices[barred.indptr[row] : barred.indptr[row + 1]]
+            best.append(self._looked_up(self.index, asked[row : row + 1], n, out, allowed))
+        codes, scores = (np.concatenate(parts) for parts in zip(*best, strict=True))
+        return codes, scores, np.ones(len(asked), bool)
+
+    def _looked_up(
+        self, index: Clusters, query: Floats, n: int, out: Codes, allowed: npt.NDArray[np.bool_] | None
+    ) -> tuple[Codes, Floats]:
+        """The best of one user, `(1, factors)`, by the index, or of all that is allowed where it is little."""
+        if allowed is not None:
+            out = np.union1d(out, np.flatnonzero(~allowed)).astype(np.int32)
+        if len(self.items) - len(out) > _SCANNED * len(self.items):
+            return search(query, index, n, (np.array([0, len(out)]), out))[:2]
+        left = np.ones(len(self.items), bool)
+        left[out] = False
+        left[self._untouched] = False
+        few = np.flatnonzero(left).astype(np.int32)
+        codes, scores = top_k(query @ self.item_factors[few].T, n)
+        return np.where(codes >= 0, few[codes], np.int32(-1)) if len(few) else codes, scores
+
+    def to_arrays(self) -> Arrays:
+        held = super().to_arrays()
+        if self.index is None:
+            return held
+        parts = {f"index.{name}": getattr(self.index, name) for name in _INDEX}
+        return replace(held, params={**held.params, "caution": self.index.caution}, arrays={**held.arrays, **parts})
+
+    @classmethod
+    def from_arrays(cls, arrays: Arrays) -> Self:
+        model = super().from_arrays(arrays)
+        if "caution" in arrays.params:
+            held = {name: arrays.arrays[f"index.{name}"] for name in _INDEX}
+            model.index = Clusters(**held, caution=float(arrays.params["caution"]))
+        return model
 
     @cached_property
     def _untouched(self) -> npt.NDArray[np.intp]:
@@ -54,3 +135,11 @@ class FactorModel(Recommender):
         scores[:, self._untouched] = -np.inf
         scores[np.isin(codes, self._untouched)] = -np.inf
         return scores
+
+
+_INDEX = tuple(field.name for field in fields(Clusters) if field.name != "caution")
+_CALIBRATING = 500
+_FEW, _SHORT = 8, 1000
+"""Up to so many users, and items for each, are looked up one by one; of more, products of matrices are faster."""
+_SCANNED = 0.1
+"""Where no more than this share of the items is allowed, all of them are looked at: clusters would hold few each."""

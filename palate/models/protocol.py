@@ -238,6 +238,26 @@ class Recommender(ABC):
         """
         raise NotImplementedError
 
+    def _ranked(
+        self,
+        vectors: Vectors,
+        contexts: Sequence[Context],
+        n: int,
+        barred: sparse.csr_matrix | None,
+        allowed: npt.NDArray[np.bool_] | None,
+    ) -> tuple[Codes, Floats, npt.NDArray[np.bool_]]:
+        """The `n` best of a few rows of user vectors, as `top_k` gives them, and which rows are personal.
+
+        barred: CSR `(rows, n_items)`, left out. allowed: `(n_items,)`, the only ones there are; None allows all.
+        """
+        scores, personal = self._score(vectors, contexts)
+        if not personal.all():
+            others = np.flatnonzero(~personal)
+            scores[others] = self._fallback([contexts[row] for row in others])
+        if allowed is not None:
+            scores[:, ~allowed] = -np.inf
+        return *top_k(scores, n, barred), personal
+
     # -- what callers use ------------------------------------------------------------------------------------------
 
     def fit(self, interactions: Interactions, items: Items | None = None, users: Users | None = None) -> Self:
@@ -309,13 +329,9 @@ class Recommender(ABC):
                 if folded is not None
                 else self._user_vectors(codes[part])  # type: ignore[index]
             )
-            block, personal[part] = self._score(vectors, contexts[part])
-            if not personal[part].all():
-                others = np.flatnonzero(~personal[part])
-                block[others] = self._fallback([contexts[start + row] for row in others])
-            if allowed is not None:
-                block[:, ~allowed] = -np.inf
-            found[part, :width], scores[part, :width] = top_k(block, width, None if barred is None else barred[part])
+            left_out = None if barred is None else barred[part]
+            best = self._ranked(vectors, contexts[part], width, left_out, allowed)
+            found[part, :width], scores[part, :width], personal[part] = best
         return Recommendations(self.items, found, scores, personal)
 
     def similar_items(self, items: Ids, n: int = 10) -> Recommendations:

@@ -1,0 +1,95 @@
+"""A factor model with an index of its items answers as without it, and takes the index along in its bundle."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from click.testing import CliRunner
+
+from palate.bundle import load_recommender, read_manifest, write_bundle
+from palate.cli.compile import compile as command
+from palate.dataset.ids import IdMap
+from palate.dataset.schema import Interactions
+from palate.errors import CapabilityError, ParameterError
+from palate.models import make_recommender
+from palate.models.factorization import FactorModel
+
+
+@pytest.fixture(scope="module")
+def exact() -> FactorModel:
+    """1,500 items in 30 groups; each of 300 users likes 40 of one."""
+    random = np.random.default_rng(0)
+    users = np.repeat(np.arange(300, dtype=np.int32), 40)
+    items = (random.integers(0, 50, len(users)) * 30 + users % 30).astype(np.int32)
+    pairs = np.unique(np.stack([users, items]), axis=1)
+    ids = IdMap([f"u{n:03}" for n in range(300)]), IdMap([f"i{n:04}" for n in range(1500)])
+    model = make_recommender("ials", {"factors": 16, "iterations": 5}).fit(Interactions(*ids, *pairs))
+    assert isinstance(model, FactorModel)
+    return model
+
+
+@pytest.fixture(scope="module")
+def indexed(exact: FactorModel) -> FactorModel:
+    return exact.indexed(recall=1.0)
+
+
+def test_it_answers_as_without(exact: FactorModel, indexed: FactorModel) -> None:
+    users = [*exact.users.decode(np.arange(5)), "nobody"]
+    for asked in (users[:5], users, users[-1:]):
+        for exclude in ("seen", None):
+            ours, theirs = (model.recommend(asked, 10, exclude=exclude) for model in (indexed, exact))
+            np.testing.assert_allclose(ours.scores, theirs.scores, rtol=1e-4)  # of equals either may come first
+            np.testing.assert_array_equal(ours.personal, theirs.personal)
+
+
+@pytest.mark.parametrize("share", [0.01, 0.5])
+def test_where_few_items_are_allowed_none_is_missed(exact: FactorModel, indexed: FactorModel, share: float) -> None:
+    chosen = np.random.default_rng(1).permutation(1500)[: int(share * 1500)]
+    candidates = exact.items.decode(chosen)
+    others = [[item for item in exact.items.decode(np.arange(1500)) if item not in set(candidates)]]
+    for user in exact.users.decode(np.arange(0, 300, 50)):
+        expected = exact.recommend([user], 15, candidates=candidates, exclude=None).ids()
+        assert indexed.recommend([user], 15, candidates=candidates, exclude=None).ids() == expected
+        assert indexed.recommend([user], 15, exclude=others).ids() == expected
+    assert indexed.recommend([user], 3, candidates=[]).ids() == [[]]
+
+
+def test_less_recall_looks_at_less(exact: FactorModel) -> None:
+    made = exact.indexed(recall=0.9)
+    assert made.index is not None
+    assert made.index.caution < 1
+    hits = [
+        len(set(made.recommend([user], 20).ids()[0]) & set(exact.recommend([user], 20).ids()[0])) / 20
+        for user in exact.users.decode(np.arange(100))
+    ]
+    assert np.mean(hits) > 0.85
+
+
+def test_the_command_writes_a_bundle_that_has_it(exact: FactorModel, tmp_path: Path) -> None:
+    write_bundle(exact, tmp_path / "plain", metrics={"ndcg": 0.5})
+    done = CliRunner().invoke(command, [str(tmp_path / "plain"), "-o", str(tmp_path / "fast"), "--recall", "1"])
+    assert done.exit_code == 0, done.output
+    assert "recall@20 of 200 users: 1.0000" in done.output
+    model = load_recommender(tmp_path / "fast")
+    assert isinstance(model, FactorModel)
+    assert model.index is not None
+    assert read_manifest(tmp_path / "fast").metrics == {"ndcg": 0.5}
+    assert model.recommend(["u007"], 10).ids() == exact.recommend(["u007"], 10).ids()
+
+
+def test_what_has_no_factors_is_refused(exact: FactorModel, tmp_path: Path) -> None:
+    with pytest.raises(ParameterError, match="recall"):
+        exact.indexed(recall=0)
+    bpr = make_recommender("bpr", {"factors": 4, "iterations": 1}).fit(
+        Interactions(IdMap(["a", "b"]), IdMap(["x", "y"]), np.array([0, 1], np.int32), np.array([0, 1], np.int32))
+    )
+    with pytest.raises(CapabilityError, match="more than dot products"):
+        bpr.indexed()  # type: ignore[attr-defined]
+    popularity = make_recommender("popularity").fit(
+        Interactions(IdMap(["a"]), IdMap(["x"]), np.array([0], np.int32), np.array([0], np.int32))
+    )
+    write_bundle(popularity, tmp_path / "popular")
+    done = CliRunner().invoke(command, [str(tmp_path / "popular"), "-o", str(tmp_path / "fast")])
+    assert "no item factors" in str(done.exception)
