@@ -146,7 +146,8 @@ def _listed(
     for part in scores:
         open_ = np.where(closed, -np.inf, part)
         top = np.argpartition(open_, scores.shape[2] - best, axis=1)[:, -best:]
-        np.put_along_axis(listed, top, np.take_along_axis(open_, top, axis=1) > -np.inf, axis=1)
+        rows, places = np.nonzero(np.take_along_axis(open_, top, axis=1) > -np.inf)
+        listed[rows, top[rows, places]] = True
     # Drawn with replacement, without what is listed or closed, and each once: nearly as many as were drawn.
     rows = np.repeat(np.arange(len(listed)), _OTHERS)
     columns = random.integers(0, listed.shape[1], len(rows))

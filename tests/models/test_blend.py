@@ -12,8 +12,10 @@ from palate.errors import BundleFormatError, ParameterError
 from palate.evaluation.protocol import evaluate
 from palate.models import make_recommender
 from palate.models.blend import Blend
+from palate.models.blend_lists import lists_of
 from palate.models.protocol import Arrays, Capability, Context
 from palate.models.trust import Lists, Scale, learn, rule_of_thumb
+from palate.models.validation import cut_validation
 from tests.models.checkerboard import NAMES, SMALL, catalogue, fitted, interactions, people
 from tests.models.worlds import GROUPS, PER_GROUP, world
 
@@ -177,3 +179,18 @@ def test_parts_that_do_not_fit_the_weights_are_refused() -> None:
     fewer = Arrays({**held.params, "order": ["als"]}, held.arrays, held.ids, {"als": held.parts["als"]})
     with pytest.raises(BundleFormatError, match="1 rankers and weights for 2"):
         Blend.from_arrays(fewer)
+
+
+def test_every_list_to_learn_from_holds_what_was_chosen_even_where_a_part_is_silent_on_it() -> None:
+    """One part ranks what the training data has, the other also items that nobody touched there."""
+    data, items = world(told=True)
+    cut = cut_validation(data, 0.2, 0, hide=True)
+    assert cut is not None
+    model = Blend(parts=PARTS, holdout=0.0).fit(cut.train, items)
+    lists = lists_of(model, cut, model.trust, 1000, 0)
+    assert lists is not None
+    chosen = np.add.reduceat(lists.chosen.astype(int), lists.starts)
+    assert chosen.min() >= 1
+    assert len(lists) > 200
+    untouched = lists.terms[:, -1] == 1
+    assert (lists.chosen & untouched).any()
