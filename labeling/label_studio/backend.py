@@ -115,7 +115,7 @@ def _admit() -> None:
     sent = request.authorization
     if who is None and sent is not None and sent.type == "basic":
         accounts: Accounts = current_app.extensions["palate"].accounts
-        who = accounts.check_token(sent.password or "")
+        who = g.principal = accounts.check_token(sent.password or "")
     if who is None:
         raise UnauthenticatedError(
             "This backend wants basic authentication.", hint=f"The password is an API key of the scope {SCOPE}."

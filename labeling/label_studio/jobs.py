@@ -6,6 +6,7 @@ the API or the backend can neither choose where the token goes nor see it.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Mapping
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
@@ -23,6 +24,7 @@ from palate.store.jobs import Handler
 if TYPE_CHECKING:
     from labeling.label_studio.server import Server
 
+_LOOK = 1.0
 TRAIN, SYNC = "labeling.label-studio.train", "labeling.label-studio.sync"
 
 
@@ -107,7 +109,18 @@ def _synchronise(engine: Engine, settings: LabelingSettings, context: JobContext
     with reading(engine) as db:
         projects.get(db, project)
     server = connect(settings)
+    # A job that is taken up again goes on at once with what its dead worker had begun.
+    holder, patience = f"job-{context.job.id}", time.monotonic() + 2 * ledger.SILENT.total_seconds()
     try:
-        return synchronise(engine, server, project, said=lambda text: context.progress(0.25, text)).to_dict()
+        while True:
+            try:
+                return synchronise(
+                    engine, server, project, holder=holder, said=lambda text: context.progress(0.25, text)
+                ).to_dict()
+            except ledger.BusyError:
+                if time.monotonic() > patience:
+                    raise
+                context.progress(0, "waiting for another synchronisation to end")
+                time.sleep(_LOOK)
     finally:
         server.close()

@@ -23,9 +23,13 @@ from palate.errors import ConflictError, UnknownIdError
 from palate.store.types import clock
 
 Result = list[dict[str, Any]]
-SILENT = timedelta(minutes=5)
+SILENT = timedelta(minutes=2)
 """A synchronisation that has said nothing for so long is dead: another may go on."""
 BATCH = 500
+
+
+class BusyError(ConflictError):
+    """Another synchronisation of the project is under way."""
 
 
 def digest(value: Any) -> str:
@@ -101,12 +105,12 @@ def note(connection: Connection, project_id: int, **values: Any) -> None:
 
 
 def hold(connection: Connection, project_id: int, holder: str) -> None:
-    """Begin a synchronisation, or go on with it. Raises ConflictError while another one is at it."""
+    """Begin a synchronisation, or go on with it. Raises BusyError while another one is at it."""
     now = clock(connection)
     free = or_(links.c.holder.is_(None), links.c.holder == holder, links.c.held_until < now)
     taken = update(links).where(links.c.project_id == project_id, free)
     if connection.execute(taken.values(holder=holder, held_until=now + SILENT)).rowcount == 0:
-        raise ConflictError(f"project {project_id} is being synchronised already.", hint="Try again once that is done.")
+        raise BusyError(f"project {project_id} is being synchronised already.", hint="Try again once that is done.")
 
 
 def let_go(connection: Connection, project_id: int, holder: str) -> None:
@@ -245,6 +249,9 @@ def answer(
         row = {"project_id": project.id, "task_id": task.id, "number": number, "position": task.position}
         made = insert(slots).values(**row, rank=task.rank, state=ANSWERED, person=person).returning(slots.c.id)
         slot = connection.execute(made).scalar_one()
+    # What people answer is theirs, also if a run of automatic labeling had not asked them.
+    held = (slots.c.task_id == task.id) & slots.c.withheld
+    connection.execute(update(slots).where(held).values(withheld=False))
     forget(connection, person, task.id)
     row = {"project_id": project.id, "task_id": task.id, "slot_id": slot, "person": person, "value": value}
     connection.execute(insert(answers).values(**row, seconds=seconds, created=now, updated=now))
@@ -252,7 +259,7 @@ def answer(
 
 def change_answer(connection: Connection, task_id: int, person: str, value: Result) -> None:
     """As if the person had submitted another one: it waits for a review again."""
-    anew = {"verdict": None, "reviewer": None, "review_expires": None, "note": None, "original": None}
+    anew = {"verdict": None, "reviewer": None, "review_expires": None, "note": None, "original": None, "suspect": None}
     mine = (answers.c.task_id == task_id) & (answers.c.person == person)
     connection.execute(update(answers).where(mine).values(value=value, updated=clock(connection), **anew))
 

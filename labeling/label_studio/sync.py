@@ -1,7 +1,7 @@
 """A project here and one in Label Studio, kept alike: what is new there comes here, then what is new here goes there.
 
 It may break off at any point, on either side, and be begun again: what was done stays done, and nothing is done twice.
-One synchronisation at a time per project; one that died gives way after five minutes.
+One synchronisation at a time per project; one that died gives way after two minutes.
 """
 
 from __future__ import annotations
@@ -55,15 +55,17 @@ def synchronise(
     *,
     remote_id: int | None = None,
     full: bool = False,
+    holder: str = "",
     said: Callable[[str], None] = lambda text: None,
 ) -> Report:
     """Bring both to where the other is; what was done.
 
     remote_id: which project there, the first time; without, one is made. full: read all tasks, not just those that
-    changed there. said: told now and then how far it is; what it raises ends the synchronisation.
-    Raises ConflictError while another synchronisation of the project is under way, RemoteError if Label Studio is away.
+    changed there. holder: who begins it; the same one may begin it anew although it never ended. said: told now and
+    then how far it is; what it raises ends the synchronisation.
+    Raises BusyError while another synchronisation of the project is under way, RemoteError if Label Studio is away.
     """
-    holder = secrets.token_hex(8)
+    holder = holder or secrets.token_hex(8)
     with writing(engine) as db:
         projects.get(db, project_id)
         ledger.make_link(db, project_id, server.url, remote_id)

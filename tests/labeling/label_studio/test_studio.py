@@ -21,7 +21,7 @@ from labeling.store.forecasts import Prediction
 from labeling.store.tables import answers, predictions
 from palate.cli import palate
 from palate.errors import ConflictError, RemoteError
-from palate.store import reading
+from palate.store import reading, writing
 from tests.labeling.label_studio.conftest import LABELS, TEXTS, Service
 from tests.labeling.label_studio.studio import TOKEN, USER, Wire, free_port, missing, new_studio
 
@@ -276,6 +276,16 @@ def test_two_at_once_and_wrong_tokens(service, studio, server, sync):
 
     service.answer(films, LABELS[:1])
     assert sync(films, said=again).answers_out == 1
+
+    # A worker dies in the middle: its job is taken up again, and goes on.
+    (service.settings.home / "token").write_text(TOKEN)
+    linked = {"label_studio_url": studio.url, "label_studio_token_file": service.settings.home / "token"}
+    service.settings = service.settings.model_copy(update=linked)
+    job = jobs.begin_sync(service.engine, service.settings, films.id)
+    with writing(service.engine) as db:
+        ledger.hold(db, films.id, f"job-{job}")
+    service.answer(films, LABELS[1:2])
+    assert service.work().result["answers_out"] == 1
     wrong = Server(studio.url, TOKEN[::-1])
     with pytest.raises(RemoteError, match="refuses the token") as refused:
         synchronise(service.engine, wrong, films.id)
