@@ -18,6 +18,7 @@ from palate.dataset.ids import IdMap
 from palate.dataset.schema import Interactions
 from palate.engines import import_torch
 from palate.errors import MissingDependencyError, ParameterError, SchemaError
+from palate.evaluation.cold import evaluate_cold
 from palate.kernels.attention import Weights, encode
 from palate.models.sasrec import SASRec
 from palate.models.sasrec_training import forward
@@ -71,6 +72,13 @@ def test_times_give_the_order_and_without_them_the_rows_do() -> None:
     folded = [first.fold_in_users(each).vectors[0] for each in (shuffled, by_row, data)]
     for vectors in folded:
         np.testing.assert_allclose(vectors, first.user_factors, rtol=1e-4, atol=1e-5)
+
+
+def test_users_who_are_new_are_folded_in_by_time() -> None:
+    data = walks()
+    shuffled = data.take(np.random.default_rng(1).permutation(len(data)))
+    found = evaluate_cold(SASRec(**QUICK), shuffled, "users", ks=(5,))
+    assert found.metrics["hit_rate@5"] > 0.9
 
 
 def test_only_the_latest_items_count() -> None:
