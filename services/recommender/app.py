@@ -6,7 +6,9 @@ import atexit
 import os
 import weakref
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
+from typing import Any
 
 from flask import Flask, Response
 from prometheus_client import Counter
@@ -96,15 +98,23 @@ def source(settings: RecommenderSettings) -> Source:
 
 
 def variant_sources(settings: RecommenderSettings) -> Callable[[ModelSource], Source]:
-    """Where the models of variants come from; MLflow is imported when one is asked for."""
+    """Where the models of variants come from; MLflow is imported when one of its models is looked for."""
+
+    @cache
+    def tracker() -> Any:
+        from palate.tracking import Tracker
+
+        return Tracker(settings)
+
+    def resolve(name: str, version: str) -> tuple[str, Path]:
+        found: tuple[str, Path] = tracker().resolve(name, version)
+        return found
 
     def find(wanted: ModelSource) -> Source:
         if wanted.bundle:
             return BundleSource(Path(wanted.bundle))
         if wanted.model:
-            from palate.tracking import Tracker
-
-            return RegistrySource(Tracker(settings).resolve, wanted.model, wanted.version)
+            return RegistrySource(resolve, wanted.model, wanted.version)
         return source(settings)
 
     return find

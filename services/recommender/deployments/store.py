@@ -62,13 +62,16 @@ class DeploymentStore:
             _refuse_running(db, made.name)
             return _write(db, made, before, who, "replaced" if before else "made"), before is None
 
-    def change(self, name: str, who: str, change: Callable[[Deployment], Deployment]) -> Deployment:
-        """Replaces a deployment by `change(deployment)`; nobody else's change comes between. Raises as `put`."""
+    def change(self, name: str, who: str, what: str, change: Callable[[Deployment], Deployment]) -> Deployment:
+        """Replaces a deployment by `change(deployment)`; nobody else's change comes between. Raises as `put`.
+
+        what: how the change is told.
+        """
         with writing(self.engine) as db:
             next_number(db, "deployments")
             before = _held(db, name)
             _refuse_running(db, name)
-            return _write(db, change(before), before, who, "changed")
+            return _write(db, change(before), before, who, what)
 
     def delete(self, name: str, who: str) -> None:
         """Takes a deployment away and stops its roll-outs. Raises UnknownIdError if there is none."""

@@ -58,10 +58,12 @@ class Plan:
                     return each
             known = ", ".join(each.name for each in self.deployment.variants)
             raise ParameterError(f"there is no variant {wanted[:80]!r}.", where="variant", hint=f"There are: {known}.")
-        weights = [(each.variant.name, each.variant.weight) for each in self.variants]
-        if not any(weight for _, weight in weights):
+        if not self.variants:
             told = "; ".join(self.problems.values())
             raise NotFittedError(f"no variant of {self.deployment.name!r} could be loaded yet.", hint=told or None)
+        # If all that have traffic are lost, the others answer: any list is better than none.
+        some = any(each.variant.weight for each in self.variants)
+        weights = [(each.variant.name, each.variant.weight if some else 1.0) for each in self.variants]
         return self.variants[draw(self.deployment.name, user, weights)]
 
 

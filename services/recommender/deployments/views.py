@@ -99,7 +99,9 @@ def patch_deployment(name: str, body: DeploymentPatch) -> DeploymentOut:
         clicks = before.clicks if body.clicks is None else tuple(dict.fromkeys(body.clicks))
         return replace(after, rules=rules, filters=filters, clicks=clicks)
 
-    made = _store().change(name, _who(), change)
+    told = [f"{variant} has the weight {weight:g}" for variant, weight in (body.weights or {}).items()]
+    told += [f"other {field}" for field in ("rules", "filters", "clicks") if getattr(body, field) is not None]
+    made = _store().change(name, _who(), "; ".join(told) or "nothing changed", change)
     live.nudge()
     return _shown(live, made)
 
