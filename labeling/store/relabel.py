@@ -12,12 +12,23 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Column, Connection, Table, and_, bindparam, delete, select, update
+from sqlalchemy import Column, Connection, Table, and_, bindparam, case, delete, func, select, update
 
 from labeling.answers import check
 from labeling.config import Interface, parse
 from labeling.store.definition import Project
-from labeling.store.tables import answers, drafts, predictions, projects, tasks
+from labeling.store.tables import (
+    answers,
+    automatic,
+    consensus,
+    consolidations,
+    drafts,
+    predictions,
+    projects,
+    runs,
+    skills,
+    tasks,
+)
 from palate.errors import ConflictError, ParameterError
 
 LabelMap = Mapping[str, Mapping[str, str]]
@@ -40,6 +51,7 @@ def relabel(connection: Connection, project: Project, config: str, mapping: Labe
     changed = work.keep(answers.c.id, answers.c.value, "answers")
     work.keep(answers.c.id, answers.c.original, "corrected answers")
     work.keep(tasks.c.id, tasks.c.gold, "gold tasks")
+    work.keep_automatic()
     work.keep_what_fits(drafts)
     work.keep_what_fits(predictions)
     connection.execute(
@@ -91,6 +103,25 @@ class _Work:
                 self.connection.execute(delete(table).where(here))
             elif mapped != value:
                 self.connection.execute(update(table).where(here).values(value=mapped))
+
+    def keep_automatic(self) -> None:
+        """Map the labels that a model gave. Raises ConflictError for one that would be gone.
+
+        The consensus was made of other labels, and is forgotten until it is computed again.
+        """
+        names = {control.name for control in self.project.interface.controls if control.kind == "choice"}
+        ours = automatic.c.run_id.in_(select(runs.c.id).where(runs.c.project_id == self.project.id))
+        gone = set().union(*(self.gone.get(name, set()) for name in names))
+        count = select(automatic.c.label, func.count()).where(ours, ~automatic.c.withdrawn)
+        used = self.connection.execute(count.group_by(automatic.c.label))
+        _refuse(Counter({label: number for label, number in used if label in gone}), [], "automatic labels")
+        for name in names:
+            successors = dict(self.mapping.get(name, {}))
+            if successors:
+                to = case(successors, value=automatic.c.label, else_=automatic.c.label)
+                self.connection.execute(update(automatic).where(ours).values(label=to))
+        for table in (consensus, skills, consolidations):
+            self.connection.execute(delete(table).where(table.c.project_id == self.project.id))
 
     def _results(self, ids: Column[Any], column: Column[Any]) -> Iterator[Any]:
         query = select(ids, column, tasks.c.data).where(tasks.c.project_id == self.project.id, column.is_not(None))

@@ -120,8 +120,8 @@ slots = Table(
 )
 """A slot is `withheld` while a run of automatic labeling has not asked people for its task; all of a task's are, or
 none."""
-# The queue looks only at slots still open; a partial index keeps that look short however many are answered. SQLite takes
-# a partial index only where the query says the same in the same words, and there a Boolean is compared with a number.
+# The queue looks only at slots still open; a partial index keeps that look short however many are answered. SQLite
+# takes one only where the query says the same in the same words, and there a Boolean is compared with a number.
 Index(
     "ix_slots_open",
     slots.c.project_id,
