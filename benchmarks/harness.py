@@ -16,6 +16,7 @@ NAMES = (
     "als_training",
     "top_n_all_users",
     "id_map",
+    "item_index",
     "spark_pca",
     "spark_pca_arrays",
     "spark_pca_transform",

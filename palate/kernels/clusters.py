@@ -13,6 +13,7 @@ of Ram and Gray, "Maximum Inner-Product Search using Cone Trees", KDD 2012.
 from __future__ import annotations
 
 import math
+from bisect import bisect_left
 from dataclasses import dataclass, replace
 from typing import Any, Self
 
@@ -77,11 +78,12 @@ class Clusters:
     def calibrated(self, queries: Floats, n: int, recall: float) -> Self:
         """With the least caution with which queries `(m, width)` find that share of their true best `n` on average."""
         exact = self._exact(queries, n)
-        for caution in _CAUTIONS:
-            found = replace(self, caution=caution)
-            if found.recall(queries, n, exact) >= recall:
-                return found
-        return replace(self, caution=1.0)
+
+        def enough(caution: float) -> bool:
+            return replace(self, caution=caution).recall(queries, n, exact) >= recall
+
+        at = bisect_left(_CAUTIONS, True, hi=len(_CAUTIONS) - 1, key=enough)  # more caution finds no less
+        return replace(self, caution=_CAUTIONS[at])
 
     def recall(self, queries: Floats, n: int, exact: Codes | None = None) -> float:
         """The share of the true best `n` of the queries that is found, 1.0 for none."""
