@@ -182,11 +182,11 @@ def test_parts_that_do_not_fit_the_weights_are_refused() -> None:
 
 
 def test_every_list_to_learn_from_holds_what_was_chosen_even_where_a_part_is_silent_on_it() -> None:
-    """One part ranks what the training data has, the other also items that nobody touched there."""
+    """One part ranks new items, too; the other, which comes after it, none that nobody touched."""
     data, items = world(told=True)
     cut = cut_validation(data, 0.2, 0, hide=True)
     assert cut is not None
-    model = Blend(parts=PARTS, holdout=0.0).fit(cut.train, items)
+    model = Blend(parts="content(dims=16),item-knn(weighting=binary)", holdout=0.0).fit(cut.train, items)
     lists = lists_of(model, cut, model.trust, 1000, 0)
     assert lists is not None
     chosen = np.add.reduceat(lists.chosen.astype(int), lists.starts)
