@@ -184,6 +184,7 @@ sys.meta_path.insert(0, Refuse())
 from palate.bundle import load_bundle
 from palate.dataset.schema import Interactions
 from palate.errors import MissingDependencyError
+from palate.models import make_recommender
 for network, expected in {expected!r}.items():
     found = load_bundle({str(tmp_path)!r} + '/' + network).recommend([1, 2, 3], 5).ids()
     assert found == expected, (found, expected)

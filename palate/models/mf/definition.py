@@ -22,8 +22,9 @@ OBJECTIVES = ("negatives", "ratings")
 
 USER_TABLES = ("user_factors", "user_bias", "user_inputs")
 ITEM_TABLES = ("item_factors", "item_bias", "item_inputs")
-TABLES = (*USER_TABLES, *ITEM_TABLES)
 """Parameters with a row for each user or item, of which a batch moves some."""
+USERS, ITEMS = "users", "items"
+"""Names of a side's tables put side by side, as engines hold them: one look-up and one update instead of three."""
 
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 """Adam's, as published."""
@@ -99,6 +100,23 @@ class Definition:
         made["output_weight"] = np.concatenate(
             [np.ones(self.factors, np.float32), _normal(rng, (widths[-1],), np.sqrt(1 / widths[-1]))]
         )[None]
+        return made
+
+    def packed(self, parameters: Parameters) -> Parameters:
+        """The tables of each side as one, USERS and ITEMS: factors, bias, inputs; the rest as it is."""
+        sides = {USERS: USER_TABLES, ITEMS: ITEM_TABLES}
+        made = {
+            side: np.concatenate([parameters[name] for name in names if name in parameters], axis=1)
+            for side, names in sides.items()
+        }
+        return made | {name: values for name, values in parameters.items() if name not in USER_TABLES + ITEM_TABLES}
+
+    def unpacked(self, packed: Parameters) -> Parameters:
+        """What `packed` put together, apart."""
+        made = {name: values for name, values in packed.items() if name not in (USERS, ITEMS)}
+        for side, names in ((USERS, USER_TABLES), (ITEMS, ITEM_TABLES)):
+            parts = np.split(packed[side], [self.factors, self.factors + 1], axis=1)
+            made |= {name: np.ascontiguousarray(part) for name, part in zip(names, parts, strict=True) if part.shape[1]}
         return made
 
     def scores(self, users: Mapping[str, Floats], held: Mapping[str, Floats]) -> Floats:

@@ -10,7 +10,7 @@ from typing import Any
 
 from palate.engines import import_mxnet
 from palate.models.mf.batches import Rows
-from palate.models.mf.definition import BETAS, EPSILON, ITEM_TABLES, TABLES, USER_TABLES, Definition, Parameters
+from palate.models.mf.definition import BETAS, EPSILON, ITEMS, USERS, Definition, Parameters
 
 
 class MXNetEngine:
@@ -22,9 +22,9 @@ class MXNetEngine:
         self.context = mxnet.gpu() if mxnet.context.num_gpus() else mxnet.cpu()
         self.device = "gpu" if mxnet.context.num_gpus() else "cpu"
         self.held: dict[str, Any] = {}
-        for name, values in start.items():
+        for name, values in definition.packed(start).items():
             parameter = mxnet.gluon.Parameter(
-                name, shape=values.shape, grad_stype="row_sparse" if name in TABLES else "default"
+                name, shape=values.shape, grad_stype="row_sparse" if name in (USERS, ITEMS) else "default"
             )
             parameter.initialize(init=mxnet.init.Zero(), ctx=self.context)
             parameter.set_data(self._array(values))
@@ -58,39 +58,38 @@ class MXNetEngine:
             rows, width = held[name].shape
             return nd.Embedding(codes, held[name], input_dim=rows, output_dim=width, sparse_grad=True)
 
-        mine = {name: lookup(users, name) for name in USER_TABLES if name in held}
-        theirs = {name: lookup(items, name) for name in ITEM_TABLES if name in held}
-        scores = nd.broadcast_add(mine["user_bias"], theirs["item_bias"].squeeze(axis=2)) + definition.offset
-        direction = mine["user_factors"]
+        mine, theirs, width = lookup(users, USERS), lookup(items, ITEMS), definition.factors
+        lengths = _square(nd, mine) + _square(nd, theirs) / items.shape[1]
+        direction, bias = (mine.slice_axis(axis=1, begin=at, end=to) for at, to in ((0, width), (width, width + 1)))
+        ones = nd.ones(items.shape, ctx=self.context).expand_dims(2)
+        scores = 0
         if definition.network == "neural":
             # Of a matrix times two vectors side by side, what the user's half gives is the same for all items.
-            first, output, width = held["hidden_0_weight"], held["output_weight"], definition.factors
+            first, output = held["hidden_0_weight"], held["output_weight"]
             halves = [first.slice_axis(axis=1, begin=begin, end=begin + width) for begin in (0, width)]
-            of_users = nd.FullyConnected(mine["user_inputs"], halves[0], held["hidden_0_bias"], num_hidden=len(first))
-            of_items = nd.FullyConnected(
-                theirs["item_inputs"], halves[1], num_hidden=len(first), no_bias=True, flatten=False
-            )
+            inputs = [each.slice_axis(axis=-1, begin=width + 1, end=None) for each in (mine, theirs)]
+            theirs = theirs.slice_axis(axis=2, begin=0, end=width + 1)
+            of_users = nd.FullyConnected(inputs[0], halves[0], held["hidden_0_bias"], num_hidden=len(first))
+            of_items = nd.FullyConnected(inputs[1], halves[1], num_hidden=len(first), no_bias=True, flatten=False)
             # A product with ones repeats faster than broadcasting, whose gradient takes ten times as long.
-            alike = nd.batch_dot(nd.ones_like(items.astype("float32")).expand_dims(2), of_users.expand_dims(1))
-            hidden = nd.relu(alike + of_items)
+            hidden = nd.relu(nd.batch_dot(ones, of_users.expand_dims(1)) + of_items)
             for layer in range(1, definition.layers):
-                weight, bias = held[f"hidden_{layer}_weight"], held[f"hidden_{layer}_bias"]
-                hidden = nd.relu(nd.FullyConnected(hidden, weight, bias, num_hidden=len(weight), flatten=False))
+                weight, shift = held[f"hidden_{layer}_weight"], held[f"hidden_{layer}_bias"]
+                hidden = nd.relu(nd.FullyConnected(hidden, weight, shift, num_hidden=len(weight), flatten=False))
             last = output.slice_axis(axis=1, begin=width, end=None)
-            told = nd.FullyConnected(hidden, last, num_hidden=1, no_bias=True, flatten=False)
-            scores = scores + told.squeeze(axis=2)
+            scores = nd.FullyConnected(hidden, last, num_hidden=1, no_bias=True, flatten=False).squeeze(axis=2)
             direction = nd.broadcast_mul(direction, output.slice_axis(axis=1, begin=0, end=width))
-        scores = scores + nd.batch_dot(theirs["item_factors"], direction.expand_dims(2)).squeeze(axis=2)
+        direction = nd.concat(direction, nd.ones_like(bias), dim=1).expand_dims(2)  # the item's bias counts once
+        scores = scores + nd.batch_dot(theirs, direction).squeeze(axis=2)
+        scores = nd.broadcast_add(scores, bias) + definition.offset
         if definition.objective == "ratings":
             losses = nd.square(scores - targets)
         else:
             losses = nd.relu(scores) - scores * targets + nd.Activation(-nd.abs(scores), act_type="softrelu")
-        lengths = sum(_square(nd, each) for each in mine.values())
-        lengths = lengths + sum(_square(nd, each) for each in theirs.values()) / items.shape[1]
         return losses.sum() + definition.regularization * lengths
 
     def parameters(self) -> Parameters:
-        return {name: parameter.data().asnumpy() for name, parameter in self.held.items()}
+        return self.definition.unpacked({name: each.data().asnumpy() for name, each in self.held.items()})
 
 
 def _square(nd: Any, values: Any) -> Any:

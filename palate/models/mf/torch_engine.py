@@ -8,7 +8,7 @@ import numpy as np
 
 from palate.engines import import_torch
 from palate.models.mf.batches import Rows
-from palate.models.mf.definition import BETAS, EPSILON, ITEM_TABLES, TABLES, USER_TABLES, Definition, Parameters
+from palate.models.mf.definition import BETAS, EPSILON, ITEMS, USERS, Definition, Parameters
 
 
 class TorchEngine:
@@ -19,10 +19,11 @@ class TorchEngine:
         self.definition = definition
         self.device = "cuda" if torch.cuda.is_available() else "cpu"
         self.held: dict[str, Any] = {
-            name: torch.tensor(values, device=self.device, requires_grad=True) for name, values in start.items()
+            name: torch.tensor(values, device=self.device, requires_grad=True)
+            for name, values in definition.packed(start).items()
         }
-        tables = [value for name, value in self.held.items() if name in TABLES]
-        others = [value for name, value in self.held.items() if name not in TABLES]
+        tables = [value for name, value in self.held.items() if name in (USERS, ITEMS)]
+        others = [value for name, value in self.held.items() if name not in (USERS, ITEMS)]
         self.optimizers = [torch.optim.SparseAdam(tables, betas=BETAS, eps=EPSILON)]
         if others:
             self.optimizers.append(torch.optim.Adam(others, betas=BETAS, eps=EPSILON))
@@ -50,27 +51,27 @@ class TorchEngine:
     def _loss(self, users: Any, items: Any, targets: Any) -> Any:
         torch, held, definition, factors = self.torch, self.held, self.definition, self.definition.factors
         lookup, linear = torch.nn.functional.embedding, torch.nn.functional.linear
-        mine = {name: lookup(users, held[name], sparse=True) for name in USER_TABLES if name in held}
-        theirs = {name: lookup(items, held[name], sparse=True) for name in ITEM_TABLES if name in held}
-        scores = mine["user_bias"] + theirs["item_bias"][:, :, 0] + definition.offset
-        direction = mine["user_factors"]
+        mine, theirs = lookup(users, held[USERS], sparse=True), lookup(items, held[ITEMS], sparse=True)
+        lengths = (mine * mine).sum() + (theirs * theirs).sum() / items.shape[1]
+        direction, bias = mine[:, :factors], mine[:, factors : factors + 1]
+        scores = bias + definition.offset
         if definition.network == "neural":
             # Of a matrix times two vectors side by side, what the user's half gives is the same for all items.
             first, output = held["hidden_0_weight"], held["output_weight"]
-            of_users = linear(mine["user_inputs"], first[:, :factors], held["hidden_0_bias"])
-            hidden = torch.relu(of_users[:, None, :] + linear(theirs["item_inputs"], first[:, factors:]))
+            theirs, inputs = theirs.split([factors + 1, factors], dim=2)
+            of_users = linear(mine[:, factors + 1 :], first[:, :factors], held["hidden_0_bias"])
+            hidden = torch.relu(of_users[:, None, :] + linear(inputs, first[:, factors:]))
             for layer in range(1, definition.layers):
                 hidden = torch.relu(linear(hidden, held[f"hidden_{layer}_weight"], held[f"hidden_{layer}_bias"]))
             scores = scores + linear(hidden, output[:, factors:])[:, :, 0]
             direction = direction * output[:, :factors]
-        scores = scores + (theirs["item_factors"] * direction[:, None, :]).sum(dim=2)
+        direction = torch.cat([direction, torch.ones_like(bias)], dim=1)  # the item's bias counts once
+        scores = scores + (theirs * direction[:, None, :]).sum(dim=2)
         if definition.objective == "ratings":
             losses = torch.square(scores - targets)
         else:
             losses = torch.nn.functional.binary_cross_entropy_with_logits(scores, targets, reduction="none")
-        lengths = sum((each * each).sum() for each in mine.values())
-        lengths = lengths + sum((each * each).sum() for each in theirs.values()) / items.shape[1]
         return losses.sum() + definition.regularization * lengths
 
     def parameters(self) -> Parameters:
-        return {name: value.detach().cpu().numpy().copy() for name, value in self.held.items()}
+        return self.definition.unpacked({name: value.detach().cpu().numpy() for name, value in self.held.items()})
