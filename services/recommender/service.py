@@ -96,7 +96,7 @@ def routed(live: Live, said: Routed, user: str | None) -> Asked:
         return Asked(serving(live), (live.rules,))
     chosen = plan.pick(user, said.variant)
     served = chosen.served or serving(live)
-    return Asked(served, (plan.rules, live.rules), plan, chosen.variant)
+    return Asked(served, (plan.rules, live.rules), plan, chosen.variant, drawn=said.variant is None)
 
 
 def recommend(live: Live, said: UserPage | RecommendBody | SessionBody, user: str | None) -> Json:

@@ -69,16 +69,21 @@ class Plan:
 
 @dataclass(frozen=True)
 class Asked:
-    """Who answers a request, and under which standing rules. plan, variant: None for the service's own model."""
+    """Who answers a request, and under which standing rules. plan, variant: None for the service's own model.
+
+    drawn: whether the weights chose the variant; lists of one that was asked for say nothing of what users like.
+    """
 
     served: Served
     standing: tuple[RulesBody, ...]
     plan: Plan | None = None
     variant: Variant | None = None
+    drawn: bool = True
 
     @property
     def token(self) -> str:
-        return "" if self.variant is None else self.variant.token
+        """What the ids of its lists carry; empty if their clicks do not count."""
+        return self.variant.token if self.variant is not None and self.drawn else ""
 
 
 class Counting:
@@ -170,15 +175,15 @@ class Traffic:
         """
         if asked.plan is None or asked.variant is None:
             return make(asked)
-        began = time.perf_counter()
+        token, began = asked.variant.token, time.perf_counter()
         try:
             answer = make(asked)
         except Exception as error:
             ms = (time.perf_counter() - began) * 1000
             if is_failure(error):
-                self.counting.add(asked.token, ms=ms, failed=True)
+                self.counting.add(token, ms=ms, failed=True)
             raise
-        self.counting.add(asked.token, ms=(time.perf_counter() - began) * 1000, lists=lists)
+        self.counting.add(token, ms=(time.perf_counter() - began) * 1000, lists=lists if asked.drawn else 0)
         for shadow in asked.plan.shadows:
             served = shadow.served
             if served is not None and shadow.variant is not asked.variant:
