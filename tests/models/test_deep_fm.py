@@ -12,7 +12,7 @@ from palate.errors import NotFittedError, ParameterError, SchemaError
 from palate.models.deep_fm import DeepFM
 
 KINDS = {"user": "category", "genres": "list", "year": "number"}
-SMALL = {"factors": 4, "hidden": 8, "epochs": 8, "batch_size": 64, "learning_rate": 0.02}
+SMALL = {"members": 2, "factors": 4, "hidden": 8, "epochs": 8, "batch_size": 64, "learning_rate": 0.02}
 
 
 def table(n=1200, seed=0):

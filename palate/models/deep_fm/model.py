@@ -15,7 +15,7 @@ from palate.errors import NotFittedError, ParameterError, SchemaError
 from palate.features.fields import FieldEncoder, Rows
 from palate.models.deep_fm.definition import NETWORKS, TASKS, Batches, Definition
 from palate.models.deep_fm.engines import make_engine
-from palate.models.epochs import ENGINES, Parameters, chosen_engine, train
+from palate.models.epochs import ENGINES, Parameters, Trained, chosen_engine, train
 from palate.models.params import ModelParams, one_of, within
 from palate.models.protocol import Arrays, Signature
 
@@ -38,6 +38,8 @@ class DeepFMParams(ModelParams):
     min_count: a category that fewer rows have is not learned.
     validation: the share of rows put aside, to keep the state of the epoch that does best on them; 0 keeps the state
         of the least loss.
+    members: so many machines are trained, each from another start and with other rows put aside; the mean of their
+        scores before the sigmoid counts, which is steadier than one's.
     engine: what trains: "torch", "mxnet", or "auto", the first that is installed. A trained model needs neither.
     seed: of the start, the rows put aside, and the batches.
     """
@@ -54,6 +56,7 @@ class DeepFMParams(ModelParams):
     forget: float = field(default=0.05, metadata=within(0, 0.95))
     min_count: int = field(default=1, metadata=within(1))
     validation: float = field(default=0.1, metadata=within(0, 0.5))
+    members: int = field(default=4, metadata=within(1, 100))
     engine: str = field(default="auto", metadata=one_of("auto", *ENGINES))
     seed: int = field(default=0, metadata=within(0, 2**32 - 1))
 
@@ -69,10 +72,11 @@ class DeepFM:
     Params: ClassVar[type[DeepFMParams]] = DeepFMParams
 
     encoder: FieldEncoder
-    parameters: Parameters
+    members: tuple[Parameters, ...]
+    """The parameters of each machine."""
     definition: Definition
-    losses: tuple[float, ...]
-    """The mean loss of each epoch."""
+    losses: tuple[tuple[float, ...], ...]
+    """The mean loss of each epoch, for each machine."""
 
     def __init__(self, params: DeepFMParams | None = None, /, **values: Any) -> None:
         try:
@@ -101,19 +105,22 @@ class DeepFM:
         params = self.params
         if len(labels) != len(rows):
             raise SchemaError(f"{len(labels)} labels for {len(rows)} rows.", where="labels")
-        rng = np.random.default_rng(params.seed)
+        name = chosen_engine(self.kind, params.engine)
         mean = float(labels.mean(dtype=np.float64))
         offset = float(np.log(mean / (1 - mean))) if params.task == "classification" else mean
-        self.encoder = encoder
-        self.definition = Definition(
-            params.network, params.task, max(encoder.width, 1), tuple(encoder.slots), params.factors, params.hidden,
-            params.layers, params.regularization, offset,
-        )  # fmt: skip
+        self.encoder, self.definition = encoder, _definition(params, encoder, offset)
+        trained = [self._trained(rows, labels, name, member) for member in range(params.members)]
+        self.members = tuple(each.parameters for each in trained)
+        self.losses = tuple(each.losses for each in trained)
+        return self
+
+    def _trained(self, rows: Rows, labels: Floats, engine: str, member: int) -> Trained:
+        params = self.params
+        rng = np.random.default_rng([params.seed, member])
         start = self.definition.start(rng)
         order = rng.permutation(len(rows))
         count = int(len(rows) * params.validation) if len(rows) >= _FEWEST else 0
         aside, rest = order[:count], order[count:]
-        engine = make_engine(chosen_engine(self.kind, params.engine), self.definition, start)
         batches = Batches(rows.take(rest), labels[rest], params.batch_size, params.forget, rng)
         judged, wanted = rows.take(aside), labels[aside]
 
@@ -123,17 +130,18 @@ class DeepFM:
                 return float(np.mean(np.square(scores - wanted)))
             return float(np.mean(np.logaddexp(0, scores) - wanted * scores))
 
-        trained = train(
-            self.kind, engine, params.epochs, params.learning_rate, batches.epoch, len(rest), badness if count else None
-        )
-        self.parameters, self.losses = trained.parameters, trained.losses
-        return self
+        running = make_engine(engine, self.definition, start)
+        judge = badness if count else None
+        return train(self.kind, running, params.epochs, params.learning_rate, batches.epoch, len(rest), judge)
 
     def score(self, columns: Mapping[str, Sequence[Any]]) -> Floats:
         """Probabilities of label 1, or values, `(n,) float32`."""
         self._require_fitted()
-        raw = self.definition.scores(self.parameters, self.encoder.encode(columns))
-        return np.asarray(expit(raw), np.float32) if self.params.task == "classification" else raw
+        rows = self.encoder.encode(columns)
+        raw = np.mean([self.definition.scores(each, rows) for each in self.members], axis=0)
+        return (
+            np.asarray(expit(raw), np.float32) if self.params.task == "classification" else np.asarray(raw, np.float32)
+        )
 
     # -- as an artifact --------------------------------------------------------------------------------------------
 
@@ -161,27 +169,38 @@ class DeepFM:
         ids = {f"field-{place}": each.ids for place, each in enumerate(self.encoder.fields)}
         params = {
             "params": dataclasses.asdict(self.params), "fields": self.encoder.to_params(),
-            "offset": self.definition.offset, "losses": list(self.losses),
+            "offset": self.definition.offset, "losses": [list(each) for each in self.losses],
         }  # fmt: skip
-        return Arrays(params, self.parameters, ids)
+        arrays = {f"{place}_{name}": held for place, each in enumerate(self.members) for name, held in each.items()}
+        return Arrays(params, arrays, ids)
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
         model = cls(**arrays.params["params"])
         fields = arrays.params["fields"]
         model.encoder = FieldEncoder.from_params(fields, [arrays.ids[f"field-{place}"] for place in range(len(fields))])
-        params = model.params
-        model.definition = Definition(
-            params.network, params.task, max(model.encoder.width, 1), tuple(model.encoder.slots), params.factors,
-            params.hidden, params.layers, params.regularization, float(arrays.params["offset"]),
-        )  # fmt: skip
-        model.parameters = {name: np.asarray(held) for name, held in arrays.arrays.items()}
-        model.losses = tuple(arrays.params["losses"])
+        model.definition = _definition(model.params, model.encoder, float(arrays.params["offset"]))
+        model.members = tuple(
+            {
+                name.partition("_")[2]: np.asarray(held)
+                for name, held in arrays.arrays.items()
+                if name.partition("_")[0] == str(place)
+            }
+            for place in range(model.params.members)
+        )
+        model.losses = tuple(map(tuple, arrays.params["losses"]))
         return model
 
     def _require_fitted(self) -> None:
-        if not hasattr(self, "parameters"):
+        if not hasattr(self, "members"):
             raise NotFittedError(f"the {self.kind} model is not fitted yet.", hint="Call fit(columns, labels) first.")
+
+
+def _definition(params: DeepFMParams, encoder: FieldEncoder, offset: float) -> Definition:
+    return Definition(
+        params.network, params.task, max(encoder.width, 1), tuple(encoder.slots), params.factors, params.hidden,
+        params.layers, params.regularization, offset,
+    )  # fmt: skip
 
 
 def checked_labels(labels: npt.ArrayLike, task: str) -> Floats:

@@ -121,7 +121,10 @@ class FMRanker(Recommender):
         facts: list[dict[str, Any]] = [{} for _ in range(len(self.users))]
         if users is not None:
             facts = facts_of_users(aligned_users(users, self.users))
-        about = {"user": np.arange(len(self.users)).tolist(), "facts": [_labels(row) for row in facts]}
+        about: dict[str, list[Any]] = {
+            "user": np.arange(len(self.users)).tolist(),
+            "facts": [_labels(row) for row in facts],
+        }
         self.user_encoder = _encoder(about, _USER_KINDS, params.min_count)
         content = _described(items, 0)
         self.item_encoder = _encoder(content, _ITEM_KINDS, params.min_count)
