@@ -16,7 +16,7 @@ from labeling.work.automation import RunState
 from labeling.work.reading import FORMATS as READABLE
 from labeling.work.settings import RunSettings
 from palate.store import Job
-from palate.web import Model, gives, takes
+from palate.web import Model, gives, gives_file, takes
 
 Share = Annotated[StrictFloat | StrictInt, Field(gt=0, lt=1)]
 
@@ -343,6 +343,7 @@ def export_file(project_id: int, body: ExportIn) -> tuple[JobOut, int]:
 
 
 @by(ADMINISTRATOR)
+@gives_file("application/octet-stream")
 def exported_file(project_id: int, job_id: int) -> Response:
     """The file that an export wrote; 404 while it is not done."""
     found, pieces = labeling().automation.exported(project_id, job_id)
