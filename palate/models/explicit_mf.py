@@ -9,7 +9,7 @@ rated and which users an item, whatever the ratings.
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar
 
@@ -29,7 +29,7 @@ from palate.models.ratings import Scale, rating_matrix
 _WARM_UP = 5
 """Passes before the variances of the priors are learned: until then the factors are near their random start."""
 _LEAST = 1e-4
-"""Variances are held above it, in squared ratings."""
+"""Variances are held above it, where that of the ratings is 1."""
 
 
 @dataclass(frozen=True)
@@ -41,8 +41,8 @@ class ExplicitMFParams(ModelParams):
     features: how many singular vectors of who rated what the priors' means are regressed on.
     ridge: the penalty of that regression, in rows.
     iterations: passes over users and items.
-    rating_weight: in a ranking an item's chance of being picked is multiplied by e to this, for each point by which
-        its predicted rating is above the mean; 0 leaves ratings out.
+    rating_weight: in a ranking an item's chance of being picked is multiplied by e to this, for each standard deviation
+        of the ratings by which its predicted rating is above the mean; 0 leaves ratings out.
     seed: of the start; the same seed gives the same factors, on any number of threads.
 
     The defaults were tuned on validation data cut from the training parts of ml-latest-small:
@@ -80,7 +80,7 @@ class ExplicitMF(Recommender):
 
     scale: Scale
     noise: float
-    """The variance of a rating about its prediction."""
+    """The variance of a rating about its prediction; as all below, where that of the ratings is 1."""
     user_factors: Doubles
     """Posterior means of the users' factors and, last, of their biases, `(n_users, factors + 1)`."""
     items_side: Side
@@ -102,7 +102,7 @@ class ExplicitMF(Recommender):
         self.scale = Scale.of(ratings)
         self.usual_weight = self.scale.mean
         centred = ratings.copy()
-        centred.data = ratings.data - np.float32(self.scale.mean)
+        centred.data = self.scale.standardised(ratings.data)
         sides = {"user": centred, "item": sparse.csr_matrix(centred.T)}
         features = dict(zip(sides, self._decompose(), strict=True))
         rng = np.random.default_rng(params.seed)
@@ -112,7 +112,7 @@ class ExplicitMF(Recommender):
         precision = {name: np.r_[np.full(width - 1, 20.0), 4.0] for name in sides}
         rated = {name: np.diff(side.indptr) > 0 for name, side in sides.items()}
         self.weights = {}
-        self.noise = max(_LEAST, float(np.var(centred.data, dtype=np.float64)))
+        self.noise = 1.0
         with threadpool_limits(1, "blas"):
             for step in range(params.iterations):
                 for name, other in (("user", "item"), ("item", "user")):
@@ -173,7 +173,7 @@ class ExplicitMF(Recommender):
     def _solve(self, histories: sparse.csr_matrix) -> Doubles:
         """Posterior means of users by the ratings in their histories, `(n, factors + 1)`."""
         centred = histories.copy()
-        centred.data = self.scale.clip(histories.data) - np.float32(self.scale.mean)
+        centred.data = self.scale.standardised(histories.data)
         prior = self._features(histories) @ self.weights["user"]
         return posterior_means(centred, self.items_side, prior, self.precision, self.noise)
 
@@ -218,7 +218,7 @@ class ExplicitMF(Recommender):
         rows = np.where(users[:, None] >= 0, self.user_factors[users], strangers["user"])
         columns = np.where(items[:, None] >= 0, self.items_side.means[items], strangers["item"])
         found = (rows[:, :-1] * columns[:, :-1]).sum(axis=1) + rows[:, -1] + columns[:, -1]
-        return self.scale.clip(found + self.scale.mean)
+        return self.scale.clip(found * self.scale.deviation + self.scale.mean)
 
     def _nobody(self, side: str) -> Doubles:
         """The prior mean of a user who rated nothing, or an item that nobody rated, `(factors + 1,)`."""
@@ -247,7 +247,7 @@ class ExplicitMF(Recommender):
     def _state(self) -> Arrays:
         side = self.items_side
         return Arrays(
-            {"scale": [self.scale.low, self.scale.high, self.scale.mean], "noise": self.noise},
+            {"scale": asdict(self.scale), "noise": self.noise},
             {
                 "user_factors": self.user_factors,
                 "item_means": side.means,
@@ -263,7 +263,7 @@ class ExplicitMF(Recommender):
 
     def _restore(self, state: Arrays) -> None:
         held = state.arrays
-        self.scale, self.noise = Scale(*state.params["scale"]), float(state.params["noise"])
+        self.scale, self.noise = Scale(**state.params["scale"]), float(state.params["noise"])
         self.usual_weight = self.scale.mean
         self.user_factors, self.precision = held["user_factors"], held["precision"]
         self.items_side = Side(*(held[f"item_{name}"] for name in ("means", "moments", "crossed", "spread")))

@@ -15,15 +15,21 @@ from palate.errors import SchemaError
 
 @dataclass(frozen=True)
 class Scale:
-    """The lowest, the highest and the mean rating of the training data."""
+    """The lowest, the highest and the mean rating of the training data, and their standard deviation (1 if it is 0)."""
 
     low: float
     high: float
     mean: float
+    deviation: float
 
     @classmethod
     def of(cls, matrix: sparse.csr_matrix) -> Self:
-        return cls(float(matrix.data.min()), float(matrix.data.max()), float(matrix.data.mean(dtype=np.float64)))
+        ratings = matrix.data.astype(np.float64)
+        return cls(float(ratings.min()), float(ratings.max()), float(ratings.mean()), float(ratings.std()) or 1.0)
+
+    def standardised(self, ratings: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
+        """Ratings, held within the scale, with mean 0 and deviation 1 over the training data."""
+        return ((self.clip(ratings) - self.mean) / self.deviation).astype(np.float32)
 
     def clip(self, ratings: npt.NDArray[np.floating]) -> npt.NDArray[np.float32]:
         return np.clip(ratings, self.low, self.high).astype(np.float32)

@@ -93,3 +93,16 @@ def test_ratings_that_are_all_alike() -> None:
     data = Interactions.from_ids(["a", "a", "b", "c"], ["x", "y", "y", "z"], [4.0] * 4)
     model = ExplicitMF(factors=2, features=2).fit(data)
     assert model.predict({"user": ["a", "c"], "item": ["z", "x"]})["prediction"] == pytest.approx([4.0, 4.0])
+
+
+def test_the_unit_of_the_ratings_means_nothing() -> None:
+    rng = np.random.default_rng(0)
+    users, items = rng.integers(0, 30, 600), rng.integers(0, 20, 600)
+    ratings = 3 + rng.normal(size=30)[users] + rng.normal(size=20)[items]
+    few, many = (
+        ExplicitMF(factors=2, iterations=20).fit(Interactions.from_ids(users, items, unit * np.clip(ratings, 0, 6)))
+        for unit in (1, 100)
+    )
+    batch = {"user": [1, 2, 999], "item": [3, 999, 4]}
+    found = [np.array(model.predict(batch)["prediction"]) for model in (few, many)]
+    assert np.allclose(100 * found[0], found[1], rtol=1e-3)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import cached_property
 from itertools import pairwise
 from typing import Any, ClassVar
@@ -192,11 +192,11 @@ class MF(Recommender):
     # -- as arrays -------------------------------------------------------------------------------------------------
 
     def _state(self) -> Arrays:
-        facts = {"training": self.training, "scale": [self.scale.low, self.scale.high, self.scale.mean]}
+        facts = {"training": self.training, "scale": asdict(self.scale)}
         return Arrays(facts, {**self.parameters, "pool": self.pool})
 
     def _restore(self, state: Arrays) -> None:
-        self.scale, self.training = Scale(*state.params["scale"]), dict(state.params["training"])
+        self.scale, self.training = Scale(**state.params["scale"]), dict(state.params["training"])
         self.usual_weight = self.scale.mean
         held = dict(state.arrays)
         held.pop("seen")
