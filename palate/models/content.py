@@ -82,7 +82,7 @@ class ContentSimilarity(Recommender):
         self.encoder = ContentEncoder(EncoderParams(**shared)).fit(items)
         self.item_vectors = self.encoder.encode(items)
         with threadpool_limits(1, "blas"):  # on a busy machine two threads took 8 times as long
-            self.axes = _leading_axes(self.item_vectors, self.params.dims, self.params.seed)
+            self.axes = leading_axes(self.item_vectors, self.params.dims, self.params.seed)
         self.embeddings = self._embed(self.item_vectors)
         matrix = interactions.matrix()
         self.usual_weight = float(matrix.data.mean(dtype=np.float64)) if matrix.nnz else 1.0
@@ -161,7 +161,7 @@ class ContentSimilarity(Recommender):
         self.user_sums = state.arrays["user_sums"]
 
 
-def _leading_axes(vectors: sparse.csr_matrix, dims: int, seed: int) -> Floats:
+def leading_axes(vectors: sparse.csr_matrix, dims: int, seed: int) -> Floats:
     """The leading right singular vectors of `(n, width)` vectors as columns, `(width, at most dims) float32`."""
     from sklearn.utils.extmath import randomized_svd
 

@@ -19,6 +19,7 @@ from palate.features.description import Described, Describer, encoder_params
 from palate.features.encoder import EncoderParams
 from palate.features.facts import Facts
 from palate.models.cold.taste import aligned_users, facts_of_context, facts_of_users
+from palate.models.content import leading_axes
 from palate.models.epochs import ENGINES, Parameters, chosen_engine, train
 from palate.models.params import one_of, within
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
@@ -101,7 +102,7 @@ class TwoTower(Recommender):
         self.describer = Describer.fit(items, encoder_params(params), params.attributes)
         described = self.describer.describe(items)
         with threadpool_limits(1, "blas"):
-            self.axes = _leading_axes(described.content, params.dims, params.seed)
+            self.axes = leading_axes(described.content, params.dims, params.seed)
         self.scale = 1.0
         self.inputs = self._read(described)
         spread = float(np.sqrt(np.mean(np.square(self.inputs[described.known])))) if described.known.any() else 0.0
@@ -200,14 +201,3 @@ class TwoTower(Recommender):
 
 _NUMBERS = 0.05
 """The weight of the numbers beside content of length one: each then weighs as much as one axis of many."""
-
-
-def _leading_axes(content: sparse.csr_matrix, dims: int, seed: int) -> Floats:
-    """Leading right singular vectors as columns, `(width, at most dims) float32`."""
-    from sklearn.utils.extmath import randomized_svd
-
-    dims = min(dims, *content.shape)
-    if dims == 0 or content.nnz == 0:
-        return np.zeros((content.shape[1], 0), dtype=np.float32)
-    _, _, rows = randomized_svd(content, dims, n_iter=4, random_state=seed)
-    return np.ascontiguousarray(rows.T, dtype=np.float32)
