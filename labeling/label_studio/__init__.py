@@ -7,7 +7,9 @@
 - models: a project's models, trained on its answers, with versions, kept in the database
 - predictions: what is said of Label Studio's tasks
 - server: what is asked of a Label Studio, through its own SDK
+- remote: what Label Studio has, as typed objects
 - ledger: which of our tasks, answers and predictions are which of theirs
+- answers: what people answered there, stored here
 - pull, push: one direction each
 - sync: both, in order, one at a time per project
 - report: what a synchronisation did

@@ -12,10 +12,10 @@ from typing import Any
 from sqlalchemy import Connection, select, update
 
 from labeling.answers import check
-from labeling.label_studio import ledger
-from labeling.label_studio.ledger import Pair, Result, Task, digest, meaning
+from labeling.label_studio import answers, ledger
+from labeling.label_studio.ledger import Pair, Task, digest, meaning
+from labeling.label_studio.remote import RemoteAnnotation, RemoteTask, Result
 from labeling.label_studio.report import Report
-from labeling.label_studio.server import RemoteAnnotation, RemoteTask
 from labeling.label_studio.tables import linked_tasks
 from labeling.store import remarks
 from labeling.store.definition import NewTask, Project
@@ -52,12 +52,12 @@ class Pull:
         """Take in what is new about these tasks."""
         ours = self._tasks(theirs)
         numbers = [task.id for task in ours.values()]
-        pairs, answers = ledger.pairs_of(self._db, numbers), ledger.our_answers(self._db, numbers)
+        pairs, ours_said = ledger.pairs_of(self._db, numbers), answers.our_answers(self._db, numbers)
         refusals = ledger.refusals(self._db, self._project)
         for remote in theirs:
             task = ours.get(remote.id)
             if task is not None:
-                _Answers(self, task, pairs[task.id], answers[task.id], refusals).take_in(remote.annotations)
+                _Answers(self, task, pairs[task.id], ours_said[task.id], refusals).take_in(remote.annotations)
         self._predictions(theirs, ours)
 
     def _tasks(self, theirs: Sequence[RemoteTask]) -> dict[int, Task]:
@@ -174,7 +174,7 @@ class _Answers:
         if theirs is None:
             self._drop(pair)
             if ours is not None and not we_changed:
-                ledger.withdraw_answer(self._db, self._project, self._task.id, pair.person)
+                answers.withdraw_answer(self._db, self._project, self._task.id, pair.person)
                 del self._ours[pair.person]
                 self._report.withdrawn_in += 1
             elif ours is not None:
@@ -192,7 +192,7 @@ class _Answers:
             return
         if not we_changed:
             if self._fits(theirs):
-                ledger.change_answer(self._db, self._task.id, pair.person, theirs.result)
+                answers.change_answer(self._db, self._task.id, pair.person, theirs.result)
                 self._ours[pair.person] = theirs.result
                 known = digest(theirs.result)
                 ledger.set_pair(self._db, pair.id, digest=known, remote_digest=known)
@@ -223,9 +223,9 @@ class _Answers:
 
     def _store(self, theirs: RemoteAnnotation, person: str) -> str:
         """Keep theirs as an answer of its own; under whose name."""
-        named = ledger.name_for(person, [*self._ours, *(pair.person for pair in self._pairs)])
+        named = answers.name_for(person, [*self._ours, *(pair.person for pair in self._pairs)])
         seconds = theirs.seconds if theirs.seconds is not None and theirs.seconds >= 0 else None
-        ledger.answer(self._db, self._project, self._task, named, theirs.result, seconds)
+        answers.answer(self._db, self._project, self._task, named, theirs.result, seconds)
         self._ours[named] = theirs.result
         self._add_pair(theirs, named, digest(theirs.result))
         self._report.answers_in += 1

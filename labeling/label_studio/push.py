@@ -15,8 +15,9 @@ from typing import Any
 from sqlalchemy import Column, Engine, Select, and_, select, update
 
 from labeling.label_studio import ledger
-from labeling.label_studio.ledger import Result, Task, digest
+from labeling.label_studio.ledger import Task, digest
 from labeling.label_studio.pull import prediction_digest, region_mark
+from labeling.label_studio.remote import Result
 from labeling.label_studio.report import Report
 from labeling.label_studio.server import Server
 from labeling.label_studio.tables import linked_answers, linked_tasks

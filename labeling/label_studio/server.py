@@ -8,65 +8,29 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from datetime import UTC, datetime, timedelta
 from json import JSONDecodeError
 from typing import Any
 
 import httpx
 
 from labeling.label_studio.address import checked
+from labeling.label_studio.remote import (
+    RemoteAnnotation,
+    RemotePrediction,
+    RemoteProject,
+    RemoteTask,
+    Result,
+    annotation_of,
+    annotations_of,
+    plain,
+    prediction_of,
+    project_of,
+    task_of,
+)
 from palate.errors import MissingDependencyError, ParameterError, RemoteError
 
-Result = list[dict[str, Any]]
 PAGE = 100
 TIMEOUT = 60.0
-_INSTANT = "%Y-%m-%dT%H:%M:%S.%fZ"
-
-
-@dataclass(frozen=True)
-class RemoteProject:
-    """A Label Studio project."""
-
-    id: int
-    title: str
-    config: str
-    instructions: str
-
-
-@dataclass(frozen=True)
-class RemoteAnnotation:
-    """An annotation. user: who made it, by their number."""
-
-    id: int
-    user: int | None
-    result: Result
-    seconds: float | None = None
-
-
-@dataclass(frozen=True)
-class RemotePrediction:
-    """A prediction."""
-
-    id: int
-    result: Result
-    score: float | None
-    model: str
-
-
-@dataclass(frozen=True)
-class RemoteTask:
-    """A task. changed: when it, or an annotation or prediction of it, was last, by Label Studio's clock.
-
-    annotations: without those that were skipped.
-    """
-
-    id: int
-    data: dict[str, Any]
-    meta: dict[str, Any]
-    changed: str
-    annotations: list[RemoteAnnotation] = field(default_factory=list)
-    predictions: list[RemotePrediction] = field(default_factory=list)
 
 
 class Server:
@@ -106,7 +70,7 @@ class Server:
     def project(self, number: int) -> RemoteProject:
         """Raises RemoteError, its code 404 if there is none."""
         with self._calls(f"project {number}"):
-            return _project(self._api.projects.get(id=number))
+            return project_of(self._api.projects.get(id=number))
 
     def create_project(self, title: str, config: str, instructions: str, mark: str) -> RemoteProject:
         """mark: what `find_project` finds it by, in its description."""
@@ -164,7 +128,7 @@ class Server:
                 if error.status_code == 404 and page > 1:
                     return []
                 raise
-            return [_task(task) for task in found.items or []]
+            return [task_of(task) for task in found.items or []]
 
     def add_tasks(self, project: int, tasks: Sequence[tuple[dict[str, Any], dict[str, Any]]]) -> list[int]:
         """Add tasks, each (data, meta); their numbers, in order."""
@@ -182,13 +146,13 @@ class Server:
 
     def annotations(self, task: int) -> list[RemoteAnnotation]:
         with self._calls(f"the annotations of task {task}"):
-            return _annotations(self._api.annotations.list(id=task))
+            return annotations_of(self._api.annotations.list(id=task))
 
     def annotation(self, number: int) -> RemoteAnnotation | None:
         """None if there is none, or if it was skipped."""
         with self._calls(f"annotation {number}"):
             try:
-                found = _annotations([self._api.annotations.get(id=number)])
+                found = annotations_of([self._api.annotations.get(id=number)])
             except self._error as error:
                 if error.status_code == 404:
                     return None
@@ -204,11 +168,11 @@ class Server:
         more: dict[str, Any] = {} if user is None else {"completed_by": user}
         with self._calls(f"a new annotation of task {task}"):
             made = self._api.annotations.create(id=task, result=result, lead_time=seconds, unique_id=unique, **more)
-            return _annotation(_plain(made))
+            return annotation_of(plain(made))
 
     def change_annotation(self, number: int, result: Result, seconds: float | None) -> RemoteAnnotation:
         with self._calls(f"annotation {number}"):
-            return _annotation(_plain(self._api.annotations.update(id=number, result=result, lead_time=seconds)))
+            return annotation_of(plain(self._api.annotations.update(id=number, result=result, lead_time=seconds)))
 
     def remove_annotation(self, number: int) -> None:
         """Gone already is as well."""
@@ -223,7 +187,7 @@ class Server:
 
     def predictions(self, task: int) -> list[RemotePrediction]:
         with self._calls(f"the predictions of task {task}"):
-            return [_prediction(_plain(each)) for each in self._api.predictions.list(task=task)]
+            return [prediction_of(plain(each)) for each in self._api.predictions.list(task=task)]
 
     def remove_prediction(self, number: int) -> None:
         """Gone already is as well."""
@@ -282,60 +246,8 @@ class Server:
             raise RemoteError(f"gave no JSON for {what}: is that a Label Studio?", where=self.url) from None
 
 
-def earlier(instant: str, by: timedelta) -> str:
-    """So long before an instant, as Label Studio writes it."""
-    moment = datetime.strptime(instant, _INSTANT) - by
-    return moment.strftime(_INSTANT)
-
-
 def _reason(error: Any) -> str:
     body = error.body
     if isinstance(body, dict):
         body = body.get("validation_errors") or body.get("detail") or body
     return f"{error.status_code}, {str(body)[:500]}"
-
-
-def _plain(value: Any) -> dict[str, Any]:
-    """One of the SDK's objects, which differ from edition to edition, as a dictionary."""
-    plain: dict[str, Any] = value if isinstance(value, dict) else value.model_dump()
-    return plain
-
-
-def _project(found: Any) -> RemoteProject:
-    return RemoteProject(int(found.id), found.title or "", found.label_config or "", found.expert_instruction or "")
-
-
-def _task(found: Any) -> RemoteTask:
-    task = _plain(found)
-    return RemoteTask(
-        int(task["id"]),
-        dict(task["data"]),
-        task["meta"] if isinstance(task.get("meta"), dict) else {},
-        _instant(task["updated_at"]),
-        _annotations(task.get("annotations") or []),
-        [_prediction(_plain(each)) for each in task.get("predictions") or []],
-    )
-
-
-def _instant(value: Any) -> str:
-    """In one form, so that texts compare as the moments do."""
-    moment = value if isinstance(value, datetime) else datetime.fromisoformat(str(value).replace("Z", "+00:00"))
-    return moment.astimezone(UTC).strftime(_INSTANT)
-
-
-def _annotations(found: Sequence[Any]) -> list[RemoteAnnotation]:
-    plain = [_plain(each) for each in found]
-    return [_annotation(each) for each in plain if not each.get("was_cancelled")]
-
-
-def _annotation(found: dict[str, Any]) -> RemoteAnnotation:
-    by: Any = found.get("completed_by")
-    by = by.get("id") if isinstance(by, dict) else by
-    seconds = found.get("lead_time")
-    return RemoteAnnotation(int(found["id"]), by, list(found.get("result") or []), seconds)
-
-
-def _prediction(found: dict[str, Any]) -> RemotePrediction:
-    return RemotePrediction(
-        int(found["id"]), found.get("result") or [], found.get("score"), found.get("model_version") or ""
-    )

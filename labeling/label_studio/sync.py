@@ -17,8 +17,9 @@ from labeling.label_studio import ledger
 from labeling.label_studio.ledger import Link, digest
 from labeling.label_studio.pull import Pull
 from labeling.label_studio.push import Push
+from labeling.label_studio.remote import RemoteProject, earlier
 from labeling.label_studio.report import Report
-from labeling.label_studio.server import RemoteProject, Server, earlier
+from labeling.label_studio.server import Server
 from labeling.store import projects
 from labeling.store.definition import Definition, Project
 from labeling.store.relabel import relabel

@@ -19,7 +19,7 @@ from pathlib import Path
 VERSION = "1.23.2"
 HOME = Path(os.environ.get("PALATE_TEST_LABEL_STUDIO", Path.home() / ".cache" / "palate" / f"label-studio-{VERSION}"))
 USER, PASSWORD, TOKEN = "ada@example.org", "a-long-password-1", "0123456789abcdef0123456789abcdef01234567"
-PATIENCE = 180
+PATIENCE = 400
 
 
 def missing():

@@ -7,10 +7,11 @@ from dataclasses import replace
 import pytest
 
 from labeling.label_studio import ledger
-from labeling.label_studio.ledger import digest, name_for
+from labeling.label_studio.answers import name_for, withdraw_answer
+from labeling.label_studio.ledger import digest
 from labeling.label_studio.pull import Pull, region_mark
+from labeling.label_studio.remote import RemoteAnnotation, RemotePrediction, RemoteTask
 from labeling.label_studio.report import Report
-from labeling.label_studio.server import RemoteAnnotation, RemotePrediction, RemoteTask
 from labeling.queue import leases, turns
 from labeling.store import projects, remarks
 from labeling.store.tables import answers, metadata, predictions, slots
@@ -166,7 +167,7 @@ def test_a_change_there_wins_over_a_withdrawal_here(sides):
     sides.pull()
     with sides.store.write() as db:
         task = ledger.our_tasks(db, sides.project, [70])[70]
-        ledger.withdraw_answer(db, sides.project, task.id, ADA)
+        withdraw_answer(db, sides.project, task.id, ADA)
     assert (sides.pull(), sides.answers()) == (Report(), {})
     sides.say(annotation(7, "War"))
     report = sides.pull()
