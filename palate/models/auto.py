@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -17,7 +17,7 @@ from palate.models.blend_lists import lists_of
 from palate.models.params import ModelParams, one_of, within
 from palate.models.part_list import Part, read_parts, write_parts
 from palate.models.protocol import Capability
-from palate.models.trust import Lists, Scale, Trust, judged, learn, rule_of_thumb
+from palate.models.trust import Scale, Trust, compared, learn, rule_of_thumb
 from palate.models.validation import Validation, cut_validation
 from palate.tuning.budget import Budget, seconds_of
 
@@ -31,10 +31,8 @@ _NEAR = 0.7
 """A kind whose best is below this share of the best of all is no part of the blend, unless it ranks what is new."""
 _LISTS = 4000
 _SMALL = 300_000
-_COMPARED = 3000
-"""Lists that suffice to tell whether a blend is better than its best part."""
-_LEARNING = 2.5e-7
-"""Seconds that a term of an item of a list costs, to learn from."""
+_LEARNING = 5e-7
+"""Seconds that a term of an item of a list costs, to learn from, comparisons included."""
 _SPARE = 5.0
 """Seconds that are kept for what nothing else accounts for."""
 _SLOWER = 1.25
@@ -81,8 +79,8 @@ class Auto(Blend):
     The candidates are tried, the cheapest first, on validation data cut from the interactions; those near the best are
     tuned by Optuna while the time lasts. The best of each kind become the parts of a blend, whose weights are learned
     on the same validation data; where that is no better than the best part alone (on users left out of learning the
-    weights), it is that part alone. Then the parts are fitted to everything. With fewer than 50 users to measure by,
-    there is no search: it is a blend by the rule of thumb.
+    weights), it is that part, with what covers new items and unknown users. Then the parts are fitted to everything.
+    With fewer than 50 users to measure by, there is no search: it is a blend by the rule of thumb.
 
     Raises ParameterError if the budget suffices for no candidate.
     """
@@ -229,14 +227,13 @@ class Auto(Blend):
         if lists is None or len(lists) < FEWEST:
             return parts, (float("nan"), float("nan"))
         del before
-        blended, alone = _compared(lists, rule)
-        if blended < alone and not told(items):
-            first = [rankers[0], *(part for part in parts if not _ranks(part.kind))]
-            self.trust = self._rule_for(first)
-            self.trust = replace(self.trust, shared=np.zeros_like(self.trust.shared))
-            return first, (blended, alone)
-        self.trust = learn(lists, rule)
-        return parts, (blended, alone)
+        found = compared(lists, rule)
+        if found.blended < found.alone:
+            parts = [rankers[0], *(part for part in parts if _covers(part.kind) and part is not rankers[0])]
+            self.trust = self._rule_for(parts)
+        else:
+            self.trust = learn(lists, rule, found.strength)
+        return parts, (found.blended, found.alone)
 
     def _told_weights(self) -> dict[str, dict[str, float]]:
         """The parts' weights for users and items of whom little or much is known."""
@@ -247,23 +244,14 @@ class Auto(Blend):
         return {name: self.weights(*known) for name, known in kinds.items()}
 
 
-def _compared(lists: Lists, rule: Trust) -> tuple[float, float]:
-    """NDCG@20 within the lists of the blend, and of its first part alone, each on users it did not learn from."""
-    natural = np.random.default_rng(0).permutation(np.flatnonzero(lists.importance == 1))[:_COMPARED]
-    folds = [natural[0::2], natural[1::2]]
-    others = np.flatnonzero(lists.importance < 1)
-    blended, alone = [], []
-    for learned_from, measured_on in (folds, folds[::-1]):
-        trust = learn(lists.taken(np.concatenate([learned_from, others[:_COMPARED]])), rule)
-        rest = lists.taken(measured_on)
-        blended.append(judged(rest, rest.terms @ trust.flat))
-        alone.append(judged(rest, rest.terms[:, 0]))
-    return float(np.mean(blended)), float(np.mean(alone))
-
-
 def _ranks(kind: str) -> bool:
     return Capability.PERSONAL in recommender_class(kind).capabilities
 
 
 def _ranks_new(kind: str) -> bool:
     return Capability.FOLD_IN_ITEMS in recommender_class(kind).capabilities
+
+
+def _covers(kind: str) -> bool:
+    """Whether it answers for what the best part may not know: new items, or users of whom nothing is known."""
+    return _ranks_new(kind) or not _ranks(kind)

@@ -21,7 +21,7 @@ from palate.models.params import ModelParams, within
 from palate.models.part_list import Part, read_parts, write_parts
 from palate.models.popularity import Popularity
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
-from palate.models.trust import PART_TERMS, Known, Scale, Trust, learn, rule_of_thumb
+from palate.models.trust import PART_TERMS, Known, Scale, Trust, compared, learn, rule_of_thumb
 from palate.models.validation import cut_validation
 
 FEWEST = 50
@@ -122,7 +122,9 @@ class Blend(Recommender):
         before.items, before.users, before.seen = self.items, self.users, cut.train.matrix(binary=True)
         before._take(fitted(chosen, cut.train, items, users, self.params.seed), cut.train)
         lists = lists_of(before, cut, rule, self.params.users, self.params.seed)
-        return rule if lists is None or len(lists) < FEWEST else learn(lists, rule)
+        if lists is None or len(lists) < FEWEST:
+            return rule
+        return learn(lists, rule, compared(lists, rule).strength)
 
     # -- what it is made of ----------------------------------------------------------------------------------------
 

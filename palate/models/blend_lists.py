@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from palate.models.blend import Blend
 
 _BEST, _OTHERS = 100, 50
-"""Of each part so many of its best items are in a list, and so many others are drawn for the rest of the catalogue."""
+"""Of each part so many of its best items are in a list, and so many others, so that these stay behind."""
 _SCORES_AT_ONCE = 1 << 22
 _THIN = 5
 """Short histories have one to so many items."""
@@ -59,7 +59,6 @@ def lists_of(blend: Blend, cut: Validation, scale: Trust, limit: int, seed: int)
         np.concatenate([piece.terms for piece in found]),
         np.concatenate([piece.chosen for piece in found]),
         np.concatenate([[0], lengths.cumsum()[:-1]]),
-        np.concatenate([piece.offsets for piece in found]),
         np.concatenate([piece.importance for piece in found]),
     )
 
@@ -120,7 +119,8 @@ def _pieces(blend: Blend, question: Question, scale: Trust, random: np.random.Ge
         barred, chosen = question.barred[part].toarray() > 0, question.chosen[part].toarray() > 0
         closed = barred | ~question.allowed
         chosen &= ~closed
-        listed, offsets = _listed(scores, closed, chosen, random)
+        listed = _listed(scores, closed, chosen, random)
+        chosen &= listed
         listed[~chosen.any(axis=1)] = False
         rows, columns = np.nonzero(listed)
         if not len(rows):
@@ -131,7 +131,7 @@ def _pieces(blend: Blend, question: Question, scale: Trust, random: np.random.Ge
         lengths = listed.sum(axis=1)
         lengths = lengths[lengths > 0]
         importance = np.full(len(lengths), question.importance)
-        yield _Piece(found, chosen[rows, columns], lengths, offsets[rows, columns], importance)
+        yield _Piece(found, chosen[rows, columns], lengths, importance)
 
 
 def _listed(
@@ -139,24 +139,20 @@ def _listed(
     closed: npt.NDArray[np.bool_],
     chosen: npt.NDArray[np.bool_],
     random: np.random.Generator,
-) -> tuple[npt.NDArray[np.bool_], npt.NDArray[np.float32]]:
-    """Which items are in each row's list, and the logarithm of how many items each stands for."""
-    listed = chosen.copy()
+) -> npt.NDArray[np.bool_]:
+    """Which items are in each row's list: the best of each part, and some of the others that were not chosen.
+
+    What was chosen beyond the best is in no list: no weights would bring it among the first.
+    """
+    listed = np.zeros_like(chosen)
     best = min(_BEST, scores.shape[2])
     for part in scores:
         open_ = np.where(closed, -np.inf, part)
         top = np.argpartition(open_, scores.shape[2] - best, axis=1)[:, -best:]
         rows, places = np.nonzero(np.take_along_axis(open_, top, axis=1) > -np.inf)
         listed[rows, top[rows, places]] = True
-    # Drawn with replacement, without what is listed or closed, and each once: nearly as many as were drawn.
-    rows = np.repeat(np.arange(len(listed)), _OTHERS)
-    columns = random.integers(0, listed.shape[1], len(rows))
     others = np.zeros_like(listed)
-    others[rows, columns] = True
-    others &= ~(listed | closed)
-    count = others.sum(axis=1)
-    waiting = listed.shape[1] - (listed | closed).sum(axis=1)
-    offsets = np.zeros(listed.shape, np.float32)
-    at = np.nonzero(others)
-    offsets[at] = np.log(waiting[at[0]] / count[at[0]])
-    return listed | others, offsets
+    others[np.repeat(np.arange(len(listed)), _OTHERS), random.integers(0, listed.shape[1], len(listed) * _OTHERS)] = (
+        True
+    )
+    return listed | (others & ~(closed | chosen))

@@ -8,7 +8,7 @@ the weights are held the more the less there is to learn from.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -29,8 +29,10 @@ whether nobody touched it."""
 
 USER_HALF, ITEM_HALF = 2.0, 1.0
 """With so many items, or users, a user or an item is half new."""
-_HELD_BACK = 3.0
-"""How many lists the rule of thumb is worth, for each weight in units of its term's deviation."""
+STRENGTHS = (3.0, 30.0, 300.0)
+"""How many lists the rule of thumb may be worth, for each weight in units of its term's deviation."""
+_COMPARED = 2000
+"""Lists that suffice to choose among them."""
 _STEPS = 200
 
 
@@ -155,13 +157,12 @@ class Lists:
     """Items from which users chose, list after list.
 
     terms: `(n, n_terms) float32`. chosen: `(n,) bool`, at least one of each list. starts: `(n_lists,)`, where each
-    begins. offsets: `(n,) float32`, the logarithm of how many items an item stands for. importance: `(n_lists,)`.
+    begins. importance: `(n_lists,)`.
     """
 
     terms: Floats
     chosen: Mask
     starts: npt.NDArray[np.int64]
-    offsets: Floats
     importance: Doubles
 
     def __len__(self) -> int:
@@ -177,14 +178,17 @@ class Lists:
         lengths = self.lengths[which]
         starts = np.concatenate([[0], lengths.cumsum()[:-1]]).astype(np.int64)
         rows = np.repeat(self.starts[which] - starts, lengths) + np.arange(lengths.sum())
-        return Lists(self.terms[rows], self.chosen[rows], starts, self.offsets[rows], self.importance[which])
+        return Lists(self.terms[rows], self.chosen[rows], starts, self.importance[which])
 
 
-def learn(lists: Lists, rule: Trust) -> Trust:
+def learn(lists: Lists, rule: Trust, strength: float = STRENGTHS[0]) -> Trust:
     """The weights of the largest likelihood, held towards the rule of thumb times a learned scale.
 
-    Every list counts alike (times its importance), however many were chosen from it.
+    Every list counts alike (times its importance), however many were chosen from it. strength: so many lists the rule
+    is worth; infinitely many leave it as it is.
     """
+    if np.isinf(strength):
+        return rule
     deviations = lists.terms.std(axis=0)
     deviations[deviations < 1e-6] = 1
     columns = np.column_stack([lists.terms @ rule.flat, lists.terms / deviations]).astype(np.float32)
@@ -192,10 +196,10 @@ def learn(lists: Lists, rule: Trust) -> Trust:
     chosen = lists.chosen.astype(np.float64)
     weight = lists.importance / np.add.reduceat(chosen, lists.starts)
     total, wanted = lists.importance.sum(), chosen * weight[of_list]
-    penalty = np.full(columns.shape[1], _HELD_BACK / total)
+    penalty = np.full(columns.shape[1], strength / total)
 
     def loss(weights: Doubles) -> tuple[float, Doubles]:
-        scores = (columns @ weights.astype(np.float32)).astype(np.float64) + lists.offsets
+        scores = (columns @ weights.astype(np.float32)).astype(np.float64)
         most = np.maximum.reduceat(scores, lists.starts)
         chances = np.exp(scores - most[of_list])
         sums = np.add.reduceat(chances, lists.starts)
@@ -223,3 +227,39 @@ def judged(lists: Lists, scores: npt.NDArray[np.number], k: int = 20) -> float:
     ideal = np.concatenate([[0.0], (1 / np.log2(np.arange(2, k + 2))).cumsum()])
     wanted = np.add.reduceat(lists.chosen.astype(np.int64), lists.starts)
     return float((np.add.reduceat(gains, lists.starts) / ideal[np.minimum(wanted, k)]).mean())
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Mean NDCG@20 within natural lists, each by weights that were not learned from it.
+
+    by_strength: of weights held to the rule of thumb by so many lists; infinity is the rule itself. alone: of the
+    first part by itself.
+    """
+
+    by_strength: Mapping[float, float]
+    alone: float
+
+    @property
+    def strength(self) -> float:
+        """The best; of equals the one nearer to the rule."""
+        return max(self.by_strength, key=lambda strength: (self.by_strength[strength], strength))
+
+    @property
+    def blended(self) -> float:
+        return self.by_strength[self.strength]
+
+
+def compared(lists: Lists, rule: Trust, seed: int = 0) -> Comparison:
+    """Cross-validation by two halves of the lists; made-up situations are learned from, but not measured on."""
+    natural = np.random.default_rng(seed).permutation(np.flatnonzero(lists.importance == 1))[:_COMPARED]
+    others = np.flatnonzero(lists.importance < 1)[:_COMPARED]
+    folds = [natural[0::2], natural[1::2]]
+    found: dict[float, list[float]] = {strength: [] for strength in (np.inf, *STRENGTHS)}
+    alone = []
+    for learned_from, measured_on in (folds, folds[::-1]):
+        some, rest = lists.taken(np.concatenate([learned_from, others])), lists.taken(measured_on)
+        alone.append(judged(rest, rest.terms[:, 0]))
+        for strength, values in found.items():
+            values.append(judged(rest, rest.terms @ learn(some, rule, strength).flat))
+    return Comparison({strength: float(np.mean(values)) for strength, values in found.items()}, float(np.mean(alone)))

@@ -78,7 +78,7 @@ def test_one_that_is_always_right_is_trusted_and_one_that_draws_lots_is_not() ->
     chosen = np.zeros((n_lists, length), bool)
     chosen[np.arange(n_lists), terms[:, 0].reshape(n_lists, length).argmax(axis=1)] = True
     starts = np.arange(n_lists) * length
-    lists = Lists(terms, chosen.ravel(), starts, np.zeros(len(terms), np.float32), np.ones(n_lists))
+    lists = Lists(terms, chosen.ravel(), starts, np.ones(n_lists))
     found = learn(lists, rule)
     assert found.parts[0, 0] > 10 * abs(found.parts[1, 0])
 
