@@ -112,14 +112,14 @@ def of_lenskit(name: str) -> Fit:
 def of_cornac(name: str) -> Fit:
     def fit(train: Interactions, values: Mapping[str, Any]) -> Rank:
         from cornac.data import Dataset
-        from cornac.models import BPR, EASE, VAECF
+        from cornac.models import BPR, EASE
 
         matrix, values = weighted(train, values)
         rows = matrix.tocoo()
         data = Dataset.from_uir(
             list(zip(rows.row.tolist(), rows.col.tolist(), rows.data.tolist(), strict=True)), seed=0
         )
-        made: Any = {"bpr": BPR, "ease": EASE, "vaecf": VAECF}[name]
+        made: Any = {"bpr": BPR, "ease": EASE}[name]
         model = made(**values, verbose=False, seed=0)
         model.fit(data)
         users = np.fromiter(data.uid_map, np.int64, len(data.uid_map))
@@ -188,11 +188,6 @@ CONTESTANTS: dict[str, Contestant] = {
         "cornac",
         of_cornac("bpr"),
         {"k": (64,), "max_iter": (200,), "learning_rate": (0.01, 0.05), "lambda_reg": (0.001, 0.01)},
-    ),
-    "Cornac VAECF": Contestant(
-        "cornac",
-        of_cornac("vaecf"),
-        {"k": (64,), "autoencoder_structure": ([256],), "n_epochs": (50, 100), "beta": (0.2, 1.0)},
     ),
 }
 """Grids around the libraries' defaults and what their documentation and papers take."""

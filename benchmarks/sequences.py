@@ -4,7 +4,7 @@
 
 The last item of each history is held out and ranked among all items that the history lacks: hit rate and NDCG at 10.
 `sasrec` stands beside models that know no order, and beside a chain that knows the last item alone (the share of
-those who went from it to each item, then popularity). On a generated set the next item follows from the last one or
+those who went from it to each item, then popularity). On two generated sets the next item follows from the last one or
 from the one before it, by chances that the models have to find out; `--data` adds sets of one's own.
 """
 
@@ -29,22 +29,34 @@ from palate.retrieval.topk import top_k
 KINDS = ("sasrec", "item-knn", "ease", "popularity")
 K = 10
 _AFTER_LAST, _AFTER_BEFORE = 0.4, 0.4
-_FOLLOWERS = 5
 
 
-def habits(n_users: int = 2000, n_items: int = 500, length: int = 20, seed: int = 0) -> Interactions:
-    """Each item has a few that tend to follow it, and others that tend to come one later; the rest is popularity."""
+def habits(n_users: int = 1000, n_items: int = 300, length: int = 20, kinds: int = 0, seed: int = 0) -> Interactions:
+    """Some items tend to follow an item at once, and others to come one later; the rest is popularity.
+
+    With `kinds` an item is one of so many, and what follows is any item of a certain kind: items have something in
+    common that can be learned. Without, each item has five of its own that follow, which nothing but counting tells.
+    """
     random = np.random.default_rng(seed)
     popularity = 1 / (np.arange(n_items) + 10)
     popularity /= popularity.sum()
-    next_one, one_later = (random.integers(0, n_items, (n_items, _FOLLOWERS)) for _ in range(2))
+    if kinds:
+        kind = random.integers(0, kinds, n_items)
+        shares = np.where(kind == np.arange(kinds)[:, None], popularity, 1e-12)
+        follow, later = (
+            np.array([random.choice(n_items, 50, p=shares[to] / shares[to].sum()) for to in random.permutation(kinds)])
+            for _ in range(2)
+        )
+        follow, later = follow[kind], later[kind]
+    else:
+        follow, later = (random.integers(0, n_items, (n_items, 5)) for _ in range(2))
     rows = np.empty((n_users, length), np.int32)
     rows[:, :2] = random.choice(n_items, (n_users, 2), p=popularity)
     for place in range(2, length):
-        chance, which = random.random(n_users), random.integers(0, _FOLLOWERS, n_users)
+        chance, which = random.random(n_users), random.integers(0, follow.shape[1], n_users)
         rows[:, place] = np.select(
             [chance < _AFTER_LAST, chance < _AFTER_LAST + _AFTER_BEFORE],
-            [next_one[rows[:, place - 1], which], one_later[rows[:, place - 2], which]],
+            [follow[rows[:, place - 1], which], later[rows[:, place - 2], which]],
             random.choice(n_items, n_users, p=popularity),
         )
     users = np.repeat(np.arange(n_users, dtype=np.int32), length)
@@ -104,8 +116,9 @@ def table(name: str, data: Interactions, kinds: Sequence[str]) -> str:
 @click.option("--model", "kinds", multiple=True, default=KINDS, help="Only these kinds.")
 @click.option("--write", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The page to put it in.")
 def main(data: tuple[Path, ...], kinds: tuple[str, ...], write: Path | None) -> None:
-    """Print a table for the generated set and for each of yours."""
-    sets = {"Generated habits": habits(), **{path.name: read_dataset(path).interactions for path in data}}
+    """Print a table for each generated set and for each of yours."""
+    made = {"Habits of kinds": habits(kinds=30), "Habits of single items": habits()}
+    sets = {**made, **{path.name: read_dataset(path).interactions for path in data}}
     text = "\n\n".join(table(name, found, kinds) for name, found in sets.items())
     click.echo(text)
     if write is not None:
