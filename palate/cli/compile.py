@@ -18,7 +18,7 @@ _USERS = 200
 
 
 @click.command()
-@click.argument("bundle", type=click.Path(exists=True, path_type=Path))
+@click.argument("bundle", type=click.Path(path_type=Path))
 @click.option("--output", "-o", required=True, type=click.Path(path_type=Path), help="Where the new bundle goes.")
 @click.option(
     "--recall",
