@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -165,7 +166,7 @@ class Blend(Recommender):
         names = [name for name, part in self.parts.items() if _ranks(part)]
         slopes = [
             float(self.trust.of_users(row, users)[0] + self.trust.of_items(row, items)[0])
-            + float(self.trust.parts[row, PART_TERMS.index("root")]) / (2 * np.sqrt(_TYPICAL))
+            + float(self.trust.parts[row, PART_TERMS.index("root")]) / (2 * math.sqrt(_TYPICAL))
             if item_users or _ranks_new(self.parts[name])
             else 0.0
             for row, name in enumerate(names)
