@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Any
 
 from flask import current_app
-from pydantic import JsonValue
+from pydantic import JsonValue, StrictBool
 
 from labeling.api.caller import by, labeling
 from labeling.label_studio import jobs, ledger, models
@@ -15,7 +15,7 @@ from labeling.store import projects
 from labeling.store.members import ADMINISTRATOR
 from palate.errors import ConflictError
 from palate.store import Job, reading
-from palate.web import Model, gives
+from palate.web import Model, gives, takes
 
 
 class JobOut(Model):
@@ -56,6 +56,12 @@ class Connection(Model):
     models: list[ModelOut]
 
 
+class SyncIn(Model):
+    """`full`: read all tasks there, not just those that changed."""
+
+    full: StrictBool = False
+
+
 class Begun(Model):
     """The job that does it."""
 
@@ -82,8 +88,9 @@ def get_connection(project_id: int) -> Connection:
 
 
 @by(ADMINISTRATOR)
+@takes(body=SyncIn)
 @gives(Begun, status=202)
-def synchronise(project_id: int) -> tuple[Begun, int]:
+def synchronise(project_id: int, body: SyncIn) -> tuple[Begun, int]:
     """Have the project synchronised with the Label Studio of this service's settings: a job.
 
     409 for a project that is not linked with it; `palate label sync` links one.
@@ -91,7 +98,7 @@ def synchronise(project_id: int) -> tuple[Begun, int]:
     engine = labeling().engine
     with reading(engine) as db:
         projects.get(db, project_id)
-    job = jobs.begin_sync(engine, _settings(), project_id)
+    job = jobs.begin_sync(engine, _settings(), project_id, full=body.full)
     if job is None:
         raise ConflictError(
             f"project {project_id} is not kept alike with the Label Studio of this service.",

@@ -34,15 +34,15 @@ def begin_training(engine: Engine, project_id: int) -> int:
     return waiting.id if waiting else Jobs(engine).enqueue(TRAIN, {"project": project_id})
 
 
-def begin_sync(engine: Engine, settings: LabelingSettings, project_id: int) -> int | None:
+def begin_sync(engine: Engine, settings: LabelingSettings, project_id: int, *, full: bool = False) -> int | None:
     """Have a project synchronised that is kept alike with the Label Studio of the settings; the job's id.
 
-    None where there is no such. One that waits already will do.
+    None where there is no such. One that waits already will do, unless it is to be a full one.
     """
     if not is_ours(engine, settings, project_id):
         return None
-    waiting = latest(engine, SYNC, project_id, state="queued")
-    return waiting.id if waiting else Jobs(engine).enqueue(SYNC, {"project": project_id})
+    waiting = None if full else latest(engine, SYNC, project_id, state="queued")
+    return waiting.id if waiting else Jobs(engine).enqueue(SYNC, {"project": project_id, "full": full})
 
 
 def is_ours(engine: Engine, settings: LabelingSettings, project_id: int) -> bool:
@@ -110,12 +110,13 @@ def _synchronise(engine: Engine, settings: LabelingSettings, context: JobContext
         projects.get(db, project)
     server = connect(settings)
     # A job that is taken up again goes on at once with what its dead worker had begun.
+    full = bool(context.payload.get("full"))
     holder, patience = f"job-{context.job.id}", time.monotonic() + 2 * ledger.SILENT.total_seconds()
     try:
         while True:
             try:
                 return synchronise(
-                    engine, server, project, holder=holder, said=lambda text: context.progress(0.25, text)
+                    engine, server, project, full=full, holder=holder, said=lambda text: context.progress(0.25, text)
                 ).to_dict()
             except ledger.BusyError:
                 if time.monotonic() > patience:

@@ -21,7 +21,8 @@ def films(service):
 
 def call(service, method, path, *scopes):
     headers = {"Authorization": f"Bearer {service.key(*scopes)}"} if scopes else {}
-    return service.app.test_client().open(f"/v1{path}", method=method, headers=headers)
+    body = None if method == "GET" else {}
+    return service.app.test_client().open(f"/v1{path}", method=method, headers=headers, json=body)
 
 
 def test_what_there_is_between_a_project_and_label_studio(service, films):
