@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from palate.errors import MissingDependencyError, ParameterError
+from palate.models import recommender_class
 from palate.tuning.budget import Budget
 from palate.tuning.spaces import Facts, Space, space_of
 from palate.tuning.trials import Candidate, Outcome, Task, place
@@ -185,6 +186,8 @@ class Search:
                 self._note(kind, self._asked(kind, outcome.candidate.values), outcome)
                 if outcome.failure:
                     kind.why, kind.done = outcome.failure, True
+                elif kind.space.ranges:  # the model's own defaults come next
+                    kind.study.enqueue_trial(_defaults(kind), skip_if_exists=True)
 
     def _asked(self, kind: Kind, values: Mapping[str, Any]) -> Trial:
         kind.study.enqueue_trial({name: values[name] for name in kind.space.ranges if name in values})
@@ -324,6 +327,12 @@ def _quiet_optuna() -> Iterator[None]:
             yield
     finally:
         optuna.logging.set_verbosity(before)
+
+
+def _defaults(kind: Kind) -> dict[str, Any]:
+    """A model's own values of what is tuned of it."""
+    params = recommender_class(kind.name).Params()
+    return {name: getattr(params, name) for name in kind.space.ranges}
 
 
 def _grid(space: Space, seed: int, limit: int) -> list[dict[str, Any]]:
