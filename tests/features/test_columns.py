@@ -94,7 +94,7 @@ def test_bad_columns_are_named(encoder: ColumnEncoder, name: str, column: pa.Arr
 
 
 def test_a_number_beyond_float32_is_refused(encoder: ColumnEncoder) -> None:
-    with pytest.raises(SchemaError, match="age: row 1: .*too many for float32"):
+    with pytest.raises(SchemaError, match=r"age: row 1: .*too many for float32"):
         encoder.encode({**COLUMNS, "age": pa.array([20, 1e300, 60])})
 
 
