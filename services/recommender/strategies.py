@@ -66,13 +66,17 @@ def _fresh(served: Served, asked: Question) -> list[str]:
 
 
 def _history(ranker: Ranker, served: Served, asked: Question) -> UserVectors | None:
-    """All that the user has touched, in training and since, folded in; None if the model knows none of it."""
-    history = ranker.history(asked.recent)
+    """All that the user has touched, in training and since, folded in; None if the model knows none of it.
+
+    Oldest first, as models read it to which the order matters: what was trained, then what is recent, newest last.
+    """
+    history = [str(item) for item in dict.fromkeys(ranker.history(asked.recent))][::-1]
     if not history or not ranker.can(Capability.FOLD_IN_USERS):
         return None
     if asked.code >= 0:
         trained = served.catalogue.ids.decode(served.seen(asked.code))
-        history = list(dict.fromkeys([*map(str, trained), *map(str, history)]))
+        recent = set(history)
+        history = [item for item in map(str, trained) if item not in recent] + history
     return ranker.model.fold_in_users([history])
 
 

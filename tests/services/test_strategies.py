@@ -62,6 +62,29 @@ def test_a_known_user_with_fresh_events_is_folded_in_with_all_their_history(serv
     assert any(item in WESTERNS for item in turned)
 
 
+def test_what_is_recent_is_told_oldest_first():
+    """As models read it that know what follows what."""
+    pytest.importorskip("torch", reason="needs torch: pip install 'palate[torch]'")
+    known = interactions()
+    model = make_recommender("sasrec", {"factors": 8, "epochs": 2, "patience": 0, "batch": 4}).fit(known)
+    around = Served.of(Release("1", model), rows())
+    newest_first = ("western-3", "comedy-1", "western-2", "comedy-1")
+
+    def scores(history):
+        return model.recommend(model.fold_in_users([history]), 5).row(0)
+
+    told = ["western-2", "comedy-1", "western-3"]
+    assert scores(told) != scores(told[::-1])
+    found = answer(around, Question(recent=newest_first), around.catalogue.barred | _barred(around, told), 5)
+    assert [(str(around.catalogue.entries[c]["item"]), float(score)) for c, score, _ in found] == scores(told)
+
+
+def _barred(served, items):
+    mask = np.zeros(len(served.catalogue), bool)
+    mask[served.catalogue.ids.encode(items)] = True
+    return mask
+
+
 def test_events_that_the_training_knew_already_change_nothing(served):
     seen = served.catalogue.ids.decode(served.seen(served.user_code("a1")))
     assert ask(served, 3, user="a1", recent=(seen[0],)) == ask(served, 3, user="a1")
