@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 import click
@@ -44,6 +45,7 @@ def spark_package(output: Path, extras: tuple[str, ...], only_palate: bool) -> N
     click.echo(
         f"\nspark-submit --archives {environment}#palate-environment \\\n"
         "  --conf spark.executorEnv.PYTHONPATH=palate-environment \\\n"
-        "  --conf spark.pyspark.python=python3 \\\n"
+        f"  --conf spark.pyspark.python=python{sys.version_info.major}.{sys.version_info.minor} \\\n"
+        f"  --conf spark.pyspark.driver.python={sys.executable} \\\n"
         "  your_job.py"
     )

@@ -70,15 +70,18 @@ class ColumnEncoder:
             {name: _values(columns[name], name, peers) for name in categories},
         )
 
-    def encode(self, columns: Mapping[str, pa.Array]) -> sparse.csr_matrix:
-        """Equally long columns as rows. Raises SchemaError as `fit`, for a missing column, and for a
-        number too far from the mean for float32."""
+    def encode(self, columns: Mapping[str, pa.Array], called: str = "row", begin: int = 0) -> sparse.csr_matrix:
+        """Equally long columns as rows, the first of which an error calls `called` `begin`.
+
+        Raises SchemaError as `fit`, for a missing column, and for a number too far from the mean for float32.
+        """
         n = _length(columns, [*self.numbers, *self.categories])
         codes = np.empty((n, len(self.numbers) + len(self.categories)), dtype=np.int32)
         data = np.ones(codes.shape, dtype=np.float32)
         for place, (name, (mean, spread)) in enumerate(self.numbers.items()):
             codes[:, place] = place
-            data[:, place] = _narrow((checked_number(columns[name], name) - mean) / spread, name)
+            scaled = (checked_number(columns[name], name, called, begin) - mean) / spread
+            data[:, place] = _narrow(scaled, name, called, begin)
         start = len(self.numbers)
         for place, (name, ids) in enumerate(self.categories.items(), len(self.numbers)):
             found = _codes(columns[name], name, ids)
@@ -89,13 +92,13 @@ class ColumnEncoder:
         return sparse.csr_matrix((data[held], codes[held], starts), shape=(n, self.width))
 
 
-def _narrow(scaled: Doubles, name: str) -> npt.NDArray[np.float32]:
+def _narrow(scaled: Doubles, name: str, called: str, begin: int) -> npt.NDArray[np.float32]:
     """The numbers in float32. Raises SchemaError for one that is too large for it."""
     large = np.abs(scaled) > np.finfo(np.float32).max
     if large.any():
         row = int(np.argmax(large))
         what = f"the number is {scaled[row]:.0e} standard deviations from the mean, too many for float32."
-        raise SchemaError(what, where=f"{name}: row {row}", hint=_MEND)
+        raise SchemaError(what, where=f"{name}: {called} {begin + row}", hint=_MEND)
     return scaled.astype(np.float32)
 
 

@@ -50,11 +50,20 @@ class Ratings:
         return len(self.by_user.values)
 
     def matrix(self) -> sparse.csr_matrix:
-        """`(n_users, n_items)`, sharing memory with `by_user`."""
+        """`(n_users, n_items)`, sharing memory with `by_user`: not to be written to. A pair may be there twice."""
         side = self.by_user
         starts = side.starts if len(self) > np.iinfo(np.int32).max else side.starts.astype(np.int32)
         made = sparse.csr_matrix((side.values, side.columns, starts), shape=(len(side), len(self.by_item)), copy=False)
         made.has_sorted_indices = True
+        return made
+
+    def summed(self) -> sparse.csr_matrix:
+        """`(n_users, n_items)`, the ratings of a pair added up; not to be written to."""
+        made = self.matrix()
+        if made.has_canonical_format:  # no pair is there twice
+            return made
+        made = made.copy()  # to sum in place would move the columns of `by_user`, and not its starts
+        made.sum_duplicates()
         return made
 
     @classmethod

@@ -52,6 +52,13 @@ def bad_row(column: str, task: int, row: int, what: str) -> SchemaError:
     return SchemaError(what, where=f"{column}: task {task}, row {row}", hint="Mend or drop such rows.")
 
 
+def beginning(block: Block, row: int) -> str:
+    """How a row of a block begins, by which its owner may find it."""
+    some: Any = block[[row], :4]
+    values = some.toarray()[0] if sparse.issparse(some) else some[0]
+    return f"its vector begins with {', '.join(f'{value:g}' for value in values)}"
+
+
 def placed(arrays: Iterator[pa.Array], task: int | None = None) -> Iterator[tuple[pa.Array, int, int]]:
     """Each array with its task and the number of its first row there, by which errors name rows.
 

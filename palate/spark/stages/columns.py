@@ -5,7 +5,17 @@ from __future__ import annotations
 from typing import Any
 
 from pyspark.sql import DataFrame
-from pyspark.sql.types import DataType, IntegralType, NumericType, StringType
+from pyspark.sql import functions as f
+from pyspark.sql.types import (
+    ArrayType,
+    DataType,
+    IntegralType,
+    MapType,
+    NumericType,
+    StringType,
+    StructType,
+    UserDefinedType,
+)
 
 from palate.errors import SchemaError
 
@@ -15,9 +25,31 @@ def quoted(name: str) -> str:
     return f"`{name.replace('`', '``')}`"
 
 
+def by_row(frame: DataFrame) -> DataFrame:
+    """The frame, about whose rows Python is going to be asked.
+
+    Spark 4.3 asks about a columnar scan (of Parquet, say) as it is, and refuses it where any of its columns holds
+    vectors, whatever Python is told of them. A filter in between, which lets all rows pass, makes rows of it.
+    """
+    if _holds_udt(frame.schema):
+        return frame.where(f.spark_partition_id() >= 0)
+    return frame
+
+
+def _holds_udt(kind: DataType) -> bool:
+    if isinstance(kind, StructType):
+        return any(_holds_udt(field.dataType) for field in kind.fields)
+    if isinstance(kind, MapType):
+        return _holds_udt(kind.keyType) or _holds_udt(kind.valueType)
+    return _holds_udt(kind.elementType) if isinstance(kind, ArrayType) else isinstance(kind, UserDefinedType)
+
+
 def require_column(frame: DataFrame, name: str) -> DataType:
-    """The type of the column. Raises SchemaError if there is none."""
-    if name not in frame.columns:
+    """The type of the column. Raises SchemaError if there is none, or more than one."""
+    held = frame.columns.count(name)
+    if held > 1:
+        raise SchemaError(f"there are {held} columns {name!r}.", where=name, hint="Rename or drop the others.")
+    if not held:
         raise SchemaError(f"there is no column {name!r}.", where=name, hint=f"There is: {', '.join(frame.columns)}.")
     return frame.schema[name].dataType
 

@@ -22,6 +22,7 @@ from palate.client.calls import Caller, Limiter, Policy, service_url
 from palate.client.endpoints import CONTENT_TYPES, FIELDS, Endpoint, key_of_environment
 from palate.errors import ParameterError, RemoteError
 from palate.spark.stages.base import NativeTransformer, Stage, above, at_least, one_of
+from palate.spark.stages.columns import by_row
 from palate.spark.stages.endpoint_rows import (
     Output,
     Request,
@@ -173,7 +174,7 @@ class EndpointModel(NativeTransformer, _EndpointParams):
         fields = {
             name: output.column(f.col(f"`{made}`.f{number}")) for number, (name, output) in enumerate(outputs.items())
         }
-        return dataset.withColumn(made, answer).withColumns(fields).drop(made)
+        return by_row(dataset).withColumn(made, answer).withColumns(fields).drop(made)
 
     def write(self) -> MLWriter:
         shown = self.copy()

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from pyspark import Broadcast
+from pyspark import Broadcast, SparkContext
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.ml.recommendation import _ALSModelParams
 from pyspark.sql import DataFrame, SparkSession
@@ -37,10 +37,11 @@ from palate.errors import ParameterError, SchemaError
 from palate.kernels.top_n import Targets, top_n
 from palate.models.factors import Factors
 from palate.spark.stages.base import Check, NativeModel, at_least
-from palate.spark.stages.columns import quoted
-from palate.spark.stages.ratings import plain_ids, require_ids
+from palate.spark.stages.blocks import bad_row
+from palate.spark.stages.columns import by_row, quoted
+from palate.spark.stages.ratings import Refuse, plain_ids, require_ids
 from palate.spark.stages.sent import send
-from palate.spark.stages.tasks import Batches, numbered, slots
+from palate.spark.stages.tasks import Batches, numbered, slots, task_number
 
 _SCORED = 1024
 """Rows of an answer computed at once."""
@@ -78,7 +79,7 @@ class NativeFactorModel(NativeModel, _ALSModelParams, FilterSeen):
 
     def __init__(self, artifact: Factors | None = None, **values: Any) -> None:
         super().__init__(artifact, **values)
-        self._sent: dict[bool, Broadcast[Factors]] = {}
+        self._sent: dict[bool, tuple[SparkContext, Broadcast[Factors]]] = {}
 
     def getColdStartStrategy(self) -> str:
         """Gets the value of coldStartStrategy in lower case."""
@@ -129,12 +130,13 @@ class NativeFactorModel(NativeModel, _ALSModelParams, FilterSeen):
         sent = self._send(dataset.sparkSession, seen=False)
 
         def predict(arrays: Iterator[tuple[pa.Array, pa.Array]]) -> Iterator[pa.Array]:
-            model = sent.value
+            model, start = sent.value, 0
             for users, items in arrays:
                 codes = (
-                    model.users.encode(plain_ids(users, columns[0])),
-                    model.items.encode(plain_ids(items, columns[1])),
+                    model.users.encode(plain_ids(users, _refusing(columns[0], start))),
+                    model.items.encode(plain_ids(items, _refusing(columns[1], start))),
                 )
+                start += len(users)
                 yield pa.array(model.ratings(*codes))
 
         predict.__annotations__ = {"arrays": Iterator[tuple[pa.Array, pa.Array]], "return": Iterator[pa.Array]}
@@ -143,18 +145,18 @@ class NativeFactorModel(NativeModel, _ALSModelParams, FilterSeen):
         if drop:  # otherwise Spark would compute it once to filter by and once more to give it out
             function = function.asNondeterministic()
         name = self.getPredictionCol()
-        answer = dataset.withColumn(name, function(*(f.col(quoted(column)) for column in columns)))
+        answer = by_row(dataset).withColumn(name, function(*(f.col(quoted(column)) for column in columns)))
         return answer.where(~f.isnan(quoted(name))) if drop else answer
 
     def _send(self, spark: SparkSession, *, seen: bool) -> Broadcast[Factors]:
-        """The factors on their way to the executors, once; with the pairs seen if asked for."""
-        sent = self._sent.get(seen)
-        if sent is None:
+        """The factors on their way to the executors, once for a context; with the pairs seen if asked for."""
+        context = spark.sparkContext
+        if seen not in self._sent or self._sent[seen][0] is not context:
             held = self.artifact
             pairs = held.require_seen() if seen else None
             value = Factors(held.users, held.items, held.user_factors, held.item_factors, pairs, held.engine)
-            sent = self._sent[seen] = send(spark, value)
-        return sent
+            self._sent[seen] = context, send(spark, value)
+        return self._sent[seen][1]
 
     def copy(self, extra: Any = None) -> Any:
         made = super().copy(extra)
@@ -183,7 +185,7 @@ class NativeFactorModel(NativeModel, _ALSModelParams, FilterSeen):
             with threadpool_limits(1, "blas"):  # as many tasks as cores run beside this one
                 for batch in batches:
                     column = batch.column(0)
-                    codes = np.asarray(column) if known else queries.encode(plain_ids(column, asked))
+                    codes = np.asarray(column) if known else queries.encode(plain_ids(column, _refusing(asked, 0)))
                     for start in range(0, len(codes), _SCORED):
                         yield queries.answer(codes[start : start + _SCORED], n, asked, given)
 
@@ -191,6 +193,11 @@ class NativeFactorModel(NativeModel, _ALSModelParams, FilterSeen):
         one = StructType([StructField(given, kinds[1]), StructField("rating", FloatType())])
         schema = StructType([StructField(asked, kinds[0]), StructField("recommendations", ArrayType(one))])
         return numbered(frame).mapInArrow(recommend, schema)
+
+
+def _refusing(column: str, start: int) -> Refuse:
+    """The error for a row of an array that begins at row `start` of its task."""
+    return lambda row, what: bad_row(column, task_number(), start + row, what)
 
 
 class _Queries:

@@ -77,16 +77,17 @@ def checked_vectors(frame: DataFrame, column: str, width: int) -> Column:
 
 
 def map_features(
-    frame: DataFrame, column: str, compute: Callable[[Block], pa.Array], to: DataType | str, width: int
+    frame: DataFrame, column: str, compute: Callable[[Block, int, int], pa.Array], to: DataType | str, width: int
 ) -> Column:
     """A new column computed from blocks of the column of features, in Python, the other columns staying where they are.
 
-    compute: block -> Arrow array with a value per row, of Spark's type `to`.
+    compute: block, task and number of the first row there -> Arrow array with a value per row, of Spark's type `to`.
     """
 
     def run(arrays: Iterator[pa.Array]) -> Iterator[pa.Array]:
         for array, task, start in placed(arrays):
-            yield compute(to_block(array, column, task, start, width) if len(array) else np.zeros((0, width)))
+            block = to_block(array, column, task, start, width) if len(array) else np.zeros((0, width))
+            yield compute(block, task, start)
 
     run.__annotations__ = {"arrays": Iterator[pa.Array], "return": Iterator[pa.Array]}
     made: Column = cast("Any", arrow_udf)(run, returnType=to)(sent(frame, column))

@@ -29,7 +29,7 @@ from palate.features.columns import ColumnEncoder
 from palate.models.factorization_machine import FactorizationMachine
 from palate.spark.stages.base import NativeModel
 from palate.spark.stages.blocks import placed, to_block
-from palate.spark.stages.columns import quoted, require_categories, require_numbers
+from palate.spark.stages.columns import by_row, quoted, require_categories, require_numbers
 from palate.spark.stages.features import sent
 from palate.spark.stages.fm_params import CLASSIFIER_CHECKS, FMParams
 
@@ -111,7 +111,7 @@ def _scorer(machine: FactorizationMachine, features: str, names: list[str], comp
             blocks.append(to_block(array.field(_VECTOR), features, task, start, machine.n_vector))
         if machine.encoder is not None:
             columns = {name: array.field(str(place)) for place, name in enumerate(names)}
-            blocks.append(machine.encoder.encode(columns))
+            blocks.append(machine.encoder.encode(columns, f"task {task}, row", start))
         return blocks[0] if len(blocks) == 1 else sparse.csr_matrix(sparse.hstack(blocks))
 
     run.__annotations__ = {"arrays": Iterator[pa.Array], "return": Iterator[pa.Array]}
@@ -198,6 +198,7 @@ class FMClassificationModel(_NativeFMModel, _ProbabilisticClassifierParams):
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         # By its name, not its code: SciPy's functions in it would be looked for in the user's own module.
+        dataset = by_row(dataset)
         compute = partial(_answers, thresholds=self.getThresholds() if self.isDefined("thresholds") else None)
         held = dataset.select("*", self._map(dataset, compute, _ANSWERS).alias(_ANSWER))
         raw, zero, one, label = (f.col(f"{_ANSWER}.{name}") for name in _ANSWERS.names)
@@ -217,6 +218,7 @@ class FMRegressionModel(_NativeFMModel):
         return schema.add(self.getPredictionCol(), DoubleType())
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
+        dataset = by_row(dataset)
         return dataset.withColumn(self.getPredictionCol(), self._map(dataset, pa.array, DoubleType()))
 
 

@@ -114,7 +114,7 @@ class _Read:
             place = f"task {task}, row"
             labels.append(_number(batch, columns.label, place, start))
             if columns.classes:
-                _require_classes(labels[-1], columns.label, place, start)
+                _require_classes(labels[-1], batch, columns, place, start)
             if columns.features is not None:
                 block = to_block(batch.column(columns.features), columns.features, task, start, width)
                 width = int(block.shape[1])
@@ -151,12 +151,17 @@ def _narrow(block: Block, name: str, place: str, start: int) -> sparse.csr_matri
     return made
 
 
-def _require_classes(labels: npt.NDArray[np.float64], name: str, place: str, start: int) -> None:
+def _require_classes(
+    labels: npt.NDArray[np.float64], batch: pa.RecordBatch, columns: Columns, place: str, start: int
+) -> None:
     wrong = (labels != 0) & (labels != 1)
     if wrong.any():
         row = int(np.argmax(wrong))
-        what = f"the label {labels[row]:g} is neither 0 nor 1."
-        raise SchemaError(what, where=f"{name}: {place} {start + row}", hint="A classifier here knows two classes.")
+        beside = [f"{name} {batch.column(name)[row].as_py()!r}" for name in (*columns.numbers, *columns.categories)]
+        told = f" Beside it: {', '.join(beside)}." if beside else ""
+        what = f"the label {labels[row]:g} is neither 0 nor 1.{told}"
+        hint = "A classifier here knows two classes."
+        raise SchemaError(what, where=f"{columns.label}: {place} {start + row}", hint=hint)
 
 
 def _one_array(parts: list[pa.Array]) -> pa.Array:

@@ -87,8 +87,7 @@ class _ImplicitEstimator(NativeEstimator, _ImplicitParams):
         def fit(read: Read) -> Fitted:
             from implicit.recommender_base import ModelFitError
 
-            matrix = read.ratings.matrix()
-            matrix.sum_duplicates()
+            matrix = read.ratings.summed()
             with threadpool_limits(1, "blas"):  # the library's own threads use the cores
                 made = engine(values)
                 try:

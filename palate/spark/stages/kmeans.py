@@ -27,10 +27,11 @@ from palate.models.kmeans import DISTANCES
 from palate.models.kmeans import KMeans as Artifact
 from palate.spark.stages.base import NativeEstimator, NativeModel, at_least, one_of
 from palate.spark.stages.blocks import Block
-from palate.spark.stages.columns import quoted, require_column
+from palate.spark.stages.columns import by_row, quoted, require_column
 from palate.spark.stages.features import map_features, sent
 from palate.spark.stages.group import run_together
 from palate.spark.stages.kmeans_fit import Options
+from palate.spark.stages.kmeans_rows import of_length_one
 
 _log = logging.getLogger("palate.spark")
 
@@ -136,8 +137,11 @@ class KMeansModel(NativeModel, _NativeKMeansParams):
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         column, artifact = self.getFeaturesCol(), self.artifact
+        dataset = by_row(dataset)
 
-        def predict(block: Block) -> pa.Array:
+        def predict(block: Block, task: int, start: int) -> pa.Array:
+            if artifact.distance == "cosine":
+                block = of_length_one(block, column, task, start)
             return pa.array(artifact.closest(block))
 
         found = map_features(dataset, column, predict, IntegerType(), artifact.n_features)

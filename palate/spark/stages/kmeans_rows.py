@@ -16,7 +16,7 @@ from scipy import sparse
 
 from palate.errors import SchemaError
 from palate.kernels.lloyd import DenseRows, Rows, SparseRows
-from palate.spark.stages.blocks import Block, bad_row, blocks
+from palate.spark.stages.blocks import Block, bad_row, beginning, blocks
 from palate.spark.stages.group import Group
 from palate.spark.stages.tasks import Batches
 
@@ -61,25 +61,26 @@ def _parts(batches: Batches, column: str, weight: str, task: int, *, unit: bool)
     begin = 0
     for block in blocks(features(), column, task):
         given = waiting.pop()
-        weights = np.ones(block.shape[0]) if given is None else _weights(given, weight, task, begin)
-        yield (_of_length_one(block, column, task, begin) if unit else block), weights
+        weights = np.ones(block.shape[0]) if given is None else _weights(given, block, weight, task, begin)
+        yield (of_length_one(block, column, task, begin) if unit else block), weights
         begin += block.shape[0]
 
 
-def _weights(array: pa.Array, name: str, task: int, begin: int) -> Doubles:
+def _weights(array: pa.Array, block: Block, name: str, task: int, begin: int) -> Doubles:
     weights = np.asarray(array.fill_null(np.nan), dtype=np.float64)
     for wrong, what in (
-        (np.isnan(weights), "the weight is null or NaN."),
-        (np.isinf(weights), "the weight is infinite."),
-        (weights < 0, "the weight is negative: {:g}."),
+        (np.isnan(weights), "the weight is null or NaN"),
+        (np.isinf(weights), "the weight is infinite"),
+        (weights < 0, "the weight is negative: {:g}"),
     ):
         if wrong.any():
             row = int(np.argmax(wrong))
-            raise bad_row(name, task, begin + row, what.format(weights[row]))
+            raise bad_row(name, task, begin + row, f"{what.format(weights[row])}; {beginning(block, row)}.")
     return weights
 
 
-def _of_length_one(block: Block, name: str, task: int, begin: int) -> Block:
+def of_length_one(block: Block, name: str, task: int, begin: int) -> Block:
+    """The rows scaled to length one, in float64. Raises SchemaError for one of zeros."""
     wide: Any = block.astype(np.float64)
     squares = wide.multiply(wide).sum(axis=1) if sparse.issparse(wide) else np.einsum("ij,ij->i", wide, wide)
     lengths = np.sqrt(np.asarray(squares).ravel())

@@ -21,7 +21,7 @@ from palate.errors import SchemaError
 from palate.models.factors import Factors
 from palate.spark.failures import explain
 from palate.spark.stages.base import Stage
-from palate.spark.stages.ratings import plain_ids
+from palate.spark.stages.ratings import Refuse, plain_ids
 
 _SAME = (
     "rank", "maxIter", "regParam", "alpha", "implicitPrefs", "nonnegative", "numUserBlocks", "numItemBlocks",
@@ -57,9 +57,9 @@ def _refuse(ratings: DataFrame, names: Mapping[str, str]) -> None:
     """Raises SchemaError for nulls, for ratings that are not finite, and for no rows; one pass that counts them."""
     value = f.col("rating")
     wrong = {
-        "user": ("ids are null", f.col("user").isNull()),
-        "item": ("ids are null", f.col("item").isNull()),
-        "rating": ("ratings are null, NaN or infinite", value.isNull() | f.isnan(value) | (f.abs(value) == np.inf)),
+        "user": ("the id is null", f.col("user").isNull()),
+        "item": ("the id is null", f.col("item").isNull()),
+        "rating": ("the rating is null, NaN or infinite", value.isNull() | f.isnan(value) | (f.abs(value) == np.inf)),
     }
     counts = ratings.agg(
         f.count(f.lit(1)).alias("rows"), *(f.count_if(bad).alias(at) for at, (_, bad) in wrong.items())
@@ -67,16 +67,25 @@ def _refuse(ratings: DataFrame, names: Mapping[str, str]) -> None:
     found = counts.collect()[0]
     if not found["rows"]:
         raise SchemaError("there are no rows to learn from.", where=names["rating"] or "ratings")
-    for at, (what, _) in wrong.items():
+    for at, (what, bad) in wrong.items():
         if found[at]:
-            raise SchemaError(f"{found[at]} {what}.", where=names[at] or at, hint="Drop such rows.")
+            one = ratings.where(bad).select(*(side for side in wrong if side != at)).first()
+            beside = ", ".join(f"{names[side] or side} {held!r}" for side, held in one.asDict().items()) if one else ""
+            rows = f"one of {found[at]} such rows, beside it {beside}"
+            raise SchemaError(f"{what} ({rows}).", where=names[at] or at, hint="Mend or drop such rows.")
 
 
 def _numbered(ratings: DataFrame, side: str, column: str) -> IdMap | None:
     """The distinct ids of a column; None where they are Spark's int and so their own numbers."""
     if isinstance(ratings.schema[side].dataType, IntegerType | ShortType | ByteType):
         return None
-    return IdMap.from_values(plain_ids(ratings.select(side).distinct().toArrow().column(side), column), where=column)
+    return IdMap.from_values(
+        plain_ids(ratings.select(side).distinct().toArrow().column(side), _at(column)), where=column
+    )
+
+
+def _at(column: str) -> Refuse:
+    return lambda row, what: SchemaError(what, where=column, hint="Mend or drop such rows.")
 
 
 def _coded(ratings: DataFrame, side: str, ids: IdMap | None, column: str, stack: ExitStack) -> Column:
@@ -88,7 +97,7 @@ def _coded(ratings: DataFrame, side: str, ids: IdMap | None, column: str, stack:
 
     def encode(arrays: Iterator[pa.Array]) -> Iterator[pa.Array]:
         for array in arrays:
-            yield pa.array(sent.value.encode(plain_ids(array, column)))
+            yield pa.array(sent.value.encode(plain_ids(array, _at(column))))
 
     encode.__annotations__ = {"arrays": Iterator[pa.Array], "return": Iterator[pa.Array]}
     made: Column = cast("Any", arrow_udf)(encode, returnType=IntegerType())(f.col(side))

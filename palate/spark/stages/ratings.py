@@ -8,7 +8,7 @@ order of the rows nor their partitioning changes what is fitted.
 from __future__ import annotations
 
 import mmap
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -23,8 +23,9 @@ from pyspark.sql.types import DataType, NumericType, StringType
 from palate.dataset.ids import IdMap, id_array
 from palate.errors import SchemaError
 from palate.kernels.ratings import Ratings
+from palate.spark.stages.blocks import bad_row
 from palate.spark.stages.columns import quoted, require_column
-from palate.spark.stages.tasks import Batches
+from palate.spark.stages.tasks import Batches, task_number
 
 BYTES = 20
 """What a rating takes while the matrix is built and fitted: 16 bytes, and a quarter more for what comes and goes."""
@@ -32,6 +33,10 @@ _AT_ONCE = 1 << 14
 """Ratings whose ids are coded together."""
 _PART = 1 << 26
 """Bytes of an array sent to the driver in one piece: Spark's limit for a value is 2 GB."""
+
+
+Refuse = Callable[[int, str], SchemaError]
+"""(row, what is wrong with it) -> the error."""
 
 
 class TooManyError(Exception):
@@ -89,7 +94,7 @@ def read_ratings(batches: Batches, names: Mapping[str, str], limit: int | None =
     names: what the caller calls these columns, for errors. limit: bytes of memory that may be used. Raises SchemaError
     for a null, a rating that is not finite, an id that is not whole, and for no rows; TooManyError beyond the limit.
     """
-    users, items = _Codes(names["user"]), _Codes(names["item"])
+    users, items = _Codes(), _Codes()
     values: list[npt.NDArray[np.float32]] = []
     total, held, waiting = 0, 0, []
     for batch in batches:
@@ -99,10 +104,10 @@ def read_ratings(batches: Batches, names: Mapping[str, str], limit: int | None =
         if limit is not None and total * BYTES > limit:
             raise TooManyError
         if held >= max(_AT_ONCE, len(users), len(items)):
-            _take(waiting, users, items, values, names["rating"])
+            _take(waiting, users, items, values, names, total - held)
             waiting, held = [], 0
     if held:
-        _take(waiting, users, items, values, names["rating"])
+        _take(waiting, users, items, values, names, total - held)
     if not total:
         raise SchemaError("there are no rows to learn from.", where=names["rating"] or "ratings")
     waiting.clear()
@@ -112,19 +117,35 @@ def read_ratings(batches: Batches, names: Mapping[str, str], limit: int | None =
     return Read(ratings, by_user, by_item)
 
 
-def _take(batches: list[Any], users: _Codes, items: _Codes, values: list[Any], rating: str) -> None:
-    """Codes the batches' ids and keeps their ratings."""
+def _take(
+    batches: list[Any], users: _Codes, items: _Codes, values: list[Any], names: Mapping[str, str], start: int
+) -> None:
+    """Codes the batches' ids and keeps their ratings. start: how many rows there were before."""
     table = pa.Table.from_batches(batches)
+
+    def refuse(column: str) -> Refuse:
+        def error(row: int, what: str) -> SchemaError:
+            others = [other for other in names if other != column]
+            told = ", ".join(f"{names[other] or other} {table.column(other)[row].as_py()!r}" for other in others)
+            return bad_row(names[column] or column, task_number(), start + row, f"{what} Beside it: {told}.")
+
+        return error
+
     column = table.column("rating")
     if column.null_count:
-        raise SchemaError(f"{column.null_count} ratings are null.", where=rating, hint="Drop such rows.")
+        raise refuse("rating")(_first(column.is_null()), "the rating is null.")
     found = _kept(np.asarray(column, dtype=np.float32))
-    if not np.isfinite(found).all():
-        wrong = found[~np.isfinite(found)][0]
-        raise SchemaError(f"a rating is {wrong}, not a finite number.", where=rating, hint="Drop such rows.")
-    users.add(table.column("user"))
-    items.add(table.column("item"))
+    endless = ~np.isfinite(found)
+    if endless.any():
+        row = int(np.argmax(endless))
+        raise refuse("rating")(row, f"the rating is {found[row]} as a float32, no finite number.")
+    users.add(table.column("user"), refuse("user"))
+    items.add(table.column("item"), refuse("item"))
     values.append(found)
+
+
+def _first(mask: Any) -> int:
+    return int(np.argmax(np.asarray(mask)))
 
 
 def _kept(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
@@ -138,16 +159,15 @@ def _kept(array: npt.NDArray[Any]) -> npt.NDArray[Any]:
 class _Codes:
     """Codes of the ids of one column, in the order of their first appearance until they are sorted."""
 
-    def __init__(self, column: str) -> None:
-        self.column = column
+    def __init__(self) -> None:
         self.codes: list[npt.NDArray[np.int32]] = []
         self.known: Any = None
 
     def __len__(self) -> int:
         return 0 if self.known is None else len(self.known)
 
-    def add(self, ids: pa.ChunkedArray) -> None:
-        encoded = plain_ids(ids, self.column).combine_chunks().dictionary_encode()
+    def add(self, ids: pa.ChunkedArray, refuse: Refuse) -> None:
+        encoded = plain_ids(ids, refuse).combine_chunks().dictionary_encode()
         dictionary = encoded.dictionary
         if self.known is None:
             self.known = dictionary
@@ -172,16 +192,24 @@ class _Codes:
         return id_array(self.known.take(pa.array(order)))
 
 
-def plain_ids(ids: Any, column: str) -> Any:
-    """Ids as integers or text. Raises SchemaError for a null, and for a number that is not whole or too large."""
+def plain_ids(ids: Any, refuse: Refuse) -> Any:
+    """Ids as integers or text. Raises what `refuse` makes of a null, and of a number that is no integer of 64 bits."""
     if ids.null_count:
-        raise SchemaError(f"{ids.null_count} ids are null.", where=column, hint="Drop such rows.")
+        raise refuse(_first(ids.is_null()), "the id is null.")
     if pa.types.is_floating(ids.type) or pa.types.is_decimal(ids.type):
         try:
             return ids.cast(pa.int64())
-        except pa.ArrowInvalid as error:
-            raise SchemaError(f"an id is not a whole number of 64 bits ({error}).", where=column) from None
+        except pa.ArrowInvalid:
+            row, wrong = next((row, value) for row, value in enumerate(ids.to_pylist()) if not _whole(value))
+            raise refuse(row, f"the id {wrong} is not a whole number of 64 bits.") from None
     return ids
+
+
+def _whole(value: Any) -> bool:
+    try:
+        return bool(int(value) == value) and -(2**63) <= int(value) < 2**63
+    except (ValueError, OverflowError):  # NaN, infinity
+        return False
 
 
 def pack_ids(name: str, ids: pa.Array) -> dict[str, npt.NDArray[Any]]:

@@ -65,10 +65,10 @@ def close(tolerance: float) -> Callable[[Any, Any], bool]:
 def answers(frame: DataFrame, columns: tuple[str, ...]) -> list[Any]:
     """One array per column, in the order of `row`."""
     rows = sorted(frame.select("row", *columns).collect(), key=lambda row: row["row"])
-    return [np.array([_plain(row[column]) for row in rows]) for column in columns]
+    return [np.array([plain(row[column]) for row in rows]) for column in columns]
 
 
-def _plain(value: Any) -> Any:
+def plain(value: Any) -> Any:
     return value.toArray() if isinstance(value, Vector) else value
 
 

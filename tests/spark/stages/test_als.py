@@ -198,6 +198,16 @@ def test_seen_pairs_are_held_only_if_asked_for(frame: DataFrame) -> None:
         model.setFilterSeen(True).recommendForAllUsers(1)
 
 
+@pytest.mark.parametrize("kind", [ALS, ImplicitALS, ImplicitBPR])
+def test_pairs_that_occur_twice_are_seen_as_well(frame: DataFrame, table: pa.Table, kind: Any) -> None:
+    twice = frame.union(frame.where("number % 3 = 0"))
+    model = kind(filterSeen=True).fit(twice)
+    seen = set(zip(table["user"].to_pylist(), table["item"].to_pylist(), strict=True))
+    found = {(row.user, one.item) for row in model.recommendForAllUsers(5).collect() for one in row.recommendations}
+    assert found
+    assert not found & seen
+
+
 def test_the_unknown_is_predicted_nan_or_dropped(frame: DataFrame, model: ALSModel) -> None:
     rows = [("u03", FAR + 1), ("nobody", FAR + 1), ("u03", 7)]
     asked = frame.sparkSession.createDataFrame(rows, "user string, item long")
@@ -209,7 +219,7 @@ def test_the_unknown_is_predicted_nan_or_dropped(frame: DataFrame, model: ALSMod
 
 def test_what_cannot_be_an_id_is_refused_at_transform(frame: DataFrame, model: ALSModel) -> None:
     spark = frame.sparkSession
-    with pytest.raises(PySparkException, match="ids are null"):
+    with pytest.raises(PySparkException, match="user: task 0, row 0: the id is null"):
         model.transform(spark.createDataFrame([(None, 5)], "user string, item long")).collect()
     with pytest.raises(SchemaError, match="item: the model's ids are whole numbers"):
         model.transform(spark.createDataFrame([("u1", "5")], "user string, item string"))

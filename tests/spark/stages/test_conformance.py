@@ -15,7 +15,7 @@ import pytest
 pytest.importorskip("pyspark", reason="needs pyspark: pip install 'palate[spark]'")
 
 from pyspark.ml import Estimator, Pipeline, PipelineModel, clustering, feature
-from pyspark.ml.functions import vector_to_array
+from pyspark.ml.functions import array_to_vector, vector_to_array
 from pyspark.ml.tuning import CrossValidator, ParamGridBuilder
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as f
@@ -29,7 +29,7 @@ from palate.errors import (
     ParameterError,
     SchemaError,
 )
-from tests.spark.stages.samples import SAMPLES, Sample, answers, corners, same_clusters, stretched
+from tests.spark.stages.samples import SAMPLES, Sample, answers, corners, plain, same_clusters, stretched
 
 pytestmark = pytest.mark.spark
 FITTED: dict[str, tuple[DataFrame, Any]] = {}
@@ -178,6 +178,25 @@ def test_fitted_twice_answers_alike(sample: Sample, frame: DataFrame, expected: 
     again = sample.make().fit(frame)
     for a, b in zip(expected, answers(again.transform(frame), sample.outputs), strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+def test_rows_come_straight_from_a_file_with_vectors(
+    sample: Sample, frame: DataFrame, model: Any, expected: list[Any], tmp_path: Path
+) -> None:
+    """A columnar scan, of which Spark makes no rows by itself."""
+    frame.withColumn("beside", array_to_vector(f.array(f.lit(1.0)))).write.parquet(str(tmp_path / "rows"))
+    scan = frame.sparkSession.read.parquet(str(tmp_path / "rows"))
+    found = [dict(row.asDict()) for row in model.transform(scan).collect()]  # all columns, the vectors as well
+    ordered = sorted(found, key=lambda row: row["row"])
+    assert sample.same([np.array([plain(row[name]) for row in ordered]) for name in sample.outputs], expected)
+
+
+def test_a_column_that_is_there_twice_is_refused(sample: Sample, frame: DataFrame) -> None:
+    stage = sample.make()
+    taken = {v for p, v in stage.extractParamMap().items() if isinstance(v, str) and v in frame.columns}
+    for name in taken:
+        with pytest.raises(SchemaError, match=f"there are 2 columns '{name}'|is named twice"):
+            stage.fit(frame.select("*", f.lit(1).alias(name)))
 
 
 def test_names_of_columns_may_hold_dots(sample: Sample, frame: DataFrame, expected: list[Any]) -> None:

@@ -12,7 +12,7 @@ import pytest
 
 pytest.importorskip("pyspark", reason="needs pyspark: pip install 'palate[spark]'")
 
-from pyspark.errors import PythonException
+from pyspark.errors import PySparkException, PythonException
 from pyspark.ml.clustering import KMeans as MLlibKMeans
 from pyspark.ml.functions import vector_to_array
 from pyspark.ml.linalg import DenseVector, SparseVector
@@ -105,6 +105,8 @@ def test_angles(spark: SparkSession) -> None:
     assert "features: task " in str(raised.value)
     with pytest.raises(SchemaError, match="zeros"):
         model.predict(DenseVector([0, 0, 0]))
+    with pytest.raises(PySparkException, match=r"features: task \d, row 0: a vector of zeros"):
+        model.transform(nothing.where("row = 1")).collect()
 
 
 def test_wide_sparse_vectors(spark: SparkSession) -> None:

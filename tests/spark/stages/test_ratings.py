@@ -42,12 +42,12 @@ def test_more_than_the_limit_is_given_up() -> None:
 @pytest.mark.parametrize(
     ("wrong", "message"),
     [
-        (batch(["a", None], [1, 2], [1, 1]), "reader: 1 ids are null"),
-        (batch(["a"], [1.5], [1]), "book: an id is not a whole number"),
-        (batch(["a"], [1e300], [1]), "book: an id is not a whole number"),
-        (batch(["a"], [1], [None]), "stars: 1 ratings are null"),
-        (batch(["a"], [1], [float("nan")]), "stars: a rating is nan"),
-        (batch(["a"], [1], [float("-inf")]), "stars: a rating is -inf"),
+        (batch(["a", None], [1, 2], [1, 1]), "reader: task 0, row 1: the id is null. Beside it: book 2, stars 1.0"),
+        (batch(["a"], [1.5], [1]), "book: task 0, row 0: the id 1.5 is not a whole number"),
+        (batch(["a"], [1e300], [1]), "book: .*the id 1e\\+300 is not a whole number"),
+        (batch(["a"], [1], [None]), "stars: task 0, row 0: the rating is null. Beside it: reader 'a', book 1"),
+        (batch(["a"], [1], [float("nan")]), "stars: .*the rating is nan"),
+        (batch(["a"], [1], [float("-inf")]), "stars: .*the rating is -inf"),
     ],
 )
 def test_the_error_names_the_column_as_its_owner_does(wrong: pa.RecordBatch, message: str) -> None:
