@@ -30,10 +30,10 @@ def begin_import(engine: Engine, project_id: int, data: bytes, form: str) -> int
     """Keep a file and have its tasks taken in; the job's id."""
     if form not in FORMATS:
         raise ParameterError(f"{form[:40]!r} is none.", where="format", hint=f"Use one of {', '.join(FORMATS)}.")
-    if not data:
-        raise ParameterError("the file is empty.", where="body")
     with writing(engine) as db:
         project = projects.get(db, project_id)
+        if not data:
+            raise ParameterError("the file is empty.", where="body")
         file = files.begin(db, project, "import")
         for number, first in enumerate(range(0, len(data), files.PART)):
             files.add(db, file, number, data[first : first + files.PART])
