@@ -123,7 +123,7 @@ def test_an_extra_alone(extra, base, wheel, tmp_path):
 
 
 def test_all_and_dev_are_what_make_installs():
-    """`all` holds every other extra but that of the peers, and `make` installs `all` and `dev`: the environment these tests run in."""
+    """`all` holds every other extra but that of the peers; `make` installs `all` and `dev`: what these tests run in."""
     text = (ROOT / "pyproject.toml").read_text()
     extras = set(
         re.findall(r"^([a-z]+) = \[", text.split("[project.optional-dependencies]")[1].split("[project.")[0], re.M)

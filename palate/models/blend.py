@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, ClassVar, Self
@@ -21,7 +21,7 @@ from palate.models.blend_v1 import is_first_format, modernised
 from palate.models.params import ModelParams, within
 from palate.models.part_list import Part, read_parts, write_parts
 from palate.models.popularity import Popularity
-from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
+from palate.models.protocol import Arrays, Capability, Context, Floats, Histories, Recommender, Vectors
 from palate.models.trust import PART_TERMS, Known, Scale, Trust, compared, learn, rule_of_thumb
 from palate.models.validation import cut_validation
 
@@ -187,12 +187,18 @@ class Blend(Recommender):
         return (history.astype(np.float32), *[v for part in self.rankers for v in part._user_vectors(codes)])
 
     def _fold(self, histories: sparse.csr_matrix) -> Vectors:
-        vectors: list[Any] = [np.diff(histories.indptr).astype(np.float32)]
+        return self._folded(histories, lambda part, own: part._fold(own))
+
+    def _fold_in(self, histories: Histories, matrix: sparse.csr_matrix) -> Vectors:
+        return self._folded(matrix, lambda part, own: part._fold_in(histories, own))
+
+    def _folded(self, matrix: sparse.csr_matrix, fold: Callable[[Recommender, sparse.csr_matrix], Vectors]) -> Vectors:
+        vectors: list[Any] = [np.diff(matrix.indptr).astype(np.float32)]
         for part in self.rankers:
             if part.can(Capability.FOLD_IN_USERS):  # it may know the items of the training data only, which come first
-                vectors += part._fold(sparse.csr_matrix(histories[:, : len(part.items)]))
+                vectors += fold(part, sparse.csr_matrix(matrix[:, : len(part.items)]))
             else:
-                vectors += part._user_vectors(np.full(histories.shape[0], -1, np.int32))
+                vectors += part._user_vectors(np.full(matrix.shape[0], -1, np.int32))
         return tuple(vectors)
 
     def _heard(self, vectors: Vectors, contexts: Sequence[Context]) -> list[tuple[Floats, npt.NDArray[np.bool_]]]:

@@ -194,3 +194,12 @@ def test_every_list_to_learn_from_holds_what_was_chosen_even_where_a_part_is_sil
     assert len(lists) > 200
     untouched = lists.terms[:, -1] == 1
     assert (lists.chosen & untouched).any()
+
+
+def test_a_part_to_which_the_order_matters_is_told_it() -> None:
+    pytest.importorskip("torch", reason="needs torch: pip install 'palate[torch]'")
+    model = Blend(parts="sasrec(factors=8,epochs=1,patience=0),popularity", holdout=0.2)
+    model.fit(interactions(NAME), catalogue(NAME), people(NAME))
+    history = model.items.decode(np.arange(4))
+    there, back = (model.fold_in_users([items]).vectors for items in (history, history[::-1]))
+    assert any(not np.array_equal(a, b) for a, b in zip(there, back, strict=True))

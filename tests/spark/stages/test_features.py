@@ -112,5 +112,5 @@ def test_what_is_sent_holds_what_was_given(spark: SparkSession) -> None:
 @pytest.mark.spark
 def test_a_column_is_computed_from_blocks(spark: SparkSession) -> None:
     frame = spark.createDataFrame([([1.0, 2.0],), ([3.0, 4.0],)], "`x.1` array<double>")
-    summed = map_features(frame, "x.1", lambda block: pa.array(block.sum(axis=1)), DoubleType(), 2)
+    summed = map_features(frame, "x.1", lambda block, task, start: pa.array(block.sum(axis=1)), DoubleType(), 2)
     assert [row.found for row in frame.select(summed.alias("found")).collect()] == [3, 7]
