@@ -11,7 +11,7 @@ from palate.bundle.checks import verify_bundle
 from palate.bundle.manifest import FORMAT, Manifest, read_manifest
 from palate.bundle.reader import load_bundle, load_recommender
 from palate.bundle.versions import bundle_versions, current_bundle, publish_bundle, set_current
-from palate.bundle.writer import write_bundle
+from palate.bundle.writer import require_free, write_bundle
 
 __all__ = [
     "FORMAT",
@@ -22,6 +22,7 @@ __all__ = [
     "load_recommender",
     "publish_bundle",
     "read_manifest",
+    "require_free",
     "set_current",
     "verify_bundle",
     "write_bundle",

@@ -47,14 +47,21 @@ def write_bundle(
     the data's. Raises ConflictError if `path` is taken (a bundle is never changed), BundleError for what a bundle
     cannot hold (object arrays, parameters that are not JSON) or if the disk refuses.
     """
-    target = Path(os.path.abspath(path))
-    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
-        raise ConflictError("there is something here already, and a bundle is never changed.", where=str(target))
+    target = require_free(path)
     with directory_beside(target.parent) as beside:
         manifest = fill(beside, artifact, metrics, lineage)
         if not claim(beside, target):
             raise ConflictError("another process has just written here.", where=str(target))
     return manifest
+
+
+def require_free(path: str | Path) -> Path:
+    """Where a bundle may be written, absolute. Raises ConflictError if it is taken, as `write_bundle` does: to be asked
+    before long work."""
+    target = Path(os.path.abspath(path))
+    if target.exists() and not (target.is_dir() and not any(target.iterdir())):
+        raise ConflictError("there is something here already, and a bundle is never changed.", where=str(target))
+    return target
 
 
 def claim(beside: Path, target: Path) -> bool:

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 import numpy as np
 
-from palate.bundle import load_recommender, read_manifest, write_bundle
+from palate.bundle import load_recommender, read_manifest, require_free, write_bundle
 from palate.dataset.ids import Id
 from palate.errors import CapabilityError
 from palate.models.protocol import Recommender
@@ -33,10 +33,11 @@ def compile(bundle: Path, output: Path, recall: float, clusters: int | None, see
     """Give the factor model in BUNDLE (als, ials) an index of its items.
 
     Answers to single users then look through the clusters of items that can hold something good, in place of all of
-    them. How far they look is learned on users of the model; recall and times are measured on others.
+    them. How far they look is learned on users of the model; recall and times are measured on others, if there are.
     """
-    from palate.models.factorization import FactorModel
+    from palate.models.factorization import CALIBRATING, FactorModel
 
+    require_free(output)
     model = load_recommender(bundle)
     if not isinstance(model, FactorModel):
         raise CapabilityError(f"a {model.kind} model has no item factors to index.", hint="als and ials have.")
@@ -46,7 +47,9 @@ def compile(bundle: Path, output: Path, recall: float, clusters: int | None, see
     before = read_manifest(bundle)
     write_bundle(made, output, metrics=before.metrics, lineage=before.lineage)
     click.echo(f"{output}: {len(made.items):,} items indexed in {took:.1f} s.")
-    users = made.users.decode(np.random.default_rng(seed + 1).permutation(len(made.users))[:_USERS])
+    known = made.shuffled_users(seed)
+    others = known[CALIBRATING:] if len(known) > CALIBRATING else known
+    users = made.users.decode(others[:_USERS])
     exact, fast = (_timed(each, users) for each in (model, made))
     hits = [len(set(a) & set(b)) / max(1, len(b)) for a, b in zip(fast[0], exact[0], strict=True)]
     click.echo(f"recall@{_N} of {len(users)} users: {np.mean(hits):.4f}")

@@ -20,8 +20,9 @@ from threadpoolctl import threadpool_limits
 
 from palate.dataset.ids import Codes
 from palate.dataset.schema import Interactions, Items, Users
-from palate.errors import ParameterError, SchemaError
+from palate.errors import ParameterError
 from palate.kernels.posterior import Beliefs, Doubles, Side, posterior, posterior_means
+from palate.models.factors import encoded_pairs
 from palate.models.params import ModelParams, within
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
 from palate.models.ratings import Scale, rating_matrix
@@ -232,15 +233,7 @@ class ExplicitMF(Recommender):
         if not isinstance(batch, Mapping) or "item" not in batch:
             return super().predict(batch)
         self._require_fitted()
-        codes = []
-        for name, ids in (("user", self.users), ("item", self.items)):
-            values = batch.get(name)
-            if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
-                raise SchemaError("must be a column of ids.", where=name)
-            codes.append(ids.encode(values))
-        if len(codes[0]) != len(codes[1]):
-            raise SchemaError(f"{len(codes[0])} users and {len(codes[1])} items make no pairs.", where="user, item")
-        return {"prediction": self.ratings(*codes).tolist()}
+        return {"prediction": self.ratings(*encoded_pairs(batch, self.users, self.items)).tolist()}
 
     # -- as arrays -------------------------------------------------------------------------------------------------
 

@@ -62,12 +62,16 @@ class FactorModel(Recommender):
             raise ParameterError(f"must be above 0 and at most 1, not {recall:g}.", where="recall")
         if type(self)._score is not FactorModel._score:
             raise CapabilityError(f"the scores of {self.kind} are more than dot products; no index can hold them.")
-        known = np.flatnonzero(self.user_factors.any(axis=1))
-        sample = np.random.default_rng(seed).permutation(known)[:_CALIBRATING]
+        sample = self.shuffled_users(seed)[:CALIBRATING]
         depth = n + self.seen.nnz // max(1, len(self.users))  # what a user has seen is at the top, and left out
         made = copy.copy(self)
         made.index = Clusters.of(self.item_factors, clusters, seed).calibrated(self.user_factors[sample], depth, recall)
         return made
+
+    def shuffled_users(self, seed: int) -> npt.NDArray[np.intp]:
+        """Codes of the users that have factors, in random order; an index learns from the first CALIBRATING of them."""
+        known = np.flatnonzero(self.user_factors.any(axis=1))
+        return np.random.default_rng(seed).permutation(known)
 
     def _ranked(
         self,
@@ -138,7 +142,7 @@ class FactorModel(Recommender):
 
 
 _INDEX = tuple(field.name for field in fields(Clusters) if field.name != "caution")
-_CALIBRATING = 500
+CALIBRATING = 500
 _FEW, _SHORT = 8, 1000
 """Up to so many users, and items for each, are looked up one by one; of more, products of matrices are faster."""
 _SCANNED = 0.1

@@ -17,6 +17,19 @@ from palate.models.protocol import Arrays, Signature
 Floats = npt.NDArray[np.float32]
 
 
+def encoded_pairs(batch: Mapping[str, Any], users: IdMap, items: IdMap) -> tuple[Codes, Codes]:
+    """Codes of the columns `user` and `item`, -1 for the unknown. Raises SchemaError unless they are of one length."""
+    codes = []
+    for name, ids in (("user", users), ("item", items)):
+        values = batch.get(name) if isinstance(batch, Mapping) else None
+        if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
+            raise SchemaError("must be a column of ids.", where=name)
+        codes.append(ids.encode(values))
+    if len(codes[0]) != len(codes[1]):
+        raise SchemaError(f"{len(codes[0])} users and {len(codes[1])} items make no pairs.", where="user, item")
+    return codes[0], codes[1]
+
+
 class Factors:
     """Predicts the rating of a user for an item: the dot product of their factors.
 
@@ -69,15 +82,7 @@ class Factors:
 
     def predict(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """`{"user": ids, "item": ids}` to `{"prediction": ratings}`, NaN for who or what is not in the model."""
-        codes = []
-        for name, ids in (("user", self.users), ("item", self.items)):
-            values = batch.get(name) if isinstance(batch, Mapping) else None
-            if isinstance(values, (str, bytes)) or not hasattr(values, "__len__"):
-                raise SchemaError("must be a column of ids.", where=name)
-            codes.append(ids.encode(values))
-        if len(codes[0]) != len(codes[1]):
-            raise SchemaError(f"{len(codes[0])} users and {len(codes[1])} items make no pairs.", where="user, item")
-        return {"prediction": self.ratings(*codes).tolist()}
+        return {"prediction": self.ratings(*encoded_pairs(batch, self.users, self.items)).tolist()}
 
     def to_arrays(self) -> Arrays:
         arrays: dict[str, Any] = {"user_factors": self.user_factors, "item_factors": self.item_factors}

@@ -77,6 +77,8 @@ def test_the_command_writes_a_bundle_that_has_it(exact: FactorModel, tmp_path: P
     assert model.index is not None
     assert read_manifest(tmp_path / "fast").metrics == {"ndcg": 0.5}
     assert model.recommend(["u007"], 10).ids() == exact.recommend(["u007"], 10).ids()
+    again = CliRunner().invoke(command, [str(tmp_path / "nothing"), "-o", str(tmp_path / "fast")])
+    assert "never changed" in str(again.exception), "told before anything is read"
 
 
 def test_what_has_no_factors_is_refused(exact: FactorModel, tmp_path: Path) -> None:
