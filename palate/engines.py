@@ -19,6 +19,7 @@ import numpy as np
 
 from palate.errors import MissingDependencyError
 
+ENGINES = ("torch", "mxnet")
 _LOCK = threading.Lock()  # NumPy is one per process: two imports must not lend and take away at once
 
 
@@ -48,6 +49,26 @@ def import_mxnet() -> ModuleType:
                 hint="pip install 'palate[mxnet]' && pip install --no-deps mxnet==1.9.1; "
                 "`palate doctor` names missing system libraries.",
             ) from error
+
+
+def chosen_engine(kind: str, name: str) -> str:
+    """`name`, or for "auto" the first engine that can be imported. Raises MissingDependencyError if there is none.
+
+    kind: of the model that asks.
+    """
+    if name != "auto":
+        return name
+    for engine, ask in zip(ENGINES, (import_torch, import_mxnet), strict=True):
+        try:
+            ask()
+        except MissingDependencyError:
+            continue
+        return engine
+    raise MissingDependencyError(
+        f"neither torch nor mxnet can be imported, and {kind} needs one of them.",
+        where=f"{kind}.engine",
+        hint="pip install 'palate[torch]', or 'palate[mxnet]' and mxnet==1.9.1 with --no-deps.",
+    )
 
 
 @contextmanager

@@ -1,8 +1,7 @@
-"""Passing over data with an engine, torch or MXNet: which one, for how long, and what is kept when it goes wrong."""
+"""Passing over data with an engine, torch or MXNet: for how long, and what is kept when it goes wrong."""
 
 from __future__ import annotations
 
-import importlib.util
 import logging
 import math
 from collections.abc import Callable, Iterable
@@ -12,13 +11,12 @@ from typing import Any, Protocol, TypeAlias
 import numpy as np
 import numpy.typing as npt
 
-from palate.errors import MissingDependencyError, ParameterError
+from palate.errors import ParameterError
 
 log = logging.getLogger("palate.models")
 
 Parameters: TypeAlias = dict[str, npt.NDArray[np.float32]]
 
-ENGINES = ("torch", "mxnet")
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 """Adam's, as published."""
 _WORSE = 10.0
@@ -51,20 +49,6 @@ class Trained:
     device: str
     losses: tuple[float, ...]
     diverged: int | None
-
-
-def chosen_engine(kind: str, name: str) -> str:
-    """`name`, or for "auto" the first engine that is installed. Raises MissingDependencyError if there is none."""
-    if name != "auto":
-        return name
-    for engine in ENGINES:
-        if importlib.util.find_spec(engine) is not None:
-            return engine
-    raise MissingDependencyError(
-        f"neither torch nor mxnet is installed, and {kind} needs one of them.",
-        where=f"{kind}.engine",
-        hint="pip install 'palate[torch]', or 'palate[mxnet]' and mxnet==1.9.1 with --no-deps.",
-    )
 
 
 def train(

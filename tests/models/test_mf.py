@@ -13,12 +13,12 @@ import pytest
 from palate.bundle import write_bundle
 from palate.dataset.ids import IdMap
 from palate.dataset.schema import Interactions
-from palate.engines import import_mxnet
+from palate.engines import ENGINES, import_mxnet
 from palate.errors import CapabilityError, MissingDependencyError, ParameterError
 from palate.models.mf.batches import Batches, Rows
 from palate.models.mf.definition import NETWORKS, OBJECTIVES, Definition
 from palate.models.mf.recommender import MF
-from palate.models.mf.training import ENGINES, Trained, make_engine, train
+from palate.models.mf.training import Trained, make_engine, train
 from palate.models.protocol import Capability
 from tests.models.worlds import random_interactions
 

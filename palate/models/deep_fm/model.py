@@ -11,11 +11,12 @@ import numpy as np
 import numpy.typing as npt
 from scipy.special import expit
 
+from palate.engines import ENGINES, chosen_engine
 from palate.errors import NotFittedError, ParameterError, SchemaError
 from palate.features.fields import FieldEncoder, Rows
 from palate.models.deep_fm.definition import NETWORKS, TASKS, Batches, Definition
 from palate.models.deep_fm.engines import make_engine
-from palate.models.epochs import ENGINES, Parameters, Trained, chosen_engine, train
+from palate.models.epochs import Parameters, Trained, train
 from palate.models.params import ModelParams, one_of, within
 from palate.models.protocol import Arrays, Signature
 

@@ -12,13 +12,14 @@ from scipy import sparse
 
 from palate.dataset.ids import Codes
 from palate.dataset.schema import Interactions, Items, Users
+from palate.engines import ENGINES, chosen_engine
 from palate.features.facts import read_facts
 from palate.features.fields import FieldEncoder, Rows
 from palate.features.text import label
 from palate.models.cold.taste import aligned_users, facts_of_context, facts_of_users
 from palate.models.deep_fm.definition import NETWORKS, Batch, Definition
 from palate.models.deep_fm.engines import make_engine
-from palate.models.epochs import ENGINES, Parameters, chosen_engine, train
+from palate.models.epochs import Parameters, train
 from palate.models.params import ModelParams, one_of, within
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
 

@@ -9,14 +9,13 @@ from typing import Protocol
 
 import numpy as np
 
-from palate.engines import import_mxnet, import_torch
-from palate.errors import MissingDependencyError, ParameterError
+from palate.engines import chosen_engine
+from palate.errors import ParameterError
 from palate.models.mf.batches import Batches, Rows
 from palate.models.mf.definition import Definition, Parameters
 
 log = logging.getLogger("palate.models.mf")
 
-ENGINES = ("torch", "mxnet")
 _WORSE = 10.0
 """Training has diverged when the loss is so many times that of knowing the mean and nothing else."""
 
@@ -49,23 +48,6 @@ class Trained:
     diverged: int | None
 
 
-def chosen_engine(name: str) -> str:
-    """`name`, or for "auto" the first engine that can be imported. Raises MissingDependencyError if there is none."""
-    if name != "auto":
-        return name
-    for engine, ask in (("torch", import_torch), ("mxnet", import_mxnet)):
-        try:
-            ask()
-        except MissingDependencyError:
-            continue
-        return engine
-    raise MissingDependencyError(
-        "neither torch nor mxnet can be imported, and mf needs one of them.",
-        where="mf.engine",
-        hint="pip install 'palate[torch]', or 'palate[mxnet]' and mxnet==1.9.1 with --no-deps.",
-    )
-
-
 def make_engine(name: str, definition: Definition, start: Parameters) -> Engine:
     """An engine that holds the parameters. Raises MissingDependencyError naming the extra if it is not installed."""
     if name == "torch":
@@ -82,7 +64,7 @@ def train(definition: Definition, engine: str, start: Parameters, batches: Batch
 
     Raises ParameterError if the very first epoch diverges.
     """
-    name = chosen_engine(engine)
+    name = chosen_engine("mf", engine)
     running = make_engine(name, definition, start)
     log.info("mf: %s epochs of %s rows with %s on %s", definition.epochs, len(batches), name, running.device)
     losses: list[float] = []

@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from palate.dataset.ids import Codes
 from palate.dataset.schema import Interactions, Items, Users
+from palate.engines import ENGINES, chosen_engine
 from palate.errors import BundleFormatError
 from palate.features import ContentEncoder
 from palate.features.description import Described, Describer, encoder_params
@@ -20,7 +21,7 @@ from palate.features.encoder import EncoderParams
 from palate.features.facts import Facts
 from palate.models.cold.taste import aligned_users, facts_of_context, facts_of_users
 from palate.models.content import leading_axes
-from palate.models.epochs import ENGINES, Parameters, chosen_engine, train
+from palate.models.epochs import Parameters, train
 from palate.models.params import one_of, within
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
 from palate.models.two_tower.definition import Batches, Definition, tower, user_inputs
