@@ -37,7 +37,7 @@ def ours(engine: str, network: str, data: Interactions) -> Epoch:
     running = make_engine(engine, definition, definition.start(data.n_users, data.n_items, rng))
 
     def epoch() -> float:
-        loss = sum(running.run(rows, RATE) for rows in batches.epoch()) / len(batches)
+        loss = running.total([running.step(rows, RATE) for rows in batches.epoch()]) / len(batches)
         running.parameters()
         return loss
 

@@ -30,7 +30,7 @@ _USERS = 200
 @click.option("--clusters", type=click.IntRange(1), help="How many; the square root of the items unless told.")
 @click.option("--seed", type=click.IntRange(0), default=0, show_default=True)
 def compile(bundle: Path, output: Path, recall: float, clusters: int | None, seed: int) -> None:
-    """Give the factor model in BUNDLE (als, ials) an index of its items.
+    """Give the factor model in BUNDLE (als, ials, bpr, logistic-mf) an index of its items.
 
     Answers to single users then look through the clusters of items that can hold something good, in place of all of
     them. How far they look is learned on users of the model; recall and times are measured on others, if there are.
@@ -40,7 +40,9 @@ def compile(bundle: Path, output: Path, recall: float, clusters: int | None, see
     require_free(output)
     model = load_recommender(bundle)
     if not isinstance(model, FactorModel):
-        raise CapabilityError(f"a {model.kind} model has no item factors to index.", hint="als and ials have.")
+        raise CapabilityError(
+            f"a {model.kind} model has no item factors to index.", hint="als, ials, bpr and logistic-mf have."
+        )
     started = time.perf_counter()
     made = model.indexed(recall, _N, clusters, seed)
     took = time.perf_counter() - started

@@ -20,16 +20,17 @@ Parameters: TypeAlias = dict[str, npt.NDArray[np.float32]]
 BETAS, EPSILON = (0.9, 0.999), 1e-8
 """Adam's, as published."""
 _WORSE = 10.0
-"""Training has diverged when the loss is so many times what it was in the first epoch."""
+"""Training has diverged when the loss is so many times that of knowing nothing, or that of the first epoch."""
 
 
 class Engine(Protocol):
-    """Holds the parameters and moves them."""
+    """Holds the parameters and moves them. name: "torch" or "mxnet"; device: where they are."""
 
+    name: str
     device: str
 
     def step(self, batch: Any, rate: float) -> Any:
-        """One step of Adam on a batch; the loss before it, which `total` reads."""
+        """A step of Adam on a batch, or one on each part of it; the sum of the losses before, which `total` reads."""
         ...
 
     def total(self, losses: list[Any]) -> float:
@@ -43,9 +44,10 @@ class Engine(Protocol):
 
 @dataclass(frozen=True)
 class Trained:
-    """The parameters, where they were trained, the mean loss of each epoch, and which epoch diverged, if one did."""
+    """The parameters, the engine and its device, the mean loss of each epoch, and which epoch diverged, if one did."""
 
     parameters: Parameters
+    engine: str
     device: str
     losses: tuple[float, ...]
     diverged: int | None
@@ -59,28 +61,31 @@ def train(
     batches: Callable[[], Iterable[Any]],
     rows: int,
     judge: Callable[[Parameters], float] | None = None,
+    ignorance: float | None = None,
 ) -> Trained:
     """All epochs, or those until training diverges; the parameters after the best of them.
 
     batches: makes those of one epoch, which hold so many `rows`. judge: how bad parameters are, on data that is not
-    trained on; the loss tells where it is not given. The learning rate falls linearly, to a part in `epochs`.
+    trained on; the loss tells where it is not given. ignorance: the mean loss of knowing nothing; training has
+    diverged at ten times this, or at ten times the loss of the first epoch where it is not given. The learning rate
+    falls linearly, to a part in `epochs`.
 
     Raises ParameterError if the very first epoch diverges.
     """
-    log.info("%s: %s epochs of %s rows on %s", kind, epochs, rows, engine.device)
+    log.info("%s: %s epochs of %s rows with %s on %s", kind, epochs, rows, engine.name, engine.device)
     losses: list[float] = []
     best, kept, diverged = math.inf, None, None
     for epoch in range(epochs):
         rate = learning_rate * (1 - epoch / epochs)
         loss = engine.total([engine.step(batch, rate) for batch in batches()]) / max(rows, 1)
         losses.append(loss)
-        found = engine.parameters()
-        sound = math.isfinite(loss) and all(np.isfinite(values).all() for values in found.values())
-        if not sound or loss > _WORSE * losses[0]:
+        found = engine.parameters() if judge is not None or loss < best else None
+        sound = found is None or all(np.isfinite(values).all() for values in found.values())
+        if not math.isfinite(loss) or not sound or loss > _WORSE * (losses[0] if ignorance is None else ignorance):
             diverged = epoch
             break
-        bad = loss if judge is None else judge(found)
-        if bad < best:
+        bad = loss if judge is None or found is None else judge(found)
+        if found is not None and bad < best:
             best, kept = bad, found
     if kept is None:
         raise ParameterError(
@@ -97,11 +102,13 @@ def train(
             losses[-1],
             learning_rate,
         )
-    return Trained(kept, engine.device, tuple(losses), diverged)
+    return Trained(kept, engine.name, engine.device, tuple(losses), diverged)
 
 
 class TorchParameters:
     """What engines in torch share: tensors on the device, moved by Adam."""
+
+    name = "torch"
 
     def __init__(self, torch: Any, start: Parameters) -> None:
         self.torch = torch
@@ -129,6 +136,8 @@ class TorchParameters:
 
 class GluonParameters:
     """What engines in MXNet share: Gluon's parameters, moved by its Trainer with Adam."""
+
+    name = "mxnet"
 
     def __init__(self, mxnet: Any, start: Parameters) -> None:
         self.mxnet = mxnet

@@ -17,7 +17,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from palate.dataset.ids import Codes
-from palate.errors import CapabilityError, ParameterError
+from palate.errors import ParameterError
 from palate.kernels.clusters import Clusters, search
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
 from palate.retrieval.topk import top_k
@@ -55,18 +55,25 @@ class FactorModel(Recommender):
 
         clusters: how many; √items unless told. seed: of the samples of items and of users (at most 500) from which
         centres and caution are learned. This model stays as it is, and shares its arrays. Raises ParameterError for a
-        recall outside (0, 1], CapabilityError for a model whose scores are more than dot products.
+        recall outside (0, 1].
         """
         self._require_fitted()
         if not 0 < recall <= 1:
             raise ParameterError(f"must be above 0 and at most 1, not {recall:g}.", where="recall")
-        if type(self)._score is not FactorModel._score:
-            raise CapabilityError(f"the scores of {self.kind} are more than dot products; no index can hold them.")
         sample = self.shuffled_users(seed)[:CALIBRATING]
         depth = n + self.seen.nnz // max(1, len(self.users))  # what a user has seen is at the top, and left out
         made = copy.copy(self)
-        made.index = Clusters.of(self.item_factors, clusters, seed).calibrated(self.user_factors[sample], depth, recall)
+        queries = self._queries(self.user_factors[sample])
+        made.index = Clusters.of(self._item_rows(slice(None)), clusters, seed).calibrated(queries, depth, recall)
         return made
+
+    def _queries(self, users: Floats) -> Floats:
+        """What a score is a dot product of: `(n, width)` for vectors of users, and `_item_rows` for items."""
+        return users
+
+    def _item_rows(self, codes: Codes | slice) -> Floats:
+        """`(n, width) float32`; zeros for items that are never recommended."""
+        return self.item_factors[codes]
 
     def shuffled_users(self, seed: int) -> npt.NDArray[np.intp]:
         """Codes of the users that have factors, in random order; an index learns from the first CALIBRATING of them."""
@@ -89,14 +96,14 @@ class FactorModel(Recommender):
             out = np.zeros(0, np.int32)
             if barred is not None:
                 out = barred.indices[barred.indptr[row] : barred.indptr[row + 1]]
-            best.append(self._looked_up(self.index, asked[row : row + 1], n, out, allowed))
+            best.append(self._looked_up(self.index, self._queries(asked[row : row + 1]), n, out, allowed))
         codes, scores = (np.concatenate(parts) for parts in zip(*best, strict=True))
         return codes, scores, np.ones(len(asked), bool)
 
     def _looked_up(
         self, index: Clusters, query: Floats, n: int, out: Codes, allowed: npt.NDArray[np.bool_] | None
     ) -> tuple[Codes, Floats]:
-        """The best of one user, `(1, factors)`, by the index, or of all that is allowed where it is little."""
+        """The best of one user, `(1, width)`, by the index, or of all that is allowed where it is little."""
         if allowed is not None:
             out = np.union1d(out, np.flatnonzero(~allowed)).astype(np.int32)
         if len(self.items) - len(out) > _SCANNED * len(self.items):
@@ -105,7 +112,7 @@ class FactorModel(Recommender):
         left[out] = False
         left[self._untouched] = False
         few = np.flatnonzero(left).astype(np.int32)
-        codes, scores = top_k(query @ self.item_factors[few].T, n)
+        codes, scores = top_k(query @ self._item_rows(few).T, n)
         return np.where(codes >= 0, few[codes], np.int32(-1)) if len(few) else codes, scores
 
     def to_arrays(self) -> Arrays:

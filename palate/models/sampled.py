@@ -97,6 +97,12 @@ class SampledFactorModel(FactorModel):
         scores, personal = super()._score(vectors, contexts)
         return scores + self.item_bias, personal
 
+    def _queries(self, users: Floats) -> Floats:
+        return np.concatenate([users, np.ones((len(users), 1), np.float32)], axis=1)
+
+    def _item_rows(self, codes: Codes | slice) -> Floats:
+        return np.concatenate([self.item_factors[codes], self.item_bias[codes, None]], axis=1)
+
     @cached_property
     def _untouched(self) -> npt.NDArray[np.intp]:
         return np.flatnonzero(~self.item_factors.any(axis=1) & (self.item_bias == 0))

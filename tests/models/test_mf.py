@@ -5,6 +5,8 @@ from __future__ import annotations
 import logging
 import subprocess
 import sys
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +20,7 @@ from palate.errors import CapabilityError, MissingDependencyError, ParameterErro
 from palate.models.mf.batches import Batches, Rows
 from palate.models.mf.definition import NETWORKS, OBJECTIVES, Definition
 from palate.models.mf.recommender import MF
-from palate.models.mf.training import Trained, make_engine, train
+from palate.models.mf.training import make_engine, train
 from palate.models.protocol import Capability
 from tests.models.worlds import random_interactions
 
@@ -87,7 +89,8 @@ def test_numpy_scores_are_those_that_the_engine_takes_the_loss_of(engine: str, n
     users, items = rng.integers(0, 7, 50), rng.integers(0, 9, (50, 1 + negatives))
     targets = rng.integers(0, 2, items.shape).astype(np.float32)
     rows = Rows(users.astype(np.int32), items.astype(np.int32), targets)
-    told = make_engine(engine, definition, start).run(rows, rate=0.0)
+    running = make_engine(engine, definition, start)
+    told = running.total([running.step(rows, rate=0.0)])
 
     tables = {name: values[users] for name, values in start.items() if name.startswith("user_")}
     scores = np.take_along_axis(definition.scores(tables, start), items, axis=1).astype(float)
@@ -104,7 +107,7 @@ def test_rows_that_a_batch_does_not_touch_stay(engine: str) -> None:
     running = make_engine(engine, definition, start)
     codes = np.array([1, 1, 4], np.int32)
     for _ in range(3):
-        running.run(Rows(codes, codes[:, None], np.ones((3, 1), np.float32)), 0.1)
+        running.step(Rows(codes, codes[:, None], np.ones((3, 1), np.float32)), 0.1)
     found = running.parameters()
     assert set(found) == set(start)
     for name, values in found.items():
@@ -130,32 +133,31 @@ def test_an_epoch_is_every_interaction_once_and_negatives_from_what_is_known() -
 # -- going wrong -------------------------------------------------------------------------------------------------------
 
 
-class Rising(Definition):
-    """Its learning rate is out of all bounds from the third epoch on."""
+class Spoilt(Batches):
+    """Its ratings are out of all bounds from the third epoch on."""
 
-    def rate(self, epoch: int) -> float:
-        return 0.01 if epoch < 2 else 1e30
-
-
-def trained(engine: str, kind: type[Definition], epochs: int) -> Trained:
-    data, rng = ratings(), np.random.default_rng(0)
-    definition = kind("linear", "ratings", 8, 1, 0, 0.01, 0.01, 256, epochs, 3.0)
-    codes = np.arange(50, dtype=np.int32)
-    batches = Batches(data.user_codes, data.item_codes, data.weights, codes, 0, 256, rng)
-    return train(definition, engine, definition.start(80, 50, rng), batches)
+    def epoch(self) -> Iterator[Rows]:
+        self.__dict__["passed"] = passed = self.__dict__.get("passed", 0) + 1
+        for rows in super().epoch():
+            yield replace(rows, targets=rows.targets * np.float32(1 if passed < 3 else 1e15))
 
 
 def test_training_that_diverges_keeps_its_best_state(engine: str, caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "palate.models.mf"):
-        found = trained(engine, Rising, 10)
+    data, definition = ratings(), Definition("linear", "ratings", 8, 1, 0, 0.01, 0.01, 256, 10, 3.0)
+    start = definition.start(80, 50, np.random.default_rng(0))
+    codes = np.arange(50, dtype=np.int32)
+    given = data.user_codes, data.item_codes, data.weights, codes, 0, 256
+    with caplog.at_level(logging.INFO, "palate.models"):
+        found = train(definition, engine, start, Spoilt(*given, np.random.default_rng(1)))
     assert f"with {engine} on" in caplog.text
     assert "diverged in epoch 3" in caplog.text
     assert found.diverged == 2
     assert len(found.losses) == 3
-    expected = trained(engine, Rising, 2)
-    assert expected.diverged is None
-    assert found.losses[:2] == expected.losses
-    for name, values in expected.parameters.items():
+    running, batches = make_engine(engine, definition, start), Batches(*given, np.random.default_rng(1))
+    for rate in (0.01, 0.009):
+        for rows in batches.epoch():
+            running.step(rows, rate)
+    for name, values in running.parameters().items():
         assert np.array_equal(found.parameters[name], values)
 
 

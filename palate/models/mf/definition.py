@@ -9,13 +9,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from itertools import pairwise
-from typing import TypeAlias
 
 import numpy as np
 import numpy.typing as npt
 
+from palate.models.epochs import Parameters
+
 Floats = npt.NDArray[np.float32]
-Parameters: TypeAlias = dict[str, Floats]
 
 NETWORKS = ("linear", "neural")
 OBJECTIVES = ("negatives", "ratings")
@@ -26,8 +26,6 @@ ITEM_TABLES = ("item_factors", "item_bias", "item_inputs")
 USERS, ITEMS = "users", "items"
 """Names of a side's tables put side by side, as engines hold them: one look-up and one update instead of three."""
 
-BETAS, EPSILON = (0.9, 0.999), 1e-8
-"""Adam's, as published."""
 _SPREAD = 0.1
 """The length of random factors at the start."""
 
@@ -70,17 +68,11 @@ class Definition:
             return []
         return [max(1, 2 * self.factors >> layer) for layer in range(self.layers + 1)]
 
-    def rate(self, epoch: int) -> float:
-        """The learning rate of an epoch, the first being 0."""
-        return self.learning_rate * (1 - epoch / self.epochs)
-
-    def ignorance(self, targets: Floats) -> float:
-        """The loss of rows with these targets, `(n, 1 + negatives)`, if all that is known is the offset; their sum."""
-        scores = np.full(targets.shape, self.offset)
-        found = np.square(scores - targets)
-        if self.objective == "negatives":
-            found = np.logaddexp(0, scores) - targets * scores
-        return float(found.sum())
+    def ignorance(self, ratings: Floats | None) -> float:
+        """The mean loss of a row if all that is known is the offset. ratings: what objective "ratings" learns."""
+        if ratings is not None:
+            return float(np.square(ratings.astype(np.float64) - self.offset).mean())
+        return float((1 + self.negatives) * np.logaddexp(0, self.offset) - self.offset)
 
     def start(self, n_users: int, n_items: int, rng: np.random.Generator) -> Parameters:
         """The parameters before training."""

@@ -9,12 +9,18 @@ from __future__ import annotations
 from typing import Any
 
 from palate.engines import import_mxnet
+from palate.models.epochs import BETAS, EPSILON, Parameters
 from palate.models.mf.batches import Rows
-from palate.models.mf.definition import BETAS, EPSILON, ITEMS, USERS, Definition, Parameters
+from palate.models.mf.definition import ITEMS, USERS, Definition
 
 
 class MXNetEngine:
-    """Parameters are Gluon's, moved by its Trainer; those of the tables have row-sparse gradients and lazy updates."""
+    """Parameters are Gluon's, moved by its Trainer; those of the tables have row-sparse gradients and lazy updates.
+
+    A step is one for each batch of the rows.
+    """
+
+    name = "mxnet"
 
     def __init__(self, definition: Definition, start: Parameters) -> None:
         self.mxnet = mxnet = import_mxnet()
@@ -32,7 +38,7 @@ class MXNetEngine:
         adam = {"beta1": BETAS[0], "beta2": BETAS[1], "epsilon": EPSILON, "lazy_update": True}
         self.trainer = mxnet.gluon.Trainer(list(self.held.values()), "adam", adam, kvstore=None)
 
-    def run(self, rows: Rows, rate: float) -> float:
+    def step(self, rows: Rows, rate: float) -> Any:
         nd, size = self.mxnet.nd, self.definition.batch_size
         self.trainer.set_learning_rate(rate)
         users, items, targets = (self._array(each) for each in (rows.users, rows.items, rows.targets))
@@ -44,7 +50,10 @@ class MXNetEngine:
             loss.backward()
             self.trainer.step(1)
             losses.append(loss)
-        return float(nd.concat(*losses, dim=0).asnumpy().sum(dtype="float64"))
+        return nd.concat(*losses, dim=0).asnumpy().sum(dtype="float64")
+
+    def total(self, losses: list[Any]) -> float:
+        return float(sum(map(float, losses)))
 
     def _array(self, values: Any) -> Any:
         """A copy in MXNet, of the same type. (`nd.array` asks for names that SciPy gives up.)"""

@@ -16,8 +16,9 @@ from palate.dataset.ids import Codes
 from palate.dataset.schema import Interactions, Items, Users
 from palate.engines import ENGINES
 from palate.kernels.logistic import draw_pool, users_of
+from palate.models.epochs import Parameters
 from palate.models.mf.batches import Batches
-from palate.models.mf.definition import NETWORKS, OBJECTIVES, USER_TABLES, Definition, Parameters
+from palate.models.mf.definition import NETWORKS, OBJECTIVES, USER_TABLES, Definition
 from palate.models.mf.training import train
 from palate.models.params import ModelParams, one_of, within
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors

@@ -7,12 +7,15 @@ from typing import Any
 import numpy as np
 
 from palate.engines import import_torch
+from palate.models.epochs import BETAS, EPSILON, Parameters
 from palate.models.mf.batches import Rows
-from palate.models.mf.definition import BETAS, EPSILON, ITEMS, USERS, Definition, Parameters
+from palate.models.mf.definition import ITEMS, USERS, Definition
 
 
 class TorchEngine:
-    """Parameters are tensors; those of the tables get sparse gradients."""
+    """Parameters are tensors; those of the tables get sparse gradients. A step is one for each batch of the rows."""
+
+    name = "torch"
 
     def __init__(self, definition: Definition, start: Parameters) -> None:
         self.torch = torch = import_torch()
@@ -28,7 +31,7 @@ class TorchEngine:
         if others:
             self.optimizers.append(torch.optim.Adam(others, betas=BETAS, eps=EPSILON))
 
-    def run(self, rows: Rows, rate: float) -> float:
+    def step(self, rows: Rows, rate: float) -> Any:
         torch, size = self.torch, self.definition.batch_size
         for optimizer in self.optimizers:
             for group in optimizer.param_groups:
@@ -46,7 +49,10 @@ class TorchEngine:
                 optimizer.step()
                 optimizer.zero_grad()
             total += loss.detach()
-        return float(total)
+        return total
+
+    def total(self, losses: list[Any]) -> float:
+        return float(sum(map(float, losses)))
 
     def _loss(self, users: Any, items: Any, targets: Any) -> Any:
         torch, held, definition, factors = self.torch, self.held, self.definition, self.definition.factors
