@@ -96,7 +96,7 @@ class Auto(Blend):
         return []  # not before it is fitted
 
     def _fit(self, interactions: Interactions, items: Items, users: Users | None) -> None:
-        from palate.tuning.search import require_optuna
+        from palate.tuning.studies import require_optuna
 
         require_optuna()
         budget = Budget(seconds_of(self.params.budget))

@@ -6,29 +6,20 @@ would not leave the time that the final fit needs.
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, field, replace
-from itertools import product
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
-from palate.errors import MissingDependencyError, ParameterError
-from palate.models import recommender_class
+from palate.errors import ParameterError
 from palate.tuning.budget import Budget
-from palate.tuning.spaces import Facts, Space, space_of
+from palate.tuning.kinds import Kind
+from palate.tuning.spaces import Facts, space_of
+from palate.tuning.studies import open_study, outcomes_of, quiet_optuna, remember, state
 from palate.tuning.trials import Candidate, Outcome, Task, place
 
 if TYPE_CHECKING:
-    from optuna.samplers import BaseSampler
-    from optuna.study import Study
     from optuna.trial import Trial
-
-SAMPLERS = ("tpe", "random", "grid", "sobol", "gp")
-"""Optuna's: tree-structured Parzen estimator, random, grid, quasi-Monte Carlo (Sobol), Gaussian process."""
 
 FINAL = 2.0
 """A candidate that is chosen is fitted twice more: beside the others to learn the blend, and to all interactions."""
@@ -36,47 +27,6 @@ _NEAR = 0.75
 """Kinds whose best is below this share of the best of all are not tuned further."""
 _MISSES = 5
 _FIRST_LOOK = 0.25
-_STARTING = 0.3
-"""Seconds of a first fit that do not grow with the data: imports, machine code."""
-_CAUTION = 1.3
-"""Estimates are multiplied by this: a busy machine must not make the budget a lie."""
-
-
-@dataclass
-class Kind:
-    """A kind within the search: its space, its study, and what its trials found."""
-
-    name: str
-    space: Space
-    facts: Facts
-    study: Study
-    outcomes: list[Outcome] = field(default_factory=list)
-    done: bool = False
-    why: str = ""
-    points: list[dict[str, Any]] = field(default_factory=list)
-    """Of a grid, those not tried yet."""
-    misses: int = 0
-    """Settings in a row that would have taken too long."""
-
-    @property
-    def best(self) -> Outcome | None:
-        held = [each for each in self.outcomes if each.ndcg == each.ndcg and each.candidate.share == 1]
-        return max(held, key=lambda each: each.ndcg, default=None)
-
-    @property
-    def seconds(self) -> float:
-        return sum(each.fitting for each in self.outcomes)
-
-    def estimate(self, values: Mapping[str, Any]) -> float:
-        """Seconds that a fit with these settings may take: by the space, corrected by what trials took."""
-        rates = [
-            max(0.1, (each.fitting - _STARTING) / self.space.work(self.facts, each.candidate.values))
-            for each in self.outcomes
-            if not each.failure and each.candidate.share == 1
-        ]
-        # settings differ in what the formula misses: between the usual and the worst case seen
-        rate = float(np.quantile(rates, 0.8)) if rates else 1.0
-        return (_STARTING + self.space.work(self.facts, values) * rate) * _CAUTION
 
 
 @dataclass(frozen=True)
@@ -107,8 +57,8 @@ class Searched:
 class Search:
     """A search on one task.
 
-    kinds: the candidates. sampler: one of SAMPLERS. limit: trials of each kind at most. storage: an SQLite file in
-    which the studies are kept, so that an interrupted search resumes; None keeps them in memory. name: of the
+    kinds: the candidates. sampler: one of `studies.SAMPLERS`. limit: trials of each kind at most. storage: an SQLite
+    file in which the studies are kept, so that an interrupted search resumes; None keeps them in memory. name: of the
     studies: data and validation cut. reserve: seconds that the final fit will take, given the best trial of each kind.
     told: called with each outcome. look_above: trials estimated to take more seconds first show on a quarter of the
     users whether they are worth it.
@@ -130,7 +80,7 @@ class Search:
 
     def run(self) -> Searched:
         """Raises ParameterError if the time suffices for no candidate at all."""
-        with _quiet_optuna():
+        with quiet_optuna():
             return self._run()
 
     def _run(self) -> Searched:
@@ -146,23 +96,11 @@ class Search:
         return Searched(outcomes, {kind.name: kind.why for kind in kinds if kind.why})
 
     def _kind(self, name: str, facts: Facts) -> Kind:
-        import optuna
-
         space = space_of(name, facts)
-        study = optuna.create_study(
-            storage=None if self.storage is None else f"sqlite:///{self.storage}",
-            study_name=f"{self.name}-{name}",
-            sampler=sampler_of(self.sampler, self.seed),
-            pruner=optuna.pruners.MedianPruner(n_startup_trials=3),
-            direction="maximize",
-            load_if_exists=True,
-        )
-        kind = Kind(name, space, facts, study)
+        study = open_study(f"{self.name}-{name}", self.sampler, self.seed, self.storage)
+        kind = Kind(name, space, facts, study, outcomes_of(study, name))
         if self.sampler == "grid":
-            kind.points = _grid(space, self.seed, self.limit)
-        for trial in study.get_trials(deepcopy=False):
-            if trial.state.is_finished() and "values" in trial.user_attrs:
-                kind.outcomes.append(_remembered(name, trial.user_attrs, trial.value, trial.state.name == "PRUNED"))
+            kind.points = space.points(self.seed, self.limit)
         return kind
 
     # -- the first try of each kind --------------------------------------------------------------------------------
@@ -187,7 +125,7 @@ class Search:
                 if outcome.failure:
                     kind.why, kind.done = outcome.failure, True
                 elif kind.space.ranges:  # the model's own defaults come next
-                    kind.study.enqueue_trial(_defaults(kind), skip_if_exists=True)
+                    kind.study.enqueue_trial(kind.defaults, skip_if_exists=True)
 
     def _asked(self, kind: Kind, values: Mapping[str, Any]) -> Trial:
         kind.study.enqueue_trial({name: values[name] for name in kind.space.ranges if name in values})
@@ -242,7 +180,7 @@ class Search:
             trial = kind.study.ask()
             values = kind.space.suggest(trial)
             if not self._fits(kind, values, kinds):
-                kind.study.tell(trial, state=_state("FAIL"))
+                kind.study.tell(trial, state=state("FAIL"))
                 kind.why = kind.why or "no time for more"
                 # dearer settings than these may follow, and cheaper ones: a few misses end it
                 kind.misses += 1
@@ -268,8 +206,8 @@ class Search:
             trial.report(look.ndcg if look.ndcg == look.ndcg else 0.0, step=0)
             if trial.should_prune():
                 kind.outcomes[-1] = pruned = replace(look, pruned=True)
-                _remember(trial, pruned)
-                kind.study.tell(trial, state=_state("PRUNED"))
+                remember(trial, pruned)
+                kind.study.tell(trial, state=state("PRUNED"))
                 self.told(pruned)
             else:
                 kept.append(at)
@@ -277,88 +215,9 @@ class Search:
 
     def _note(self, kind: Kind, trial: Trial, outcome: Outcome) -> None:
         kind.outcomes.append(outcome)
-        _remember(trial, outcome)
+        remember(trial, outcome)
         if outcome.ndcg == outcome.ndcg:
             kind.study.tell(trial, outcome.ndcg)
         else:
-            kind.study.tell(trial, state=_state("FAIL"))
+            kind.study.tell(trial, state=state("FAIL"))
         self.told(outcome)
-
-
-def sampler_of(name: str, seed: int) -> BaseSampler:
-    """Raises ParameterError for an unknown one."""
-    from optuna import samplers
-
-    if name == "sobol":
-        return samplers.QMCSampler(qmc_type="sobol", scramble=True, seed=seed)
-    makers: dict[str, Any] = {
-        "tpe": samplers.TPESampler,
-        "random": samplers.RandomSampler,
-        "grid": samplers.RandomSampler,  # its points are put into the study's queue
-        "gp": samplers.GPSampler,
-    }
-    if name not in makers:
-        raise ParameterError(f"it must be one of {', '.join(SAMPLERS)}, not {name!r}.", where="auto.sampler")
-    found: BaseSampler = makers[name](seed=seed)
-    return found
-
-
-def require_optuna() -> None:
-    """Raises MissingDependencyError where it is not installed."""
-    try:
-        import optuna  # noqa: F401
-    except ImportError:
-        raise MissingDependencyError(
-            "the search for the best model needs optuna.", hint="pip install 'palate[tune]'."
-        ) from None
-
-
-@contextmanager
-def _quiet_optuna() -> Iterator[None]:
-    """Without its lines and its warnings of what is experimental."""
-    require_optuna()
-    import optuna
-
-    before = optuna.logging.get_verbosity()
-    optuna.logging.set_verbosity(optuna.logging.ERROR)
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        optuna.logging.set_verbosity(before)
-
-
-def _defaults(kind: Kind) -> dict[str, Any]:
-    """A model's own values of what is tuned of it."""
-    params = recommender_class(kind.name).Params()
-    return {name: getattr(params, name) for name in kind.space.ranges}
-
-
-def _grid(space: Space, seed: int, limit: int) -> list[dict[str, Any]]:
-    """At most `limit` points of the grid, in a random order."""
-    points = [dict(zip(space.ranges, values, strict=True)) for values in product(*space.grid().values())]
-    order = np.random.default_rng(seed).permutation(len(points))[:limit]
-    return [points[at] for at in order]
-
-
-def _state(name: str) -> Any:
-    from optuna.trial import TrialState
-
-    return TrialState[name]
-
-
-def _remember(trial: Trial, outcome: Outcome) -> None:
-    """What a resumed search has to know of a trial, beside its value."""
-    trial.set_user_attr("values", dict(outcome.candidate.values))
-    trial.set_user_attr("share", outcome.candidate.share)
-    trial.set_user_attr("seconds", [outcome.fitting, outcome.ranking])
-    trial.set_user_attr("failure", outcome.failure)
-    if outcome.pruned:
-        trial.set_user_attr("ndcg", outcome.ndcg)
-
-
-def _remembered(kind: str, told: Mapping[str, Any], value: float | None, pruned: bool) -> Outcome:
-    fitting, ranking = told["seconds"]
-    ndcg = told.get("ndcg", float("nan")) if value is None or pruned else value
-    return Outcome(Candidate(kind, told["values"], told["share"]), ndcg, fitting, ranking, told["failure"], pruned)

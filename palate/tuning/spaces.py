@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -104,6 +105,12 @@ class Space:
 
     def grid(self) -> dict[str, list[Any]]:
         return {name: each.grid() for name, each in self.ranges.items()}
+
+    def points(self, seed: int, limit: int) -> list[dict[str, Any]]:
+        """At most `limit` points of the grid, in a random order."""
+        grid = self.grid()
+        points = [dict(zip(grid, values, strict=True)) for values in product(*grid.values())]
+        return [points[at] for at in np.random.default_rng(seed).permutation(len(points))[:limit]]
 
     def suggest(self, trial: Trial) -> dict[str, Any]:
         return {**self.first, **{name: each.suggest(trial, name) for name, each in self.ranges.items()}}
