@@ -20,6 +20,9 @@ from palate.features import ContentEncoder, EncoderParams
 from palate.models.params import within
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
 
+BY_CONTENT = frozenset(Capability) - {Capability.SEGMENTS}
+"""The capabilities of every model that judges items by their content."""
+
 
 @dataclass(frozen=True)
 class ContentParams(EncoderParams):
@@ -53,15 +56,7 @@ class ContentSimilarity(Recommender):
     """
 
     kind: ClassVar[str] = "content"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {
-            Capability.PERSONAL,
-            Capability.FOLD_IN_USERS,
-            Capability.FOLD_IN_ITEMS,
-            Capability.SIMILAR_ITEMS,
-            Capability.ATTRIBUTES,
-        }
-    )
+    capabilities: ClassVar[frozenset[Capability]] = BY_CONTENT
     Params: ClassVar[type[ContentParams]] = ContentParams
     params: ContentParams
 

@@ -23,6 +23,7 @@ from palate.models.cold.search import search
 from palate.models.cold.taste import Taste, aligned_users, facts_of_users, fit_taste
 from palate.models.cold.views import MAPS, NAMES, RIDGES, Settings, Teller, Views, extended, fit_views
 from palate.models.cold.weights import standardised
+from palate.models.content import BY_CONTENT
 from palate.models.params import within
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
 
@@ -64,15 +65,7 @@ class ColdStart(Recommender):
     """
 
     kind: ClassVar[str] = "cold-start"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {
-            Capability.PERSONAL,
-            Capability.FOLD_IN_USERS,
-            Capability.FOLD_IN_ITEMS,
-            Capability.SIMILAR_ITEMS,
-            Capability.ATTRIBUTES,
-        }
-    )
+    capabilities: ClassVar[frozenset[Capability]] = BY_CONTENT
     Params: ClassVar[type[ColdStartParams]] = ColdStartParams
     params: ColdStartParams
     names: ClassVar[tuple[str, ...]] = NAMES

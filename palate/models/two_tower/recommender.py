@@ -20,7 +20,7 @@ from palate.features.description import Described, Describer, encoder_params
 from palate.features.encoder import EncoderParams
 from palate.features.facts import Facts
 from palate.models.cold.taste import aligned_users, facts_of_context, facts_of_users
-from palate.models.content import leading_axes
+from palate.models.content import BY_CONTENT, leading_axes
 from palate.models.epochs import Parameters, train
 from palate.models.params import one_of, within
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
@@ -67,15 +67,7 @@ class TwoTower(Recommender):
     """
 
     kind: ClassVar[str] = "two-tower"
-    capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {
-            Capability.PERSONAL,
-            Capability.FOLD_IN_USERS,
-            Capability.FOLD_IN_ITEMS,
-            Capability.SIMILAR_ITEMS,
-            Capability.ATTRIBUTES,
-        }
-    )
+    capabilities: ClassVar[frozenset[Capability]] = BY_CONTENT
     Params: ClassVar[type[TwoTowerParams]] = TwoTowerParams
     params: TwoTowerParams
 
