@@ -27,7 +27,8 @@ problem+json with `status` and a `type` made of `slug`.
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Mapping
+from typing import Any, ClassVar
 
 
 class PalateError(Exception):
@@ -90,15 +91,23 @@ class BundleFormatError(BundleError):
 
 
 class RemoteError(PalateError):
-    """`code` is the HTTP status of a refusal; None when there was no answer, or none that could be read."""
+    """`code` is the HTTP status of a refusal; None when there was no answer, or none that could be read. `problem` is
+    the refusal's own JSON, if it was some: of problem+json with `type`, `errors` and `request_id`."""
 
     exit_code, status, slug, title = 2, 502, "remote", "Another service cannot answer"
 
     def __init__(
-        self, message: str, *, where: str | None = None, hint: str | None = None, code: int | None = None
+        self,
+        message: str,
+        *,
+        where: str | None = None,
+        hint: str | None = None,
+        code: int | None = None,
+        problem: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__(message, where=where, hint=hint)
         self.code = code
+        self.problem = problem
 
 
 class RegistryError(PalateError):

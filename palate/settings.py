@@ -40,6 +40,8 @@ class Settings(BaseSettings):
     """SQLAlchemy's, for the process's own store; empty means a SQLite file under `home`."""
     database_password_file: Path | None = None
     """A file whose text is the password for `database_url`, so that the URL need not hold it."""
+    api_url: str = "http://127.0.0.1:8000"
+    """Where the recommendation API is, for `palate recommend`."""
     host: str = "127.0.0.1"
     log_level: str = "INFO"
 

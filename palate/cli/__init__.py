@@ -23,6 +23,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "pipeline": ("palate.spark.pipeline.commands:pipeline", "Run a graph of Spark jobs, told in YAML; draw it."),
     "train": ("palate.cli.train:train", "Fit a model to files, without Spark; `auto` searches for the best."),
     "evaluate": ("palate.cli.evaluate:evaluate", "Measure a model by full ranking on held-out data."),
+    "recommend": ("palate.cli.recommend:recommend", "Recommend items, from a running service or from a bundle."),
     "bundle": ("palate.cli.bundle:bundle", "Verify or show a model bundle."),
     "compile": ("palate.cli.compile:compile", "Give a bundle an index of its items, for large catalogues."),
     "deploy-pipeline": (

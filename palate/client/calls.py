@@ -3,6 +3,9 @@
 A call that failed by 429, a 5xx, a broken connection or a time-out is sent again, after waits that double each time
 and are drawn at random from their upper half (so that many callers do not come back at once), or after what
 `Retry-After` asks for. Any other refusal is final: it would be refused again.
+
+What is done when, is said once, as a plan: a generator that yields requests to send and seconds to wait, and returns
+what came of it. `Caller` carries plans out by urllib3; `palate.client.asynchronous` does by httpx.
 """
 
 from __future__ import annotations
@@ -10,9 +13,10 @@ from __future__ import annotations
 import json
 import threading
 import time
-from dataclasses import dataclass
+from collections.abc import Generator, Mapping
+from dataclasses import dataclass, field
 from random import SystemRandom
-from typing import Any
+from typing import Any, TypeAlias, TypeVar
 
 import urllib3
 from urllib3.exceptions import HTTPError, InvalidHeader, LocationParseError
@@ -23,7 +27,12 @@ from palate.errors import ParameterError, RemoteError
 LONGEST_RETRY_AFTER = 300
 """Seconds; a server that asks for more is asked again after these."""
 _AGAIN = frozenset({408, 429, *range(500, 600)})
+_UNDONE = frozenset({429, 503})
+"""What a service answers that has not begun with a request."""
+_GONE = frozenset({404, 410})
+"""What a second try of a DELETE finds when the first one was done and only its answer was lost."""
 _random = SystemRandom()
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -40,6 +49,96 @@ class Policy:
         """Seconds to wait after `attempt` failed tries."""
         most = min(self.longest, self.backoff * 2.0 ** min(attempt - 1, 60))
         return most * _random.uniform(0.5, 1.0)
+
+    @property
+    def connecting(self) -> float:
+        """Seconds that a connection may take."""
+        return min(10.0, self.timeout)
+
+
+@dataclass(frozen=True)
+class Request:
+    """path: from the service's address on. repeatable: doing it twice does no harm."""
+
+    method: str
+    path: str
+    body: bytes | None = None
+    headers: Mapping[str, str] = field(default_factory=dict)
+    repeatable: bool = True
+
+
+@dataclass(frozen=True)
+class Answer:
+    """headers: as they came; `header` finds one whatever its case."""
+
+    status: int
+    content_type: str
+    body: bytes
+    headers: Mapping[str, str] = field(default_factory=dict)
+
+    def header(self, name: str) -> str | None:
+        return next((value for held, value in self.headers.items() if held.lower() == name.lower()), None)
+
+
+@dataclass(frozen=True)
+class Failure:
+    """Why there is no answer. sent: the service may have got the request all the same."""
+
+    reason: str
+    sent: bool = True
+
+
+Step: TypeAlias = Request | float
+"""Send this; or wait so many seconds."""
+Plan: TypeAlias = Generator[Step, Any, T]
+"""A Request is answered by an Answer or a Failure."""
+
+
+def exchange(request: Request, policy: Policy, where: str) -> Plan[Answer]:
+    """The plan of one call, with all its tries. The answer's status is 2xx (of a repeated DELETE perhaps 404).
+
+    Raises RemoteError: refused, with the service's own words; or not answered, with how often it was tried.
+    """
+    name = f"{request.method} {request.path}"
+    tries = policy.retries + 1
+    tried, failure, code = 0, "", None
+    while tried < tries:
+        tried += 1
+        got = yield request
+        pause = policy.pause(tried)
+        if isinstance(got, Failure):
+            failure, code, again = got.reason, None, request.repeatable or not got.sent
+        elif 200 <= got.status < 300 or (tried > 1 and request.method == "DELETE" and got.status in _GONE):
+            return got  # type: ignore[no-any-return]
+        else:
+            told, problem = _told(got.body)
+            failure, code = f"it answered {got.status}: {told}", got.status
+            if got.status not in _AGAIN:
+                raise RemoteError(f"{name}: {failure}", where=where, code=code, problem=problem)
+            pause = max(pause, _retry_after(got.header("Retry-After")))
+            again = request.repeatable or got.status in _UNDONE
+        if not again:
+            hint = "It may have been done all the same, and is not sent again: doing it twice would be another thing."
+            raise RemoteError(f"{name}: {failure}", where=where, hint=hint, code=code)
+        if tried < tries:
+            yield pause
+    times = "once" if tries == 1 else f"{tries} times"
+    raise RemoteError(f"{name}: {failure}", where=where, hint=f"It was tried {times}. Is the server up?")
+
+
+def decoded(answer: Answer, request: Request, where: str) -> Any:
+    """The JSON of an answer. Raises RemoteError for what is none."""
+    try:
+        return json.loads(answer.body)
+    except ValueError:
+        raise RemoteError(f"{request.method} {request.path}: the answer is no JSON.", where=where) from None
+
+
+def credentials(key: str | None) -> dict[str, str]:
+    """The headers that carry a key. Raises ParameterError for one that no header can hold."""
+    if key is not None and not (key.isascii() and key.isprintable()):
+        raise ParameterError("it has characters that no key has.", where="key")
+    return {} if key is None else {"Authorization": f"Bearer {key}"}
 
 
 class Limiter:
@@ -59,13 +158,6 @@ class Limiter:
             turn = max(self._next, time.monotonic())
             self._next = turn + self._gap
         stop.wait(max(0.0, turn - time.monotonic()))
-
-
-@dataclass(frozen=True)
-class Answer:
-    status: int
-    content_type: str
-    body: bytes
 
 
 class Caller:
@@ -89,56 +181,52 @@ class Caller:
         connections: int = 1,
     ) -> None:
         self.url = service_url(url)
-        if key is not None and not (key.isascii() and key.isprintable()):
-            raise ParameterError("it has characters that no key has.", where="key")
-        self._headers = {} if key is None else {"Authorization": f"Bearer {key}"}
-        self._policy = policy or Policy()
+        self._headers = credentials(key)
+        self.policy = policy or Policy()
         self._limiter = limiter or Limiter(0)
         self._closed = threading.Event()
-        wait = urllib3.Timeout(connect=min(10.0, self._policy.timeout), read=self._policy.timeout)
+        wait = urllib3.Timeout(connect=self.policy.connecting, read=self.policy.timeout)
         self._pool = urllib3.PoolManager(maxsize=connections, timeout=wait, retries=False)
 
-    def call(self, method: str, path: str, body: bytes | None = None, headers: dict[str, str] | None = None) -> Answer:
+    def call(
+        self, method: str, path: str, body: bytes | None = None, headers: Mapping[str, str] | None = None
+    ) -> Answer:
         """The service's answer, whose status is 2xx.
 
         Raises RemoteError: refused, with the service's own words; or not answered, with how often it was tried; or
         closed before the next try.
         """
-        tries = self._policy.retries + 1
-        failure = ""
-        for attempt in range(1, tries + 1):
-            self._limiter.wait(self._closed)
-            if self._closed.is_set():
-                raise RemoteError(f"{method} {path}: it was given up: the caller was closed.", where=self.url)
-            pause = self._policy.pause(attempt)
-            try:
-                response = self._pool.request(
-                    method, self.url + path, body=body, headers={**self._headers, **(headers or {})}, redirect=False
-                )
-            except HTTPError as error:
-                failure = _reason(error, self._policy.timeout)
-            else:
-                if 200 <= response.status < 300:
-                    return Answer(response.status, response.headers.get("Content-Type", ""), response.data)
-                failure = f"it answered {response.status}: {_told(response.data)}"
-                if response.status not in _AGAIN:
-                    raise RemoteError(f"{method} {path}: {failure}", where=self.url, code=response.status)
-                pause = max(pause, _retry_after(response))
-            if attempt < tries:
-                self._closed.wait(pause)
-        times = "once" if tries == 1 else f"{tries} times"
-        raise RemoteError(
-            f"{method} {path}: {failure}", where=self.url, hint=f"It was tried {times}. Is the server up?"
-        )
+        return self.run(exchange(Request(method, path, body, headers or {}), self.policy, self.url))
+
+    def run(self, plan: Plan[T]) -> T:
+        """What a plan returns once it is carried out. Raises as it does, and RemoteError when this was closed."""
+        try:
+            step = next(plan)
+            while True:
+                step = plan.send(self._send(step) if isinstance(step, Request) else self._closed.wait(step))
+        except StopIteration as end:
+            found: T = end.value
+            return found
+        finally:
+            plan.close()
+
+    def _send(self, request: Request) -> Answer | Failure:
+        self._limiter.wait(self._closed)
+        if self._closed.is_set():
+            told = f"{request.method} {request.path}: it was given up: the caller was closed."
+            raise RemoteError(told, where=self.url)
+        url, headers = self.url + request.path, {**self._headers, **request.headers}
+        try:
+            got = self._pool.request(request.method, url, body=request.body, headers=headers, redirect=False)
+        except HTTPError as error:
+            return _failure(error, self.policy.timeout)
+        return Answer(got.status, got.headers.get("Content-Type", ""), got.data, dict(got.headers))
 
     def json(self, method: str, path: str, document: Any = None) -> Any:
         """The JSON that the service answers to JSON. Raises RemoteError, also for an answer that is no JSON."""
         body = None if document is None else json.dumps(document).encode()
-        answer = self.call(method, path, body, {"Content-Type": "application/json", "Accept": "application/json"})
-        try:
-            return json.loads(answer.body)
-        except ValueError:
-            raise RemoteError(f"{method} {path}: the answer is no JSON.", where=self.url) from None
+        headers = {"Content-Type": "application/json", "Accept": "application/json"}
+        return decoded(self.call(method, path, body, headers), Request(method, path), self.url)
 
     def close(self) -> None:
         """Ends all waits, also those of other threads: nothing is tried again."""
@@ -157,28 +245,31 @@ def service_url(url: str) -> str:
     return url.rstrip("/")
 
 
-def _reason(error: HTTPError, timeout: float) -> str:
+def _failure(error: HTTPError, timeout: float) -> Failure:
     if isinstance(error, urllib3.exceptions.NewConnectionError):  # itself a ConnectTimeoutError, whatever happened
-        return "it cannot be reached."
+        return Failure("it cannot be reached.", sent=False)
     if isinstance(error, urllib3.exceptions.ConnectTimeoutError):
-        return "it could not be reached in time."
+        return Failure("it could not be reached in time.", sent=False)
     if isinstance(error, urllib3.exceptions.TimeoutError):
-        return f"it gave no answer within {timeout:g} seconds."
-    return f"the connection broke ({type(error).__name__})."
+        return Failure(f"it gave no answer within {timeout:g} seconds.")
+    return Failure(f"the connection broke ({type(error).__name__}).")
 
 
-def _told(body: bytes) -> str:
-    """The words of an error answer: AWS's `message`, problem+json's `detail`, else its beginning."""
+def _told(body: bytes) -> tuple[str, Mapping[str, Any] | None]:
+    """The words of an error answer: AWS's `message`, problem+json's `detail`, else its beginning; and the problem."""
+    problem = None
     try:
-        document = json.loads(body)
-        told = document.get("message") or document.get("detail") or document.get("title") or ""
+        problem = json.loads(body)
+        told = problem.get("message") or problem.get("detail") or problem.get("title") or ""
     except (ValueError, AttributeError):
-        told = body.decode("utf-8", "replace").strip()
-    return " ".join(str(told).split())[:500] or "nothing more."
+        problem, told = None, body.decode("utf-8", "replace").strip()
+    return " ".join(str(told).split())[:500] or "nothing more.", problem
 
 
-def _retry_after(response: urllib3.BaseHTTPResponse) -> float:
+def _retry_after(told: str | None) -> float:
+    if told is None:
+        return 0.0
     try:
-        return float(Retry(retry_after_max=LONGEST_RETRY_AFTER).get_retry_after(response) or 0)
+        return Retry(retry_after_max=LONGEST_RETRY_AFTER).parse_retry_after(told)
     except (InvalidHeader, ValueError, OverflowError):
         return 0.0

@@ -1,0 +1,285 @@
+"""What the recommendation service answers, as typed objects. Fields that a newer service adds are passed over."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict
+
+Id = str | int
+"""Ids are of the catalogue's type: text, or integers where all of them are."""
+
+
+class Answered(BaseModel):
+    """The base of all answers: never changed after it was made."""
+
+    model_config = ConfigDict(extra="ignore", frozen=True, protected_namespaces=())
+
+
+class Why(Answered):
+    """What an item was chosen for."""
+
+    because: str
+    items: list[Id] | None = None
+    categories: list[str] | None = None
+    tags: list[str] | None = None
+    segment: int | None = None
+
+
+class Place(Answered):
+    """One recommended item. Scores compare within one strategy of one answer; a pinned item has none."""
+
+    item: Id
+    title: str | None
+    categories: list[str]
+    score: float | None
+    strategy: str
+    why: Why
+
+
+class Recommended(Answered):
+    """Items, best first. Send `recommendation_id` back with the events that come of it. next: of kept lists, where the
+    next page is."""
+
+    items: list[Place]
+    strategies: list[str]
+    model_version: str
+    recommendation_id: str
+    deployment: str | None = None
+    variant: str | None = None
+    next: str | None = None
+
+
+class Ranked(Recommended):
+    """The given items in order; `left_out` are hidden, unknown or kept out by a rule."""
+
+    left_out: list[str]
+
+
+class UserAnswer(Recommended):
+    user: str
+
+
+class Answers(Answered):
+    """An answer per user, in the order asked."""
+
+    answers: list[UserAnswer]
+    model_version: str
+
+
+class Item(Answered):
+    item: str
+    title: str | None
+    text: str | None
+    categories: list[str]
+    tags: list[str]
+    image: str | None
+    available: bool
+    timestamp: int | None
+    attributes: dict[str, Any]
+
+
+class StoredUser(Answered):
+    user: str
+    categories: list[str]
+    tags: list[str]
+    segment: int | None
+    attributes: dict[str, Any]
+
+
+class User(StoredUser):
+    """recent_items: of their latest events, newest first."""
+
+    known_to_model: bool
+    recent_items: list[str]
+
+
+class Event(Answered):
+    """timestamp: when it happened; received: when it came; both in seconds since 1970 UTC."""
+
+    id: str
+    user: str
+    item: str
+    kind: str
+    weight: float | None
+    timestamp: float
+    received: float
+    recommendation_id: str | None
+
+
+class Items(Answered):
+    items: list[Item]
+    next: str | None
+
+    @property
+    def rows(self) -> list[Item]:
+        return self.items
+
+
+class Users(Answered):
+    users: list[StoredUser]
+    next: str | None
+
+    @property
+    def rows(self) -> list[StoredUser]:
+        return self.users
+
+
+class Events(Answered):
+    events: list[Event]
+    next: str | None
+
+    @property
+    def rows(self) -> list[Event]:
+        return self.events
+
+
+class Stored(Answered):
+    """How many events are new, and how many were there already; their ids in the order sent."""
+
+    stored: int
+    repeated: int
+    ids: list[str]
+
+
+@dataclass(frozen=True)
+class Exported:
+    """Events as Parquet, and the cursor after them."""
+
+    parquet: bytes
+    next: int
+
+
+class Import(Answered):
+    """`state` is queued, running, done, failed or cancelled; `progress` goes from 0 to 1."""
+
+    job: int
+    state: str
+    progress: float
+    message: str
+    result: dict[str, int] | None
+    error: str | None
+    created: str
+    finished: str | None
+
+
+class Served(Answered):
+    """The service's own model."""
+
+    model_version: str
+    kind: str
+    parts: dict[str, str | None]
+    capabilities: list[str]
+    metrics: dict[str, float | None]
+    trained_at: str | None
+    fingerprint: str | None
+    loaded_at: str
+    items: int
+    live_items: int
+    users: int
+    problems: dict[str, str]
+
+
+class Variant(Answered):
+    """share: of the traffic. problem: why its model is not what is served."""
+
+    name: str
+    bundle: str
+    model: str
+    version: str
+    weight: float
+    share: float
+    shadow: bool
+    model_version: str | None
+    problem: str | None
+
+
+class Deployment(Answered):
+    """rollout: the one that moves its weights now."""
+
+    name: str
+    variants: list[Variant]
+    rules: dict[str, Any]
+    filters: dict[str, str]
+    clicks: list[str]
+    revision: int
+    changed_at: str
+    rollout: int | None
+
+
+class Deployments(Answered):
+    deployments: list[Deployment]
+
+
+class ClickThrough(Answered):
+    """Clicked lists among all; 95 % of the posterior lies between low and high."""
+
+    mean: float
+    low: float
+    high: float
+
+
+class Latency(Answered):
+    """Milliseconds; None without requests."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+
+class VariantStats(Answered):
+    """lists: impressions. probability_best: of having the highest click-through; None of shadows."""
+
+    name: str
+    shadow: bool
+    weight: float
+    requests: int
+    lists: int
+    clicks: int
+    errors: int
+    dropped: int
+    click_through: ClickThrough
+    probability_best: float | None
+    latency_ms: Latency
+
+
+class Stats(Answered):
+    deployment: str
+    variants: list[VariantStats]
+
+
+class Change(Answered):
+    at: str
+    who: str
+    what: str
+
+
+class Changes(Answered):
+    changes: list[Change]
+
+
+class Rollout(Answered):
+    """`state` is running, done, rolled-back or stopped. evidence: of each bound, 1 is enough to roll back."""
+
+    rollout: int
+    deployment: str
+    variant: str
+    kind: str
+    state: str
+    reason: str
+    share: float
+    step: int
+    steps: list[float]
+    seconds: float
+    least_requests: int
+    click_seconds: float
+    bounds: dict[str, float | None]
+    evidence: dict[str, float]
+    began_at: str
+    step_began_at: str
+    ended_at: str | None
+
+
+class Rollouts(Answered):
+    rollouts: list[Rollout]

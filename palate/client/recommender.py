@@ -1,0 +1,439 @@
+"""The recommendation service from a program's side, blocking or awaited.
+
+    with RecommenderClient("http://127.0.0.1:8000", token) as shop:
+        shop.put_item("moon", title="To the Moon", categories=["Space"])
+        answer = shop.recommend("ada", limit=3, filter="price < 20", explain=True)
+        shop.add_event("ada", answer.items[0].item, "click", recommendation_id=answer.recommendation_id)
+
+    async with AsyncRecommenderClient("http://127.0.0.1:8000", token) as shop:
+        first, second = await asyncio.gather(shop.recommend("ada"), shop.recommend("bob"))
+        async for item in shop.items():
+            ...
+
+Both have the same methods: each is defined once, in `Methods`. docs/api.md and the service's /docs say what the
+keywords mean. Calls are sent again as `palate.client.calls` says; all of them may be, for events have ids, and what is
+not safe to do twice (beginning a roll-out) is only sent again where the service said that it was not done.
+
+Every method raises RemoteError with the service's own words where it refuses (`code` is the status, `problem` the whole
+problem+json) or does not answer, and ParameterError for what cannot be sent.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar, Unpack
+from urllib.parse import quote, urlencode
+
+from pydantic import BaseModel, ValidationError
+
+from palate.client import answers, asking
+from palate.client.answers import Id
+from palate.client.asynchronous import AsyncCaller
+from palate.client.calls import Answer, Caller, Plan, Policy, Request, decoded, exchange
+from palate.client.catalogue import KEY
+from palate.client.twins import Awaited, Blocking, listing, method
+from palate.errors import ParameterError, RemoteError
+
+A = TypeVar("A", bound=BaseModel)
+EVENTS = 500
+"""How many events go in one request; the service takes 1,000."""
+_PAGE = 500
+
+
+class Methods:
+    """What can be asked. The two clients below are this, and say how a call is made."""
+
+    _caller: Caller | AsyncCaller
+
+    # Lists
+
+    @method
+    def recommend(self, user: Id | None = None, **asked: Unpack[asking.ForAnybody]) -> Plan[answers.Recommended]:
+        """Recommend to a user, known or not, or to a visitor of whom only the keywords tell."""
+        body = _given(asked) if user is None else {"user": user, **_given(asked)}
+        return self._ask(answers.Recommended, "POST", "/v1/recommendations", body)
+
+    @method
+    def session(self, recent_items: Sequence[Id], **asked: Unpack[asking.ForSession]) -> Plan[answers.Recommended]:
+        """Recommend to a visitor without an account, from the items of their session, newest first."""
+        body = {"recent_items": list(recent_items), **_given(asked)}
+        return self._ask(answers.Recommended, "POST", "/v1/recommendations/session", body)
+
+    @method
+    def batch(self, users: Sequence[Id], **asked: Unpack[asking.ForMany]) -> Plan[answers.Answers]:
+        """Recommend to up to 500 users at once."""
+        return self._ask(answers.Answers, "POST", "/v1/recommendations/batch", {"users": list(users), **_given(asked)})
+
+    @method
+    def next_page(self, answer: answers.Recommended) -> Plan[answers.Recommended]:
+        """The page after a list that was asked for with `paging`. Raises ParameterError if there is none."""
+        if answer.next is None:
+            raise ParameterError("the list has no next page.", where="answer", hint="Was it asked for with paging?")
+        return self._ask(answers.Recommended, "GET", answer.next)
+
+    @method
+    def rank(
+        self, items: Sequence[Id], user: Id | None = None, **asked: Unpack[asking.ForRanking]
+    ) -> Plan[answers.Ranked]:
+        """Put up to 1,000 given items into order."""
+        body = {"items": list(items), **({} if user is None else {"user": user}), **_given(asked)}
+        return self._ask(answers.Ranked, "POST", "/v1/rank", body)
+
+    @method
+    def popular(self, **asked: Unpack[asking.Segmented]) -> Plan[answers.Recommended]:
+        """Popular items, over all or within a segment of users."""
+        return self._ask(answers.Recommended, "GET", "/v1/items/popular" + _query(asked))
+
+    @method
+    def trending(self, **asked: Unpack[asking.Listed]) -> Plan[answers.Recommended]:
+        """What is done more often lately than usual."""
+        return self._ask(answers.Recommended, "GET", "/v1/items/trending" + _query(asked))
+
+    @method
+    def latest(self, **asked: Unpack[asking.Listed]) -> Plan[answers.Recommended]:
+        """The newest items; the score is when each appeared."""
+        return self._ask(answers.Recommended, "GET", "/v1/items/latest" + _query(asked))
+
+    @method
+    def similar(self, item: Id, **asked: Unpack[asking.Listed]) -> Plan[answers.Recommended]:
+        """Items like one."""
+        return self._ask(answers.Recommended, "GET", f"{_at('items', item)}/similar{_query(asked)}")
+
+    # The catalogue
+
+    @method
+    def item(self, item: Id) -> Plan[answers.Item]:
+        return self._ask(answers.Item, "GET", _at("items", item))
+
+    @listing
+    def items(self, cursor: str | None) -> Plan[answers.Items]:
+        """All items of the live catalogue, in the order of their ids."""
+        return self._ask(answers.Items, "GET", "/v1/items" + _query({"cursor": cursor, "limit": _PAGE}))
+
+    @method
+    def put_item(self, item: Id, **fields: Unpack[asking.ItemFields]) -> Plan[answers.Item]:
+        """Add an item, or replace all that is known of it."""
+        return self._ask(answers.Item, "PUT", _at("items", item), fields)
+
+    @method
+    def patch_item(self, item: Id, **fields: Unpack[asking.ItemFields]) -> Plan[answers.Item]:
+        """Change what is given; None takes out, attributes are merged, the rest stays."""
+        return self._ask(answers.Item, "PATCH", _at("items", item), fields)
+
+    @method
+    def delete_item(self, item: Id) -> Plan[None]:
+        return self._do("DELETE", _at("items", item))
+
+    # Users
+
+    @method
+    def user(self, user: Id) -> Plan[answers.User]:
+        return self._ask(answers.User, "GET", _at("users", user))
+
+    @listing
+    def users(self, cursor: str | None) -> Plan[answers.Users]:
+        """All stored users, in the order of their ids; those that the model alone knows are not among them."""
+        return self._ask(answers.Users, "GET", "/v1/users" + _query({"cursor": cursor, "limit": _PAGE}))
+
+    @method
+    def put_user(self, user: Id, **fields: Unpack[asking.UserFields]) -> Plan[answers.User]:
+        """Add a user, or replace their preferences, segment and attributes."""
+        return self._ask(answers.User, "PUT", _at("users", user), fields)
+
+    @method
+    def patch_user(self, user: Id, **fields: Unpack[asking.UserFields]) -> Plan[answers.User]:
+        return self._ask(answers.User, "PATCH", _at("users", user), fields)
+
+    @method
+    def delete_user(self, user: Id) -> Plan[None]:
+        """Forget a user and their events."""
+        return self._do("DELETE", _at("users", user))
+
+    # Imports
+
+    @method
+    def start_import(
+        self, items: Sequence[asking.NewItem] = (), users: Sequence[asking.NewUser] = ()
+    ) -> Plan[answers.Import]:
+        """Have many items and users written by a job. Sent twice, it writes the same twice."""
+        return self._import(items, users)
+
+    @method
+    def import_state(self, job: int) -> Plan[answers.Import]:
+        return self._ask(answers.Import, "GET", f"/v1/imports/{job:d}")
+
+    @method
+    def cancel_import(self, job: int) -> Plan[answers.Import]:
+        """Stop an import; what it has written stays."""
+        return self._ask(answers.Import, "DELETE", f"/v1/imports/{job:d}")
+
+    @method
+    def import_and_wait(
+        self,
+        items: Sequence[asking.NewItem] = (),
+        users: Sequence[asking.NewUser] = (),
+        *,
+        seconds: float = 3600.0,
+        every: float = 0.5,
+    ) -> Plan[answers.Import]:
+        """The import once it is done, looked at `every` so many seconds.
+
+        Raises RemoteError if it failed, was cancelled, or takes longer than `seconds`.
+        """
+        end = time.monotonic() + seconds
+        found = yield from self._import(items, users)
+        while found.state != "done":
+            if found.state in ("failed", "cancelled"):
+                raise self._refused(f"the import {found.job} {found.state}: {found.error or 'nothing more'}")
+            if time.monotonic() > end:
+                raise self._refused(f"the import {found.job} is {found.state} after {seconds:g} seconds.")
+            yield float(every)
+            found = yield from self._ask(answers.Import, "GET", f"/v1/imports/{found.job}")
+        return found
+
+    # Events
+
+    @method
+    def add_event(
+        self,
+        user: Id,
+        item: Id,
+        kind: str = "view",
+        *,
+        weight: float | None = None,
+        timestamp: float | None = None,
+        recommendation_id: str | None = None,
+        id: str | None = None,
+    ) -> Plan[answers.Stored]:
+        """Store that a user did something with an item. When this returns, it is on the service's disk."""
+        more = {"weight": weight, "timestamp": timestamp, "recommendation_id": recommendation_id, "id": id}
+        return self._events([{"user": user, "item": item, "kind": kind, **_given(more)}])
+
+    @method
+    def add_events(self, events: Sequence[asking.NewEvent]) -> Plan[answers.Stored]:
+        """Store many, 500 in each request: all of a request or none of it."""
+        return self._events(events)
+
+    @listing
+    def events(self, cursor: str | None, user: Id | None = None) -> Plan[answers.Events]:
+        """Events, newest first, of one user or of all."""
+        query = _query({"cursor": cursor, "limit": _PAGE, "user": user})
+        return self._ask(answers.Events, "GET", "/v1/events" + query)
+
+    @method
+    def export_events(self, after: int = 0, limit: int = 10_000) -> Plan[answers.Exported]:
+        """The events after a cursor as Parquet: the same bytes whenever the same page is asked for."""
+        path = "/v1/events/export" + _query({"after": after, "limit": limit})
+        answer = yield from self._call(Request("GET", path))
+        return answers.Exported(answer.body, int(answer.header("Next-Cursor") or after))
+
+    # Standing rules, deployments, the model
+
+    @method
+    def rules(self) -> Plan[dict[str, Any]]:
+        """The rules that stand behind every list."""
+        return self._json("GET", "/v1/rules")
+
+    @method
+    def set_rules(self, **rules: Unpack[asking.Rules]) -> Plan[dict[str, Any]]:
+        """Set them in place of those before; none at all: no rules."""
+        return self._json("PUT", "/v1/rules", rules)
+
+    @method
+    def deployments(self) -> Plan[list[answers.Deployment]]:
+        found = yield from self._ask(answers.Deployments, "GET", "/v1/deployments")
+        return found.deployments
+
+    @method
+    def deployment(self, name: str) -> Plan[answers.Deployment]:
+        return self._ask(answers.Deployment, "GET", _at("deployments", name))
+
+    @method
+    def put_deployment(
+        self, name: str, variants: Sequence[asking.NewVariant], **more: Unpack[asking.DeploymentFields]
+    ) -> Plan[answers.Deployment]:
+        """Make a deployment, or replace it."""
+        return self._ask(answers.Deployment, "PUT", _at("deployments", name), {"variants": list(variants), **more})
+
+    @method
+    def patch_deployment(
+        self, name: str, weights: Mapping[str, float] | None = None, **more: Unpack[asking.DeploymentFields]
+    ) -> Plan[answers.Deployment]:
+        """Change the weights of some variants, or its rules, filters or clicks."""
+        body = {**({} if weights is None else {"weights": dict(weights)}), **more}
+        return self._ask(answers.Deployment, "PATCH", _at("deployments", name), body)
+
+    @method
+    def delete_deployment(self, name: str) -> Plan[None]:
+        return self._do("DELETE", _at("deployments", name))
+
+    @method
+    def deployment_stats(self, name: str, seconds: float | None = None) -> Plan[answers.Stats]:
+        """How its variants do, over the latest `seconds` or the 30 days that are kept."""
+        return self._ask(answers.Stats, "GET", f"{_at('deployments', name)}/stats{_query({'seconds': seconds})}")
+
+    @method
+    def deployment_changes(self, name: str) -> Plan[list[answers.Change]]:
+        """Who changed what, the latest first."""
+        found = yield from self._ask(answers.Changes, "GET", f"{_at('deployments', name)}/changes")
+        return found.changes
+
+    @method
+    def rollouts(self, name: str) -> Plan[list[answers.Rollout]]:
+        found = yield from self._ask(answers.Rollouts, "GET", f"{_at('deployments', name)}/rollouts")
+        return found.rollouts
+
+    @method
+    def rollout(self, name: str, rollout: int) -> Plan[answers.Rollout]:
+        return self._ask(answers.Rollout, "GET", f"{_at('deployments', name)}/rollouts/{rollout:d}")
+
+    @method
+    def start_rollout(self, name: str, variant: str, **more: Unpack[asking.RolloutFields]) -> Plan[answers.Rollout]:
+        """Begin to move the traffic to a variant."""
+        path = f"{_at('deployments', name)}/rollouts"
+        return self._ask(answers.Rollout, "POST", path, {"variant": variant, **more}, repeatable=False)
+
+    @method
+    def stop_rollout(self, name: str, rollout: int) -> Plan[answers.Rollout]:
+        """Stop it: the weights are those before it again."""
+        return self._ask(answers.Rollout, "DELETE", f"{_at('deployments', name)}/rollouts/{rollout:d}")
+
+    @method
+    def model(self) -> Plan[answers.Served]:
+        """Which model is served, its metrics, and whether a newer one could not be loaded."""
+        return self._ask(answers.Served, "GET", "/v1/model")
+
+    # What the plans are made of
+
+    def _import(self, items: Sequence[asking.NewItem], users: Sequence[asking.NewUser]) -> Plan[answers.Import]:
+        return self._ask(answers.Import, "POST", "/v1/imports", {"items": list(items), "users": list(users)})
+
+    def _events(self, events: Sequence[Mapping[str, Any]]) -> Plan[answers.Stored]:
+        # Ids are made before anything is sent, so that an event which is sent again is the same event.
+        known = [{"id": uuid.uuid4().hex, **_given(event)} for event in events]
+        stored, repeated, ids = 0, 0, list[str]()
+        for start in range(0, len(known), EVENTS):
+            body = {"events": known[start : start + EVENTS]}
+            told = yield from self._ask(answers.Stored, "POST", "/v1/events", body)
+            stored, repeated, ids = stored + told.stored, repeated + told.repeated, ids + told.ids
+        return answers.Stored(stored=stored, repeated=repeated, ids=ids)
+
+    def _ask(self, kind: type[A], verb: str, path: str, body: Any = None, *, repeatable: bool = True) -> Plan[A]:
+        found = yield from self._json(verb, path, body, repeatable=repeatable)
+        try:
+            return kind.model_validate(found)
+        except ValidationError as error:
+            fault = error.errors()[0]
+            place = ".".join(map(str, fault["loc"]))
+            raise self._refused(
+                f"{verb} {path}: the answer is not as expected: {place}: {fault['msg']}.",
+                hint="Is it a recommendation service, of this version?",
+            ) from None
+
+    def _json(self, verb: str, path: str, body: Any = None, *, repeatable: bool = True) -> Plan[Any]:
+        headers = {"Accept": "application/json"}
+        if body is not None:
+            headers["Content-Type"] = "application/json"
+        request = Request(verb, path, None if body is None else _encoded(body), headers, repeatable)
+        answer = yield from self._call(request)
+        return decoded(answer, request, self._caller.url)
+
+    def _do(self, verb: str, path: str) -> Plan[None]:
+        yield from self._call(Request(verb, path))
+
+    def _call(self, request: Request) -> Plan[Answer]:
+        return exchange(request, self._caller.policy, self._caller.url)
+
+    def _refused(self, message: str, hint: str | None = None) -> RemoteError:
+        return RemoteError(message, where=self._caller.url, hint=hint)
+
+
+class RecommenderClient(Methods, Blocking):
+    """One recommendation service. Safe to share between threads; a context manager."""
+
+    def __init__(self, url: str, key: str | None = None, *, policy: Policy | None = None, connections: int = 8) -> None:
+        """url: http://host:port. key: a token; that of the environment (PALATE_API_KEY) unless given.
+
+        Raises ParameterError for a URL or key that is none.
+        """
+        self._caller: Caller = Caller(url, _key(key), policy, connections=connections)
+
+    def run(self, plan: Plan[Any]) -> Any:
+        return self._caller.run(plan)
+
+    def close(self) -> None:
+        self._caller.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.close()
+
+
+class AsyncRecommenderClient(Methods, Awaited):
+    """The same for an event loop; an asynchronous context manager. Needs the extra `async`."""
+
+    def __init__(
+        self, url: str, key: str | None = None, *, policy: Policy | None = None, connections: int = 100
+    ) -> None:
+        """As RecommenderClient. Raises MissingDependencyError without httpx."""
+        self._caller: AsyncCaller = AsyncCaller(url, _key(key), policy, connections=connections)
+
+    async def run(self, plan: Plan[Any]) -> Any:
+        return await self._caller.run(plan)
+
+    async def close(self) -> None:
+        await self._caller.close()
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+
+def _key(key: str | None) -> str | None:
+    return key if key is not None else os.environ.get(KEY, "").strip() or None
+
+
+def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
+    """Without what is None: not said."""
+    return {name: value for name, value in fields.items() if value is not None}
+
+
+def _at(kind: str, name: Id) -> str:
+    """The address of one thing. Raises ParameterError for an id that no address can hold."""
+    text = str(name)
+    try:
+        part = quote(text, safe="")
+    except UnicodeEncodeError:
+        part = ""
+    if not part:
+        raise ParameterError(f"{text[:80]!r} is no id.", where=kind)
+    # A part of dots alone means another place to whoever tidies addresses up.
+    return f"/v1/{kind}/{part.replace('.', '%2E') if not text.strip('.') else part}"
+
+
+def _query(fields: Mapping[str, Any]) -> str:
+    given = _given(fields)
+    try:
+        return "?" + urlencode(given, doseq=True) if given else ""
+    except UnicodeEncodeError:
+        raise ParameterError("it holds characters that are no text.", where=", ".join(given)) from None
+
+
+def _encoded(body: Any) -> bytes:
+    try:
+        return json.dumps(body, allow_nan=False).encode()
+    except (TypeError, ValueError) as error:
+        raise ParameterError(f"this cannot be sent as JSON: {error}.", where="body") from None
