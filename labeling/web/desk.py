@@ -16,10 +16,10 @@ from labeling.consensus import METHODS
 from labeling.overview import Overview
 from labeling.store.definition import Project
 from labeling.store.members import ADMINISTRATOR, REVIEWER, ROLES
-from labeling.web.charts import Line, bars, lines
 from labeling.work.settings import MODELS, RunSettings
 from palate.errors import ConflictError, InputError, ParameterError
 from palate.web import principal
+from palate.web.charts import Line, bars, lines
 
 Page = str | Response
 ONE = "/projects/<int:project_id>"
