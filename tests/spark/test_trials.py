@@ -23,7 +23,7 @@ def test_trials_run_on_executors(spark: SparkSession) -> None:
     data, items = world(told=False)
     cut = cut_validation(data, 0.2, 0)
     assert cut is not None
-    task = Task(cut.train, cut.held, items)
+    task = Task([cut], items)
     place = executors_of(spark)
     with using(place):
         found = Search(task, ["item-knn", "popularity"], Budget(1000), lambda best: 0.0, limit=3, look_above=1e9).run()

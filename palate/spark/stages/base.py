@@ -167,10 +167,12 @@ class NativeEstimator(Stage, Estimator["NativeModel"]):
 class NativeModel(Stage, Model):
     """Holds the fitted artifact, which is what `save` writes and a service can load (`palate.bundle`).
 
-    artifact: kind names the class of `palate.models` that is meant.
+    artifact: kind names the class of `palate.models` that is meant. shown: what `repr` tells of the model, as of
+    pyspark.ml's.
     """
 
     artifact: Artifact
+    shown: ClassVar[tuple[str, ...]] = ()
 
     def __init__(self, artifact: Artifact | None = None, **values: Any) -> None:
         super().__init__(**values)
@@ -178,7 +180,11 @@ class NativeModel(Stage, Model):
             self.artifact = artifact
 
     def __repr__(self) -> str:
-        return f"{type(self).__name__}: uid={self.uid}"
+        told = [f"uid={self.uid}"]
+        for name in self.shown:
+            value = self.getOrDefault(name) if self.hasParam(name) else getattr(self, name, None)
+            told.append(f"{name}={str(value).lower() if isinstance(value, bool) else value}")
+        return f"{type(self).__name__}: {', '.join(told)}"
 
     def transform(self, dataset: DataFrame, params: Any = None) -> DataFrame:
         """As pyspark.ml's. Raises ParameterError if a column that it would add is there already."""

@@ -45,13 +45,15 @@ def _holds_udt(kind: DataType) -> bool:
 
 
 def require_column(frame: DataFrame, name: str) -> DataType:
-    """The type of the column. Raises SchemaError if there is none, or more than one."""
-    held = frame.columns.count(name)
-    if held > 1:
-        raise SchemaError(f"there are {held} columns {name!r}.", where=name, hint="Rename or drop the others.")
+    """The type of the column, in upper or lower case as the session has it. Raises SchemaError if there is none, or
+    more than one."""
+    exact = frame.sparkSession.conf.get("spark.sql.caseSensitive") == "true"
+    held = [kind for kind in frame.schema if kind.name == name or (not exact and kind.name.lower() == name.lower())]
+    if len(held) > 1:
+        raise SchemaError(f"there are {len(held)} columns {name!r}.", where=name, hint="Rename or drop the others.")
     if not held:
         raise SchemaError(f"there is no column {name!r}.", where=name, hint=f"There is: {', '.join(frame.columns)}.")
-    return frame.schema[name].dataType
+    return held[0].dataType
 
 
 def require_numbers(frame: DataFrame, *names: str) -> None:

@@ -76,6 +76,7 @@ class NativeFactorModel(NativeModel, _ALSModelParams, FilterSeen):
 
     checks: ClassVar[dict[str, Check]] = {"coldStartStrategy": cold_start, "blockSize": at_least(1)}
     artifact: Factors
+    shown = ("rank",)
 
     def __init__(self, artifact: Factors | None = None, **values: Any) -> None:
         super().__init__(artifact, **values)

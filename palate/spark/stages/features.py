@@ -50,7 +50,7 @@ def sent(frame: DataFrame, column: str) -> Column:
     width, what it stores, and where.
     """
     if not isinstance(require_features(frame, column), VectorUDT):
-        return f.col(quoted(column))
+        return f.col(quoted(column)).alias(column)
     return _packed(column, frame.sparkSession._jvm)
 
 

@@ -38,7 +38,7 @@ class _NativeFM(NativeEstimator, FMParams):
         frame = dataset.select(
             *(f.col(quoted(name)).cast("double").alias(name) for name in (columns.label, *columns.numbers)),
             *([] if columns.features is None else [sent(dataset, columns.features)]),
-            *(f.col(quoted(name)) for name in columns.categories),
+            *(f.col(quoted(name)).alias(name) for name in columns.categories),
         )
         fit, encoder = train(frame, columns, self._options(), tasks_for(frame, self.getOrDefault(self.numWorkers)))
         if fit.diverged:

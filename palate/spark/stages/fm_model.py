@@ -53,6 +53,7 @@ class _NativeFMModel(NativeModel, FMParams):
     """What both models share."""
 
     artifact: FactorizationMachine
+    shown: ClassVar[tuple[str, ...]] = ("numFeatures", "factorSize", "fitLinear", "fitIntercept")
     training: Training | None = None
 
     @property
@@ -122,6 +123,7 @@ class FMClassificationModel(_NativeFMModel, _ProbabilisticClassifierParams):
     """`transform` adds the log odds, the probabilities and the predicted label, each where its column has a name."""
 
     checks: ClassVar = CLASSIFIER_CHECKS
+    shown = ("numClasses", *_NativeFMModel.shown)
     _trained_on: DataFrame | None = None
 
     def copy(self, extra: Any = None) -> Self:

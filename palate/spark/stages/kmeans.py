@@ -78,7 +78,7 @@ class KMeans(NativeEstimator, _NativeKMeansParams):
         columns = [sent(dataset, column)]
         if weight:
             _require_number(dataset, weight)
-            columns.append(f.col(quoted(weight)).cast("double"))
+            columns.append(f.col(quoted(weight)).cast("double").alias(weight))
         distance = self.getDistanceMeasure()
         options = Options(
             column, weight, self.getK(), self.getInitMode(), self.getInitSteps(), self.getMaxIter(), self.getTol(),
@@ -101,6 +101,7 @@ class KMeansModel(NativeModel, _NativeKMeansParams):
     """`transform` adds `predictionCol`: the number of the closest centre."""
 
     artifact: Artifact
+    shown = ("k", "distanceMeasure", "numFeatures")
     _summary: KMeansSummary | None = None
 
     def clusterCenters(self) -> list[npt.NDArray[np.float64]]:

@@ -83,6 +83,7 @@ class PCAModel(NativeModel, _PCAParams):
     """`transform` adds `outputCol`, the projection without centring, as pyspark.ml does it."""
 
     artifact: Artifact
+    shown = ("k",)
     _sent: tuple[Any, list[Any]] | None = None
     """A JVM, and the components and variances as it has them."""
 

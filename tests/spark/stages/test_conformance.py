@@ -199,11 +199,13 @@ def test_a_column_that_is_there_twice_is_refused(sample: Sample, frame: DataFram
             stage.fit(frame.select("*", f.lit(1).alias(name)))
 
 
-def test_names_of_columns_may_hold_dots(sample: Sample, frame: DataFrame, expected: list[Any]) -> None:
+def test_names_of_columns_may_hold_dots_and_are_found_in_either_case(
+    sample: Sample, frame: DataFrame, expected: list[Any]
+) -> None:
     stage = sample.make()
     taken = {p.name: v for p, v in stage.extractParamMap().items() if isinstance(v, str) and v in frame.columns}
     renamed = frame.withColumnsRenamed({name: f"my.{name}" for name in taken.values()})
-    found = sample.make(**{param: f"my.{name}" for param, name in taken.items()}).fit(renamed).transform(renamed)
+    found = sample.make(**{param: f"My.{name}" for param, name in taken.items()}).fit(renamed).transform(renamed)
     assert sample.same(answers(found, sample.outputs), expected)
 
 
@@ -217,12 +219,13 @@ def test_the_answer_does_not_hang_on_the_partitioning(
     assert sample.same(answers(again.transform(moved), sample.outputs), expected)
 
 
-def test_the_answer_is_that_of_the_peer(sample: Sample, frame: DataFrame, expected: list[Any]) -> None:
+def test_the_answer_is_that_of_the_peer(sample: Sample, frame: DataFrame, model: Any, expected: list[Any]) -> None:
     stage = sample.make()
     peer = _peer(sample)()
     values = {param.name: value for param, value in stage.extractParamMap().items() if peer.hasParam(param.name)}
     theirs = peer.setParams(**{name: value for name, value in values.items() if stage.isSet(name)}).fit(frame)
     assert sample.same(expected, answers(theirs.transform(frame), sample.outputs))
+    assert repr(model) == repr(theirs).replace(theirs.uid, model.uid)
 
 
 @pytest.mark.filterwarnings("ignore::ResourceWarning", "ignore::pytest.PytestUnraisableExceptionWarning")
