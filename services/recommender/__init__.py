@@ -9,6 +9,7 @@ sources, following, live   where models come from; following one; keeping a work
 deployments       several models behind one name: weights, counts, roll-outs
 rules, rerank     what a request and the standing rules want shown: barred, boosted, pinned; diversity and limits
 strategies        known user -> fold-in -> content -> similar -> popular in segment -> popular
+shares            which strategy led how many lists, by the hour: cold starts over time
 trends            what is done more often lately than usual
 explain, pages    because of which items; next pages of a list that is kept
 batches           many users in one call

@@ -17,6 +17,7 @@ from palate import __version__
 from palate.errors import BundleError
 from palate.store import migrate, open_engine, run_worker
 from palate.web import add_check, create_app, metrics
+from services.recommender import shares
 from services.recommender.deployments import ticker
 from services.recommender.deployments.records import ModelSource
 from services.recommender.imports import handlers
@@ -68,12 +69,14 @@ def create(settings: RecommenderSettings | None = None) -> Flask:
         "palate_recommended_items", "Items answered, by strategy.", ["strategy"], registry=metrics(app).registry
     )
     app.extensions[KEY] = (live, places)
+    app.extensions[shares.KEY] = counted = shares.Shares(store.engine)
     app.after_request(_signed)
     add_check(app, "model", lambda: _well(live, "model"))
     add_check(app, "catalogue", lambda: _well(live, "store"))
     work = handlers(store)
     live.alongside("imports", lambda stop: run_worker(store.engine, work, stop, poll_seconds=_JOB_SECONDS))
     live.alongside("counts", live.traffic.write_loop)
+    live.alongside("shares", counted.write_loop)
     live.alongside("shadows", live.traffic.shadows.loop)
     live.alongside("rollouts", lambda stop: ticker.loop(live.traffic.store, stop, settings.rollout_seconds))
     live.start()

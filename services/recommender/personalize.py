@@ -26,6 +26,7 @@ from services.recommender.catalogue import ItemRow, fits
 from services.recommender.deployments.named_filters import filled
 from services.recommender.deployments.records import DEFAULT
 from services.recommender.live import Live
+from services.recommender.shares import shares_of_app
 from services.recommender.state import as_json, count, state
 from services.recommender.store import UserRow
 
@@ -136,6 +137,8 @@ def get_recommendations() -> Response:
     body = RecommendBody(user=asked.userId, item=asked.itemId, limit=asked.numResults, **ruled)
     answer = service.recommend(live, body, asked.userId)
     count(answer["items"])
+    if asked.userId is not None:
+        shares_of_app().add(answer["strategies"])
     return as_json({"itemList": _scored(answer["items"]), "recommendationId": answer["recommendation_id"]})
 
 

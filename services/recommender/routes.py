@@ -28,6 +28,7 @@ from services.recommender.asking import (
 from services.recommender.batches import recommend_to_many
 from services.recommender.deployments import views
 from services.recommender.pages import following
+from services.recommender.shares import shares_of_app
 from services.recommender.state import as_json, count, state
 
 
@@ -87,7 +88,7 @@ def for_user(user: str, query: UserPage) -> Response:
     Known users get their personal ranking, with what they did since the training folded in; unknown ones what their
     stored attributes suggest, or what is popular. Each item says its strategy.
     """
-    return _counted(service.recommend(state()[0], query, checked(user, "user")))
+    return _led(service.recommend(state()[0], query, checked(user, "user")))
 
 
 @takes(body=RecommendBody)
@@ -97,14 +98,14 @@ def for_anybody(body: RecommendBody) -> Response:
 
     From a user's id, recent items, the item on the page, stated categories and tags: whatever is known.
     """
-    return _counted(service.recommend(state()[0], body, body.user))
+    return _led(service.recommend(state()[0], body, body.user))
 
 
 @takes(body=SessionBody)
 @gives(Recommended)
 def for_session(body: SessionBody) -> Response:
     """Recommend items to a visitor without an account, from the items of their session, newest first."""
-    return _counted(service.recommend(state()[0], body, None))
+    return _led(service.recommend(state()[0], body, None))
 
 
 @takes(body=BatchBody)
@@ -113,6 +114,8 @@ def for_many(body: BatchBody) -> Response:
     """Recommend items to many users at once. Each is answered as if asked alone, only faster."""
     answer = recommend_to_many(state()[0], body)
     count(place for one in answer["answers"] for place in one["items"])
+    for one in answer["answers"]:
+        shares_of_app().add(one["strategies"])
     return as_json(answer)
 
 
@@ -169,3 +172,9 @@ def get_model() -> Response:
 def _counted(answer: dict[str, Any]) -> Response:
     count(answer["items"])
     return as_json(answer)
+
+
+def _led(answer: dict[str, Any]) -> Response:
+    """A list for somebody, not for everybody: it tells how many are strangers."""
+    shares_of_app().add(answer["strategies"])
+    return _counted(answer)

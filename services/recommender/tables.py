@@ -105,3 +105,11 @@ rules = Table(
     Column("rules", JSON, nullable=False),
     Column("change", BigInteger, nullable=False),
 )
+
+shares = Table(
+    "recommender_shares",
+    metadata,
+    Column("hour", BigInteger, primary_key=True, autoincrement=False),
+    Column("strategy", String(40), primary_key=True),
+    Column("lists", BigInteger, nullable=False),
+)
