@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import zlib
-from collections.abc import Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
-from datetime import timedelta
-from typing import Any
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Integer, func, literal, select
+from sqlalchemy import Connection, Engine, Integer, bindparam, func, select
 
 from labeling import figures
 from labeling.config import KINDS, generate
@@ -26,13 +25,18 @@ from labeling.store.forecasts import Prediction, predict
 from labeling.store.relabel import LabelMap, relabel
 from labeling.store.remarks import Comment
 from labeling.work.automation import Automation
-from palate.errors import ParameterError
-from palate.store import migrate, open_engine, reading, writing
+from palate.errors import ConflictError, ParameterError
+from palate.store import Commits, clock, migrate, open_engine, reading, writing
 
 __all__ = ["FORMATS", "Labeling", "Step"]
 
 _TURNS = zlib.crc32(b"palate labeling turns") - 2**31
 """Which of PostgreSQL's advisory locks are those of turns."""
+_ALONE = select(
+    func.pg_advisory_xact_lock(bindparam("turns", type_=Integer), bindparam("mine", type_=Integer)),
+    func.clock_timestamp().label("now"),
+)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -53,6 +57,7 @@ class Labeling:
     def __init__(self, engine: Engine, *, lease: timedelta = leases.LEASE) -> None:
         self._engine = engine
         self._lease = lease
+        self._commits = Commits(engine)
         self._recent = Recent()
         self._overviews = Overviews()
         self.automation = Automation(engine)
@@ -160,57 +165,99 @@ class Labeling:
     # Turns
 
     def next_task(self, project_id: int, person: str, holding: Collection[int] = ()) -> Step:
-        with self._turn(project_id, person) as (db, project):
-            turn = leases.next_task(db, project, person, holding=holding, lease=self._lease)
-            step = self._step(db, project, person, turn)
-            learning = turn is None and project.run is not None and runs.get(db, project.run).state == runs.RUNNING
-            return replace(step, more=learning)
+        def work(db: Connection, project: Project, now: datetime) -> Step:
+            return self._next(db, project, person, holding, now)
+
+        return self._turn(project_id, person, work)
 
     def submit(
-        self, project_id: int, person: str, task_id: int, value: Any, seconds: float | None = None
+        self,
+        project_id: int,
+        person: str,
+        task_id: int,
+        value: Any,
+        seconds: float | None = None,
+        *,
+        holding: Collection[int] | None = None,
     ) -> tuple[Step, bool]:
         """Where the project stands, and whether the answer is the person's first to this task.
 
-        When this returns, the answer is on disk.
+        When this returns, the answer is on disk. holding: hand out the next task with it, as `next_task` does; none if
+        none is handed out now.
         """
-        with self._turn(project_id, person, hold=True) as (db, project):
-            new = turns.submit(db, project, person, task_id, value, seconds=seconds)
+
+        def work(db: Connection, project: Project, now: datetime) -> tuple[Step, bool]:
+            new = turns.submit(db, project, person, task_id, value, seconds=seconds, now=now)
+            if holding is not None:
+                try:
+                    return self._next(db, project, person, holding, now), new
+                except ConflictError:  # paused, over, or hands full: whoever asks for the next task is told
+                    pass
             return self._step(db, project, person), new
 
+        return self._turn(project_id, person, work, hold=True)
+
     def skip(self, project_id: int, person: str, task_id: int, reason: str | None = None) -> Step:
-        with self._turn(project_id, person) as (db, project):
-            turns.skip(db, project, person, task_id, reason=reason)
+        def work(db: Connection, project: Project, now: datetime) -> Step:
+            turns.skip(db, project, person, task_id, reason=reason, now=now)
             return self._step(db, project, person)
+
+        return self._turn(project_id, person, work)
 
     def keep_draft(self, project_id: int, person: str, task_id: int, value: Any) -> None:
         """Keep what the person has begun to answer; None forgets it."""
-        with self._turn(project_id, person, hold=True) as (db, project):
-            drafts.keep(db, project, person, task_id, value)
+
+        def work(db: Connection, project: Project, now: datetime) -> None:
+            drafts.keep(db, project, person, task_id, value, now=now)
+
+        self._turn(project_id, person, work, hold=True)
 
     def undo(self, project_id: int, person: str, before: int | None = None) -> Step:
-        with self._turn(project_id, person) as (db, project):
-            turn = turns.undo(db, project, person, before=before, lease=self._lease)
+        def work(db: Connection, project: Project, now: datetime) -> Step:
+            turn = turns.undo(db, project, person, before=before, lease=self._lease, now=now)
             return self._step(db, project, person, turn)
 
+        return self._turn(project_id, person, work)
+
     def return_skipped(self, project_id: int, person: str) -> Step:
-        with self._turn(project_id, person) as (db, project):
+        def work(db: Connection, project: Project, now: datetime) -> Step:
             turns.return_skipped(db, project, person)
             return self._step(db, project, person)
 
-    @contextmanager
-    def _turn(self, project_id: int, person: str, *, hold: bool = False) -> Iterator[tuple[Connection, Project]]:
-        """A transaction for one turn. A person's turns come one after the other, also those sent twice at once."""
-        with writing(self._engine) as db:
+        return self._turn(project_id, person, work)
+
+    def _turn(
+        self,
+        project_id: int,
+        person: str,
+        work: Callable[[Connection, Project, datetime], T],
+        *,
+        hold: bool = False,
+    ) -> T:
+        """What comes of one turn. A person's turns come one after the other, also those sent twice at once."""
+
+        def alone(db: Connection) -> T:
             if db.dialect.name == "postgresql":
                 # SQLite lets one writer in at a time anyway. The lock ends with the transaction.
                 mine = zlib.crc32(f"{project_id}\n{person}".encode()) - 2**31
-                db.execute(select(func.pg_advisory_xact_lock(literal(_TURNS, Integer), literal(mine, Integer))))
+                now = db.execute(_ALONE, {"turns": _TURNS, "mine": mine}).one().now
+            else:
+                now = clock(db)
             project = projects.get(db, project_id, hold=hold)
             members.require_worker(db, project, person)
-            yield db, project
+            return work(db, project, now)
 
-    def _step(self, db: Connection, project: Project, person: str, turn: leases.Turn | None = None) -> Step:
-        return Step(project, turn, progress(db, project, person, self._recent))
+        return self._commits.write(alone)
+
+    def _next(self, db: Connection, project: Project, person: str, holding: Collection[int], now: datetime) -> Step:
+        turn = leases.next_task(db, project, person, holding=holding, lease=self._lease, now=now)
+        learning = turn is None and project.run is not None and runs.get(db, project.run).state == runs.RUNNING
+        return self._step(db, project, person, turn, more=learning)
+
+    def _step(
+        self, db: Connection, project: Project, person: str, turn: leases.Turn | None = None, *, more: bool = False
+    ) -> Step:
+        return Step(project, turn, progress(db, project, person, self._recent), more)
 
     # Who does what
 

@@ -244,10 +244,14 @@ class AnswerIn(Model):
 
     Where a project asks one plain question its value alone will do: {"choices": ["Drama"]}, {"rating": 4},
     {"selected": "left"}, {"text": ["..."]}.
+
+    `holding` asks for the next task at once, as in POST /next: one call for a whole turn. If none is handed out, the
+    task is null, whatever the reason; the answer is stored all the same.
     """
 
     value: JsonValue
     seconds: Annotated[StrictFloat | StrictInt, Field(ge=0, le=30 * DAY)] | None = None
+    holding: list[StrictInt] | None = Field(None, max_length=1000)
 
 
 class UndoIn(Model):

@@ -110,9 +110,9 @@ def submit(project_id: int, task_id: int, body: AnswerIn) -> tuple[StepOut, int]
     """Answer a task that is leased to you; when this answers 200 or 201, the answer is on disk.
 
     201 is for a first answer. Sending it again is 200 and changes nothing; another answer replaces yours. 409 if the
-    task is not, or no longer, in your hands.
+    task is not, or no longer, in your hands. With `holding` the next task comes with the answer.
     """
-    step, new = labeling().submit(project_id, me(), task_id, body.value, body.seconds)
+    step, new = labeling().submit(project_id, me(), task_id, body.value, body.seconds, holding=body.holding)
     return StepOut.of(step), 201 if new else 200
 
 

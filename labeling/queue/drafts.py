@@ -5,13 +5,15 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, delete, exists, insert, select
+from sqlalchemy import Connection, bindparam, delete, exists, insert, select
 
 from labeling.answers import check
 from labeling.queue.leases import require_task, stale
 from labeling.store.definition import Project
 from labeling.store.tables import drafts, slots
 from palate.store.types import clock
+
+_FORGET = delete(drafts).where(drafts.c.task_id == bindparam("task"), drafts.c.person == bindparam("who"))
 
 
 def keep(
@@ -36,4 +38,4 @@ def keep(
 
 def forget(connection: Connection, person: str, task_id: int) -> None:
     """Forget the person's draft, if there is one."""
-    connection.execute(delete(drafts).where(drafts.c.task_id == task_id, drafts.c.person == person))
+    connection.execute(_FORGET, {"task": task_id, "who": person})

@@ -14,18 +14,67 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, exists, or_, select, update
+from sqlalchemy import Connection, and_, bindparam, exists, or_, select, update
 
 from labeling.queue import gold
 from labeling.store.definition import Project
 from labeling.store.life import require_open
-from labeling.store.tables import ANSWERED, FREE, LEASED, answers, drafts, predictions, skips, slots, tasks
+from labeling.store.tables import LEASED, answers, drafts, is_free, is_held, is_open, predictions, skips, slots, tasks
 from palate.errors import ConflictError, UnknownIdError
 from palate.store.types import clock
 
 LEASE = timedelta(minutes=15)
 MAX_HELD = 10
 """Tasks one person may hold in a project at a time: the one shown and those loaded ahead, in a few tabs."""
+
+# Statements of every turn are made once: to make one costs several times what the database takes to answer it.
+_mine = (slots.c.project_id == bindparam("project")) & (slots.c.person == bindparam("who"))
+_HELD = select(slots.c.task_id).where(_mine, is_held).order_by(slots.c.leased, slots.c.id)
+_RENEW = (
+    update(slots)
+    .where(_mine, is_held, slots.c.task_id.in_(bindparam("these", expanding=True)))
+    .values(expires=bindparam("until"))
+)
+_TASK = select(tasks.c.data).where(tasks.c.id == bindparam("task"), tasks.c.project_id == bindparam("project"))
+_other = slots.alias("other")
+_FIRST = (
+    select(slots.c.id)
+    .where(
+        slots.c.project_id == bindparam("project"),
+        is_open,
+        ~slots.c.withheld,
+        ~slots.c.gold,
+        or_(is_free, slots.c.expires <= bindparam("now")),
+        ~exists().where(_other.c.task_id == slots.c.task_id, _other.c.person == bindparam("who")),
+        ~exists().where(skips.c.task_id == slots.c.task_id, skips.c.person == bindparam("who")),
+    )
+    .order_by(slots.c.number, slots.c.rank, slots.c.position)
+    .limit(1)
+    .with_for_update(skip_locked=True)
+)
+_TAKE = (
+    update(slots)
+    .where(slots.c.id == _FIRST.scalar_subquery())
+    .values(state=LEASED, person=bindparam("who"), leased=bindparam("now"), expires=bindparam("until"))
+    .returning(slots.c.task_id)
+)
+_TURN = (
+    select(
+        tasks.c.position,
+        tasks.c.external_id,
+        tasks.c.data,
+        drafts.c.value.label("draft"),
+        predictions.c.value.label("predicted"),
+        predictions.c.score,
+        predictions.c.model,
+    )
+    .select_from(
+        tasks.outerjoin(drafts, and_(drafts.c.task_id == tasks.c.id, drafts.c.person == bindparam("who"))).outerjoin(
+            predictions, predictions.c.task_id == tasks.c.id
+        )
+    )
+    .where(tasks.c.id == bindparam("task"))
+)
 
 
 @dataclass(frozen=True)
@@ -86,12 +135,13 @@ def _renew(
     connection: Connection, project: Project, person: str, holding: Collection[int], until: datetime, now: datetime
 ) -> int | None:
     """The first task the person holds and has not on screen, its lease renewed."""
-    mine = (slots.c.project_id == project.id) & (slots.c.person == person) & (slots.c.state == LEASED)
-    held = list(connection.execute(select(slots.c.task_id).where(mine).order_by(slots.c.leased, slots.c.id)).scalars())
-    shown = [task for task in held if task in set(holding)]
-    if shown:  # whoever asks for more is at work on these
-        connection.execute(update(slots).where(mine, slots.c.task_id.in_(shown)).values(expires=until))
-    waiting = [task for task in held if task not in set(holding)]
+    mine = {"project": project.id, "who": person}
+    held = list(connection.execute(_HELD, mine).scalars())
+    waiting = [task for task in held if task not in holding]
+    # Whoever asks for more is at work on what they have on screen.
+    renewed = [task for task in held if task in holding] + waiting[:1]
+    if renewed:
+        connection.execute(_RENEW, {**mine, "these": renewed, "until": until})
     if not waiting:
         if len(held) >= MAX_HELD:
             raise ConflictError(
@@ -99,7 +149,6 @@ def _renew(
                 hint="Answer or skip them first; asking with an empty `holding` gives them again.",
             )
         return None
-    connection.execute(update(slots).where(mine, slots.c.task_id == waiting[0]).values(expires=until))
     found: int = waiting[0]
     return found
 
@@ -119,51 +168,13 @@ def _take(connection: Connection, project: Project, person: str, until: datetime
 
     First slots come before second ones, so every task gets one answer before any gets two; among them the rank decides.
     """
-    other = slots.alias("other")
-    theirs = exists().where(other.c.task_id == slots.c.task_id, other.c.person == person)
-    passed = exists().where(skips.c.task_id == slots.c.task_id, skips.c.person == person)
-    found = (
-        select(slots.c.id)
-        .where(
-            slots.c.project_id == project.id,
-            slots.c.state != ANSWERED,
-            ~slots.c.withheld,
-            ~slots.c.gold,
-            or_(slots.c.state == FREE, slots.c.expires <= now),
-            ~theirs,
-            ~passed,
-        )
-        .order_by(slots.c.number, slots.c.rank, slots.c.position)
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    taken = (
-        update(slots)
-        .where(slots.c.id == found)
-        .values(state=LEASED, person=person, leased=now, expires=until)
-        .returning(slots.c.task_id)
-    )
-    return connection.execute(taken).scalar_one_or_none()
+    asked = {"project": project.id, "who": person, "now": now, "until": until}
+    return connection.execute(_TAKE, asked).scalar_one_or_none()
 
 
 def turn(connection: Connection, person: str, task_id: int, expires: datetime | None, value: Any = None) -> Turn:
     """The task as the person sees it, with what they had begun and what a model suggests."""
-    theirs = and_(drafts.c.task_id == tasks.c.id, drafts.c.person == person)
-    joined = tasks.outerjoin(drafts, theirs).outerjoin(predictions, predictions.c.task_id == tasks.c.id)
-    row = connection.execute(
-        select(
-            tasks.c.position,
-            tasks.c.external_id,
-            tasks.c.data,
-            drafts.c.value.label("draft"),
-            predictions.c.value.label("predicted"),
-            predictions.c.score,
-            predictions.c.model,
-        )
-        .select_from(joined)
-        .where(tasks.c.id == task_id)
-    ).one()
+    row = connection.execute(_TURN, {"task": task_id, "who": person}).one()
     suggestion = None if row.model is None else Suggestion(row.predicted, row.score, row.model)
     return Turn(task_id, row.position, row.external_id, row.data, expires, value, row.draft, suggestion=suggestion)
 
@@ -180,9 +191,14 @@ def stale(task_id: int) -> ConflictError:
 
 def require_task(connection: Connection, project: Project, task_id: int) -> dict[str, Any]:
     """The task's data. Raises UnknownIdError."""
-    query = select(tasks.c.data).where(tasks.c.id == task_id, tasks.c.project_id == project.id)
-    found = connection.execute(query).first() if 0 < task_id < 2**63 else None
+    asked = {"task": task_id, "project": project.id}
+    found = connection.execute(_TASK, asked).first() if 0 < task_id < 2**63 else None
     if found is None:
-        raise UnknownIdError(f"project {project.id} has no task {task_id}.")
+        raise unknown(project, task_id)
     data: dict[str, Any] = found[0]
     return data
+
+
+def unknown(project: Project, task_id: int) -> UnknownIdError:
+    """The refusal of a task that the project has not."""
+    return UnknownIdError(f"project {project.id} has no task {task_id}.")

@@ -6,15 +6,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from sqlalchemy import Connection, Table, exists, func, select, union
+from sqlalchemy import Connection, bindparam, exists, func, select, union
 
 from labeling.store.definition import Project
 from labeling.store.life import is_pending
-from labeling.store.tables import ANSWERED, answers, automatic, runs, skips, slots
+from labeling.store.tables import answers, automatic, is_open, runs, skips, slots
 
 AGE = 1.0
-MANY = 2_000
+MANY = 500
 """Open answers from which on counting all of them for every turn would be most of the turn's work."""
+_OWN = select(
+    *(
+        select(func.count())
+        .where(table.c.project_id == bindparam("project"), table.c.person == bindparam("who"))
+        .scalar_subquery()
+        .label(table.name)
+        for table in (answers, skips)
+    )
+)
+"""How much of a project somebody has answered, and skipped."""
 
 
 @dataclass(frozen=True)
@@ -78,9 +88,9 @@ class Recent:
 
 def counts(connection: Connection, project: Project) -> Counts:
     """Counted from the slots still open, which are few when a project is nearly done."""
-    is_open = (slots.c.project_id == project.id) & (slots.c.state != ANSWERED) & ~slots.c.withheld & ~slots.c.gold
+    still = (slots.c.project_id == project.id) & is_open & ~slots.c.withheld & ~slots.c.gold
     open_slots, open_tasks = connection.execute(
-        select(func.count(), func.count(slots.c.task_id.distinct())).where(is_open)
+        select(func.count(), func.count(slots.c.task_id.distinct())).where(still)
     ).one()
     withheld, automatic = _with_models(connection, project)
     if project.review == "none":
@@ -90,7 +100,7 @@ def counts(connection: Connection, project: Project) -> Counts:
     gold = exists().where(slots.c.id == answers.c.slot_id, slots.c.gold)
     pending = (answers.c.project_id == project.id) & is_pending() & ~gold
     reviews = connection.execute(select(func.count()).where(pending)).scalar_one()
-    unfinished = union(select(slots.c.task_id).where(is_open), select(answers.c.task_id).where(pending)).subquery()
+    unfinished = union(select(slots.c.task_id).where(still), select(answers.c.task_id).where(pending)).subquery()
     open_tasks = connection.execute(select(func.count()).select_from(unfinished)).scalar_one()
     return Counts(open_slots, open_tasks, reviews, withheld, automatic)
 
@@ -113,19 +123,15 @@ def progress(connection: Connection, project: Project, person: str, recent: Rece
     still = counts(connection, project) if recent is None else recent.counts(connection, project)
     plain = project.tasks - project.golds
     needed = plain * project.overlap
+    mine, skipped = connection.execute(_OWN, {"project": project.id, "who": person}).one()
     return Progress(
         tasks=plain,
         done=plain - still.tasks - still.withheld,
         remaining=still.tasks + still.withheld - still.automatic,
         answers=needed - still.slots - still.withheld * project.overlap,
         needed=needed,
-        mine=_count(connection, answers, project, person),
-        skipped=_count(connection, skips, project, person),
+        mine=mine,
+        skipped=skipped,
         to_review=still.reviews,
         automatic=still.automatic,
     )
-
-
-def _count(connection: Connection, table: Table, project: Project, person: str) -> int:
-    query = select(func.count()).where(table.c.project_id == project.id, table.c.person == person)
-    return connection.execute(query).scalar_one()

@@ -8,16 +8,35 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, delete, insert, null, or_, select, update
+from sqlalchemy import BindParameter, Connection, and_, bindparam, delete, insert, null, or_, select, update
 
 from labeling.answers import check
 from labeling.queue.drafts import forget
-from labeling.queue.leases import LEASE, Turn, require_task, stale, turn
+from labeling.queue.leases import LEASE, Turn, require_task, stale, turn, unknown
 from labeling.store.definition import Project
 from labeling.store.remarks import check_remark
-from labeling.store.tables import ANSWERED, FREE, LEASED, answers, skips, slots
+from labeling.store.tables import ANSWERED, FREE, LEASED, answers, drafts, is_held, skips, slots, tasks
 from palate.errors import ConflictError
 from palate.store.types import clock
+
+# Statements of every turn are made once, as in `labeling.queue.leases`.
+_who: BindParameter[str] = bindparam("who")
+_BEFORE = (
+    select(tasks.c.data, answers.c.id, answers.c.value, answers.c.verdict, drafts.c.task_id.label("draft"))
+    .select_from(
+        tasks.outerjoin(answers, and_(answers.c.task_id == tasks.c.id, answers.c.person == _who)).outerjoin(
+            drafts, and_(drafts.c.task_id == tasks.c.id, drafts.c.person == _who)
+        )
+    )
+    .where(tasks.c.id == bindparam("task"), tasks.c.project_id == bindparam("project"))
+)
+_FILL = (
+    update(slots)
+    .where(slots.c.task_id == bindparam("task"), slots.c.person == _who, is_held)
+    .values(state=ANSWERED, expires=None)
+    .returning(slots.c.id)
+)
+_ANSWER = insert(answers)
 
 
 def submit(
@@ -37,36 +56,25 @@ def submit(
     Raises ConflictError if the person no longer holds the task.
     """
     now = now or clock(connection)
-    value = check(project.interface, require_task(connection, project, task_id), value)
-    mine = (answers.c.task_id == task_id) & (answers.c.person == person)
-    present = connection.execute(select(answers.c.value, answers.c.verdict).where(mine)).first()
-    forget(connection, person, task_id)
-    if present is not None:
-        if present.value != value or present.verdict == "returned":
+    this = {"project": project.id, "task": task_id, "who": person}
+    before = connection.execute(_BEFORE, this).first() if 0 < task_id < 2**63 else None
+    if before is None:
+        raise unknown(project, task_id)
+    value = check(project.interface, before.data, value)
+    if before.draft is not None:
+        forget(connection, person, task_id)
+    if before.id is not None:
+        if before.value != value or before.verdict == "returned":
             anew = {"verdict": None, "reviewer": None, "review_expires": None, "note": None, "original": None}
             anew |= {"suspect": None}
+            mine = (answers.c.task_id == task_id) & (answers.c.person == person)
             connection.execute(update(answers).where(mine).values(value=value, updated=now, **anew))
         return False
-    slot = connection.execute(
-        update(slots)
-        .where(slots.c.task_id == task_id, slots.c.person == person, slots.c.state == LEASED)
-        .values(state=ANSWERED, expires=None)
-        .returning(slots.c.id)
-    ).scalar_one_or_none()
+    slot = connection.execute(_FILL, this).scalar_one_or_none()
     if slot is None:
         raise stale(task_id)
-    connection.execute(
-        insert(answers).values(
-            project_id=project.id,
-            task_id=task_id,
-            slot_id=slot,
-            person=person,
-            value=value,
-            seconds=seconds,
-            created=now,
-            updated=now,
-        )
-    )
+    answer = {"project_id": project.id, "task_id": task_id, "slot_id": slot, "person": person, "value": value}
+    connection.execute(_ANSWER, {**answer, "seconds": seconds, "created": now, "updated": now})
     return True
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import Connection, delete, insert, select, update
+from sqlalchemy import Connection, bindparam, delete, insert, select, update
 
 from labeling.store.definition import Project, is_text
 from labeling.store.tables import PERSON_LENGTH, members, projects
@@ -16,6 +16,7 @@ from palate.errors import ForbiddenError, ParameterError
 ADMINISTRATOR, REVIEWER, ANNOTATOR = "administrator", "reviewer", "annotator"
 ROLES = (ADMINISTRATOR, REVIEWER, ANNOTATOR)
 MAX_MEMBERS = 10_000
+_ROLE = select(members.c.role).where(members.c.project_id == bindparam("project"), members.c.person == bindparam("who"))
 
 
 def listed(connection: Connection, project: Project) -> dict[str, str]:
@@ -57,5 +58,4 @@ def require_worker(connection: Connection, project: Project, person: str) -> Non
 
 def role_of(connection: Connection, project: Project, person: str) -> str | None:
     """The person's role in the project, None if they are no member."""
-    mine = (members.c.project_id == project.id) & (members.c.person == person)
-    return connection.execute(select(members.c.role).where(mine)).scalar_one_or_none()
+    return connection.execute(_ROLE, {"project": project.id, "who": person}).scalar_one_or_none()

@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, bindparam, func, insert, literal, or_, select, update
 
 from labeling.answers import check
 from labeling.store.definition import Definition, NewTask, Project
@@ -22,6 +22,8 @@ from palate.store.types import clock
 
 BATCH = 5_000
 """Rows per statement on import: bounds the memory of one import, not its size."""
+_ONE = select(projects).where(projects.c.id == bindparam("project"))
+_ONE_HELD = _ONE.with_for_update(read=True, key_share=True)
 
 
 def create(connection: Connection, definition: Definition) -> tuple[Project, bool]:
@@ -62,10 +64,7 @@ def get(connection: Connection, project_id: int, *, hold: bool = False) -> Proje
     """
     row = None
     if 0 < project_id < 2**63:
-        query = select(projects).where(projects.c.id == project_id)
-        if hold:
-            query = query.with_for_update(read=True, key_share=True)
-        row = connection.execute(query).mappings().first()
+        row = connection.execute(_ONE_HELD if hold else _ONE, {"project": project_id}).mappings().first()
     if row is None:
         raise UnknownIdError(f"there is no project {project_id}.", hint="GET /v1/projects lists them.")
     return Project.of(row)

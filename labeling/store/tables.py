@@ -24,6 +24,7 @@ from sqlalchemy import (
     Text,
     UniqueConstraint,
     false,
+    literal_column,
     text,
 )
 
@@ -145,6 +146,11 @@ Index(
     sqlite_where=text("state = 'leased'"),
     postgresql_where=text("state = 'leased'"),
 )
+# Written out in the statement: for a parameter SQLite would plan anew at each call, PostgreSQL not use the index.
+is_open = slots.c.state != literal_column(f"'{ANSWERED}'")
+is_free = slots.c.state == literal_column(f"'{FREE}'")
+is_held = slots.c.state == literal_column(f"'{LEASED}'")
+"""Where a slot stands, in the words of the partial indexes."""
 
 answers = Table(
     "annotations",

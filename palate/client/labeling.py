@@ -61,9 +61,21 @@ class LabelingClient:
         found: Json | None = self._ask("POST", f"/{project}/next", {"holding": list(holding)})["task"]
         return found
 
-    def submit(self, project: int, task: int, value: Any, seconds: float | None = None) -> Json:
-        """When this returns, the answer is on the service's disk. Submitting it again changes nothing."""
-        return self._ask("PUT", f"/{project}/tasks/{task}/annotation", {"value": value, "seconds": seconds})
+    def submit(
+        self,
+        project: int,
+        task: int,
+        value: Any,
+        seconds: float | None = None,
+        *,
+        holding: Sequence[int] | None = None,
+    ) -> Json:
+        """When this returns, the answer is on the service's disk. Submitting it again changes nothing.
+
+        holding: have the next task handed out with it, as `next` does; it is the answer's `task`.
+        """
+        answer = {"value": value, "seconds": seconds, "holding": None if holding is None else list(holding)}
+        return self._ask("PUT", f"/{project}/tasks/{task}/annotation", answer)
 
     def skip(self, project: int, task: int, reason: str | None = None) -> Json:
         return self._ask("POST", f"/{project}/tasks/{task}/skip", {"reason": reason})

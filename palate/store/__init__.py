@@ -4,6 +4,7 @@ SQLite in WAL mode is the embedded default, PostgreSQL is for more than one mach
 """
 
 from palate.store.accounts import Accounts, Key, Person, Principal
+from palate.store.commits import Commits
 from palate.store.engine import open_engine, reading, writing
 from palate.store.jobs import Job, JobContext, Jobs, LeaseLostError, run_worker
 from palate.store.migrate import migrate
@@ -11,6 +12,7 @@ from palate.store.types import Instant, clock, metadata
 
 __all__ = [
     "Accounts",
+    "Commits",
     "Instant",
     "Job",
     "JobContext",

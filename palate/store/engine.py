@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +23,7 @@ from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
 
 from palate.errors import ConflictError, MissingDependencyError, PalateError, ParameterError, StoreError
+from palate.store.queue import WriteQueue
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for SQLite's single write lock before it gives up."""
@@ -65,9 +66,17 @@ def reading(engine: Engine) -> Iterator[Connection]:
 
 @contextmanager
 def writing(engine: Engine) -> Iterator[Connection]:
-    """A transaction that may write. On SQLite it takes the write lock at once, so it never fails half-way for it."""
-    with _transaction(engine, {}) as connection:
-        yield connection
+    """A transaction that may write. On SQLite it takes the write lock at once, so it never fails half-way for it, and
+    writers come one after the other, also those of other processes.
+    """
+    queue: WriteQueue | None = engine.get_execution_options().get("palate_queue")
+    with ExitStack() as held:
+        if queue is not None:
+            try:
+                held.enter_context(queue.turn())
+            except TimeoutError:
+                raise _say(_SIGNS[0], engine.url.database) from None
+        yield held.enter_context(_transaction(engine, {}))
 
 
 @contextmanager
@@ -101,6 +110,7 @@ def _open_sqlite(address: URL, busy_seconds: float) -> Engine:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         # Made here so that only this user can read it; SQLite gives its -wal and -shm the same mode.
         os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        queue = WriteQueue(file, busy_seconds)
     except OSError as error:
         raise StoreError(f"The database cannot be opened: {error.strerror}.", where=str(file)) from error
     engine = sa.create_engine(
@@ -109,6 +119,7 @@ def _open_sqlite(address: URL, busy_seconds: float) -> Engine:
         json_serializer=_dumps,
         pool_size=8,
         max_overflow=32,
+        execution_options={"palate_queue": queue},
     )
 
     @event.listens_for(engine, "connect")
@@ -174,15 +185,19 @@ def _plain(error: BaseException, engine: Engine) -> PalateError | None:
     if isinstance(error, sa.exc.ProgrammingError):
         return None
     text = str(error.orig).lower()
-    for sign, message, hint in _SIGNS:
-        if sign in text:
-            return StoreError(message, where=where, hint=hint)
+    for sign in _SIGNS:
+        if sign[0] in text:
+            return _say(sign, where)
     if isinstance(error, sa.exc.OperationalError) and engine.dialect.name == "postgresql":
         return StoreError("The database cannot be reached.", where=where, hint="Is the server up?")
     return None
 
 
-_SIGNS = (
+def _say(sign: tuple[str, str, str | None], where: str | None) -> StoreError:
+    return StoreError(sign[1], where=where, hint=sign[2])
+
+
+_SIGNS: tuple[tuple[str, str, str | None], ...] = (
     ("is locked", "The database is locked by another process.", "Try again in a moment."),
     ("database or disk is full", "The disk is full.", "Free some space; nothing was written."),
     ("file is not a database", "The file is not a SQLite database.", "Name another file, or move this one away."),

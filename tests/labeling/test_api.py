@@ -165,6 +165,20 @@ def test_a_double_submit_is_one_answer(manager, ann, films):
     assert len(manager("GET", f"/projects/{films}/export").json[0]["annotations"]) == 1
 
 
+def test_a_whole_turn_is_one_call(manager, ann, films):
+    first = ann("POST", f"/projects/{films}/next", {}).json["task"]["id"]
+    path = f"/projects/{films}/tasks/{first}/annotation"
+    turn = ann("PUT", path, DRAMA | {"holding": []})
+    second = turn.json["task"]["id"]
+    assert (turn.status_code, turn.json["progress"]["mine"], first != second) == (201, 1, True)
+    assert ann("PUT", path, DRAMA | {"holding": []}).json["task"]["id"] == second, "sent again it is the same turn"
+    assert ann("PUT", path, DRAMA | {"holding": [second]}).json["task"]["id"] not in (first, second)
+    assert ann("PUT", path, DRAMA).json["task"] is None, "nobody asked for one"
+    assert manager("PATCH", f"/projects/{films}", {"paused": True}).status_code == 200
+    last = ann("PUT", f"/projects/{films}/tasks/{second}/annotation", DRAMA | {"holding": []})
+    assert (last.status_code, last.json["task"], last.json["progress"]["mine"]) == (201, None, 2)
+
+
 def test_a_stale_lease_is_a_conflict_that_says_what_to_do(app, films, ann):
     service = app.extensions["labeling"]
     task = ann("POST", f"/projects/{films}/next", {}).json["task"]["id"]

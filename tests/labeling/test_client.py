@@ -41,10 +41,10 @@ def test_from_a_file_to_a_file(house):
     work()
     assert client.wait(project, job["id"])["result"]["tasks"] == 3
     assert client.add_tasks(project, [{"external_id": "4", "data": {"text": "Four"}}])["added"] == 1
+    task = client.next(project)
     for _ in range(3):
-        task = client.next(project)
-        client.submit(project, task["id"], {"choices": ["War"]}, 1.0)
-    client.skip(project, client.next(project)["id"], "Too hard.")
+        task = client.submit(project, task["id"], {"choices": ["War"]}, 1.0, holding=[])["task"]
+    client.skip(project, task["id"], "Too hard.")
     assert client.next(project) is None
     client.change(project, consensus="majority")
     client.consolidate(project)

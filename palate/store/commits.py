@@ -1,0 +1,87 @@
+"""Small writes of many threads, several to a commit.
+
+Each commit waits until the disk has it, whatever is in it. Where writers come one after the other, as on SQLite, that
+wait is most of a small write; what came in meanwhile is therefore committed together, by one of the threads that
+wait (group commit: Gray & Reuter, Transaction Processing, 1993, section 9.4). On PostgreSQL writers don't wait for each
+other, and its server does the same with their commits: there each write is a transaction of its own.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from collections.abc import Callable
+from typing import Generic, TypeVar
+
+from sqlalchemy import Connection, Engine
+
+from palate.errors import StoreError
+from palate.store.engine import writing
+
+T = TypeVar("T")
+MOST = 64
+"""Writes in one commit."""
+
+
+class Commits:
+    """The small writes of one process to a database. Safe to share between threads."""
+
+    def __init__(self, engine: Engine, most: int = MOST) -> None:
+        self._engine, self._most = engine, most
+        self._alone = engine.dialect.name != "sqlite"
+        self._asked: deque[_Asked[object]] = deque()
+        self._turn = threading.Lock()
+
+    def __len__(self) -> int:
+        """How many writes wait for their commit to begin."""
+        return len(self._asked)
+
+    def write(self, work: Callable[[Connection], T]) -> T:
+        """What `work` returns, after what it wrote is committed; what it raises, after nothing of it was written.
+
+        `work` is called once or twice: when another one of its commit fails, all of them are undone and each is done
+        by itself. Raises StoreError as `writing` does, for all of a commit.
+        """
+        if self._alone:
+            with writing(self._engine) as db:
+                return work(db)
+        asked: _Asked[T] = _Asked(work)
+        self._asked.append(asked)  # type: ignore[arg-type]
+        with self._turn:
+            while not asked.done:
+                self._commit(self._asked)
+        return asked.outcome()
+
+    def _commit(self, asked: deque[_Asked[object]]) -> None:
+        """Commit the first of those who asked, at least one."""
+        together: list[_Asked[object]] = []
+        try:
+            with writing(self._engine) as db:
+                # Only now, when it is our turn: who came while we waited is with us.
+                together = [asked.popleft() for _ in range(min(len(asked), self._most))]
+                for each in together:
+                    each.value = each.work(db)
+        except BaseException as error:
+            if len(together) > 1 and isinstance(error, Exception) and not isinstance(error, StoreError):
+                for each in together:
+                    self._commit(deque([each]))
+                return
+            if not together:  # it was never our turn, nor theirs
+                together = [asked.popleft() for _ in range(len(asked))]
+            for each in together:
+                each.error = error
+        for each in together:
+            each.done = True
+
+
+class _Asked(Generic[T]):
+    def __init__(self, work: Callable[[Connection], T]) -> None:
+        self.work = work
+        self.done = False
+        self.value: T
+        self.error: BaseException | None = None
+
+    def outcome(self) -> T:
+        if self.error is not None:
+            raise self.error
+        return self.value
