@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import zlib
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Integer, bindparam, func, select
+from sqlalchemy import Connection, Engine
 
 from labeling import figures
 from labeling.config import KINDS, generate
@@ -26,16 +25,10 @@ from labeling.store.relabel import LabelMap, relabel
 from labeling.store.remarks import Comment
 from labeling.work.automation import Automation
 from palate.errors import ConflictError, ParameterError
-from palate.store import Commits, clock, migrate, open_engine, reading, writing
+from palate.store import Commits, migrate, open_engine, reading, writing
 
 __all__ = ["FORMATS", "Labeling", "Step"]
 
-_TURNS = zlib.crc32(b"palate labeling turns") - 2**31
-"""Which of PostgreSQL's advisory locks are those of turns."""
-_ALONE = select(
-    func.pg_advisory_xact_lock(bindparam("turns", type_=Integer), bindparam("mine", type_=Integer)),
-    func.clock_timestamp().label("now"),
-)
 T = TypeVar("T")
 
 
@@ -237,13 +230,7 @@ class Labeling:
         """What comes of one turn. A person's turns come one after the other, also those sent twice at once."""
 
         def alone(db: Connection) -> T:
-            if db.dialect.name == "postgresql":
-                # SQLite lets one writer in at a time anyway. The lock ends with the transaction.
-                mine = zlib.crc32(f"{project_id}\n{person}".encode()) - 2**31
-                now = db.execute(_ALONE, {"turns": _TURNS, "mine": mine}).one().now
-            else:
-                now = clock(db)
-            project = projects.get(db, project_id, hold=hold)
+            project, now = projects.enter(db, project_id, person, hold=hold)
             members.require_worker(db, project, person)
             return work(db, project, now)
 

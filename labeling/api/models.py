@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -39,7 +38,7 @@ class ProgressOut(Model):
 
     @classmethod
     def of(cls, state: counting.Progress) -> Self:
-        return cls(**asdict(state))
+        return cls(**vars(state))
 
 
 class ControlOut(Model):

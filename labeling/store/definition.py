@@ -124,7 +124,7 @@ class Project:
     run: int | None
 
     @classmethod
-    def of(cls, row: RowMapping) -> Project:
+    def of(cls, row: RowMapping | dict[str, Any]) -> Project:
         return cls(**{**row, "labels": tuple(row["labels"])})
 
     @property

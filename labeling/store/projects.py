@@ -6,12 +6,13 @@ are written together or not at all.
 
 from __future__ import annotations
 
+import zlib
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Integer, bindparam, func, insert, literal, or_, select, update
 
 from labeling.answers import check
 from labeling.store.definition import Definition, NewTask, Project
@@ -24,6 +25,14 @@ BATCH = 5_000
 """Rows per statement on import: bounds the memory of one import, not its size."""
 _ONE = select(projects).where(projects.c.id == bindparam("project"))
 _ONE_HELD = _ONE.with_for_update(read=True, key_share=True)
+_ENTER = _ONE.add_columns(
+    # This first, then the clock: that of a turn is read once it is this turn's turn.
+    func.pg_advisory_xact_lock(bindparam("turns", type_=Integer), bindparam("mine", type_=Integer)).label("alone"),
+    func.clock_timestamp().label("now"),
+)
+_ENTER_HELD = _ENTER.with_for_update(of=projects, read=True, key_share=True)
+_TURNS = zlib.crc32(b"palate labeling turns") - 2**31
+"""Which of PostgreSQL's advisory locks are those of turns."""
 
 
 def create(connection: Connection, definition: Definition) -> tuple[Project, bool]:
@@ -66,8 +75,31 @@ def get(connection: Connection, project_id: int, *, hold: bool = False) -> Proje
     if 0 < project_id < 2**63:
         row = connection.execute(_ONE_HELD if hold else _ONE, {"project": project_id}).mappings().first()
     if row is None:
-        raise UnknownIdError(f"there is no project {project_id}.", hint="GET /v1/projects lists them.")
+        raise _unknown(project_id)
     return Project.of(row)
+
+
+def enter(connection: Connection, project_id: int, person: str, *, hold: bool = False) -> tuple[Project, datetime]:
+    """The project for a turn of this person, and the time. Until the transaction ends no other turn of theirs begins,
+    also on another machine. Raises UnknownIdError.
+    """
+    if connection.dialect.name != "postgresql":  # SQLite lets one writer in at a time anyway
+        return get(connection, project_id), clock(connection)
+    if not 0 < project_id < 2**63:
+        raise _unknown(project_id)
+    mine = zlib.crc32(f"{project_id}\n{person}".encode()) - 2**31
+    asked = {"project": project_id, "turns": _TURNS, "mine": mine}
+    row = connection.execute(_ENTER_HELD if hold else _ENTER, asked).mappings().first()
+    if row is None:
+        raise _unknown(project_id)
+    found = dict(row)
+    del found["alone"]
+    now: datetime = found.pop("now")
+    return Project.of(found), now.astimezone(UTC)
+
+
+def _unknown(project_id: int) -> UnknownIdError:
+    return UnknownIdError(f"there is no project {project_id}.", hint="GET /v1/projects lists them.")
 
 
 def listed(connection: Connection) -> list[Project]:

@@ -15,7 +15,6 @@ from typing import Generic, TypeVar
 
 from sqlalchemy import Connection, Engine
 
-from palate.errors import StoreError
 from palate.store.engine import writing
 
 T = TypeVar("T")
@@ -39,8 +38,8 @@ class Commits:
     def write(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns, after what it wrote is committed; what it raises, after nothing of it was written.
 
-        `work` is called once or twice: when another one of its commit fails, all of them are undone and each is done
-        by itself. Raises StoreError as `writing` does, for all of a commit.
+        `work` is called once or twice: when one of a commit fails, all of it is undone and each is done by itself.
+        Raises StoreError as `writing` does.
         """
         if self._alone:
             with writing(self._engine) as db:
@@ -62,7 +61,7 @@ class Commits:
                 for each in together:
                     each.value = each.work(db)
         except BaseException as error:
-            if len(together) > 1 and isinstance(error, Exception) and not isinstance(error, StoreError):
+            if len(together) > 1 and isinstance(error, Exception):
                 for each in together:
                     self._commit(deque([each]))
                 return

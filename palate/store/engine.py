@@ -11,7 +11,9 @@ a ConflictError; the driver's own error is its `__cause__`.
 from __future__ import annotations
 
 import json
+import math
 import os
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
@@ -21,12 +23,15 @@ import sqlalchemy as sa
 from sqlalchemy import event
 from sqlalchemy.engine import URL, Connection, Engine, ExceptionContext
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from palate.errors import ConflictError, MissingDependencyError, PalateError, ParameterError, StoreError
 from palate.store.queue import WriteQueue
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for SQLite's single write lock before it gives up."""
+IDLE_SECONDS = 1.0
+"""A connection to PostgreSQL that lay unused for longer is tried before it is used."""
 
 
 def open_engine(url: str, *, busy_seconds: float = BUSY_SECONDS) -> Engine:
@@ -149,7 +154,6 @@ def _open_postgresql(address: URL) -> Engine:
         engine = sa.create_engine(
             address.set(drivername="postgresql+psycopg"),
             json_serializer=_dumps,
-            pool_pre_ping=True,
             pool_size=8,
             max_overflow=16,
             connect_args={"connect_timeout": 5},
@@ -159,6 +163,20 @@ def _open_postgresql(address: URL) -> Engine:
             "The PostgreSQL driver is not installed.", hint="pip install 'palate[postgres]'"
         ) from error
     event.listen(engine, "handle_error", _translate)
+
+    @event.listens_for(engine, "checkin")
+    def remember(connection: Any, record: ConnectionPoolEntry) -> None:
+        record.info["used"] = time.monotonic()
+
+    @event.listens_for(engine, "checkout")
+    def look(connection: Any, record: ConnectionPoolEntry, proxy: object) -> None:
+        # Whether the server is still there; to ask at each use would be a tenth of a short transaction's work.
+        if time.monotonic() - record.info.get("used", math.inf) > IDLE_SECONDS:
+            try:
+                engine.dialect.do_ping(connection)
+            except Exception as error:
+                raise sa.exc.DisconnectionError from error
+
     return engine
 
 

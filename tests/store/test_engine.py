@@ -146,3 +146,17 @@ def test_a_server_that_is_away(tmp_path: Path) -> None:
     with pytest.raises(StoreError, match="cannot be reached") as caught, reading(engine):
         pass
     assert "secret" not in str(caught.value)
+
+
+def test_a_connection_that_the_server_ended_is_made_anew(postgresql: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("palate.store.engine.IDLE_SECONDS", -1.0)
+    engine, other = open_engine(postgresql), open_engine(postgresql)
+    pid = sa.select(sa.func.pg_backend_pid())
+    with reading(engine) as db:
+        before = db.scalar(pid)
+    with writing(other) as db:
+        assert db.scalar(sa.select(sa.func.pg_terminate_backend(before, 10_000)))
+    with writing(engine) as db:
+        assert db.scalar(pid) != before
+    engine.dispose()
+    other.dispose()
