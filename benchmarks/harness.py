@@ -25,6 +25,7 @@ NAMES = (
     "spark_kmeans_large",
     "spark_kmeans_transform",
     "consensus",
+    "labeling_turns",
     "spark_fm",
     "spark_fm_large",
     "spark_fm_transform",
