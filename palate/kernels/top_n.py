@@ -26,7 +26,7 @@ _ROUNDING = 1e-5
 class Targets:
     """Factors `(n_targets, factors) float32` from the longest to the shortest, to be made once for many calls.
 
-    order: the code of each. places: where each code is. lengths: Euclidean.
+    order: the code of each. places: where each code is. lengths: Euclidean; no target is longer than one before it.
     """
 
     factors: Floats
@@ -41,6 +41,14 @@ class Targets:
         places = np.empty_like(order)
         places[order] = np.arange(len(order), dtype=np.int32)
         return cls(np.ascontiguousarray(factors[order], dtype=np.float32), order, places, lengths[order])
+
+    @classmethod
+    def in_place(cls, factors: Floats) -> Self:
+        """The factors as they lie, in memory or in a file, without a copy of them: `lengths` says of each target how
+        long it or one after it is at most, so that a search ends early only where the long ones come first."""
+        order = np.arange(len(factors), dtype=np.int32)
+        longest = np.maximum.accumulate(_lengths(factors)[::-1])[::-1]
+        return cls(factors, order, order, longest)
 
     def __len__(self) -> int:
         return len(self.order)
@@ -82,6 +90,27 @@ def top_n(
             keep_best(product, offset, rows, targets.order, at, ends, places, codes, scores)
     sort_best(codes, scores)
     return codes, scores
+
+
+def best_of(
+    query: Floats, targets: Targets, n: int, barred: npt.NDArray[np.bool_] | None = None
+) -> tuple[Codes, Floats]:
+    """As `top_n` of a single query `(factors,)`, without the arrays that many take: for a request that waits.
+
+    barred: `(n_targets,) bool` by code, left out. Codes `(n,)` and scores `(n,)`, padded likewise.
+    """
+    from palate.kernels.top_n_loops import look_through, sort_best
+
+    codes = np.full((1, n), -1, np.int32)
+    scores = np.full((1, n), -np.inf, np.float32)
+    reach = float(_lengths(query[None])[0]) * (1 + _ROUNDING)
+    left_out = _NOTHING if barred is None else barred
+    look_through(query, reach, targets.factors, targets.lengths, targets.order, left_out, codes[0], scores[0])
+    sort_best(codes, scores)
+    return codes[0], scores[0]
+
+
+_NOTHING = np.zeros(0, bool)
 
 
 def _lengths(factors: Floats) -> npt.NDArray[np.float64]:

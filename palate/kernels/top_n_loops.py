@@ -62,6 +62,28 @@ def keep_row(scores: Any, offset: int, order: Any, heap: Any, held: Any) -> None
 
 
 @compiled
+def look_through(
+    query: Any, reach: float, factors: Any, lengths: Any, order: Any, barred: Any, codes: Any, best: Any
+) -> None:
+    """Takes the products of one query with the targets into its heap `best` and its codes, until none that is left
+    could reach the worst one kept. reach: the query's length. barred: by code, left out; empty for nothing."""
+    count, width = factors.shape
+    worst = best[0]
+    for place in range(count):
+        if reach * lengths[place] < worst:
+            break
+        target = factors[place]
+        score = np.float32(0)
+        for column in range(width):
+            score += query[column] * target[column]
+        if score >= worst:
+            code = order[place]
+            if (score > worst or code < codes[0]) and not (len(barred) and barred[code]):
+                _sink(best, codes, score, code, len(best))
+                worst = best[0]
+
+
+@compiled
 def _sink(heap: Any, held: Any, score: Any, code: int, size: int) -> None:
     """Puts a score in place of the top one, and down to where it belongs; of equals the higher code is worse."""
     place = 0

@@ -95,7 +95,7 @@ class ALS(FactorModel):
         touched = np.bincount(matrix.indices, minlength=len(self.items)) > 0
         self.item_factors = np.ascontiguousarray(engine.item_factors * touched[:, None], dtype=np.float32)
         try:
-            self.user_factors = self._solve(confidence)
+            self.user_factors = self._solve(confidence, confidence.data)
         except np.linalg.LinAlgError:
             raise self._not_finite() from None
         if not np.isfinite(self.user_factors).all():
@@ -111,9 +111,11 @@ class ALS(FactorModel):
 
     def _confidence(self, matrix: sparse.csr_matrix) -> sparse.csr_matrix:
         """Weights as confidences: `alpha` for the average one."""
-        weights = np.ones_like(matrix.data) if self.params.weighting == "binary" else matrix.data / self.usual_weight
-        data = (np.float32(self.params.alpha) * weights).astype(np.float32)
-        return sparse.csr_matrix((data, matrix.indices, matrix.indptr), shape=matrix.shape)
+        return sparse.csr_matrix((self._sureness(matrix.data), matrix.indices, matrix.indptr), shape=matrix.shape)
+
+    def _sureness(self, weights: Floats) -> Floats:
+        shares = np.ones_like(weights) if self.params.weighting == "binary" else weights / self.usual_weight
+        return (np.float32(self.params.alpha) * shares).astype(np.float32)
 
     @cached_property
     def _gram(self) -> Floats:
@@ -121,28 +123,30 @@ class ALS(FactorModel):
         gram: Floats = self.item_factors.T @ self.item_factors
         return gram + np.float32(self.penalty) * np.eye(self.params.factors, dtype=np.float32)
 
-    def _solve(self, confidence: sparse.csr_matrix) -> Floats:
+    def _solve(self, rows: sparse.csr_matrix, confidence: Floats) -> Floats:
         """The least-squares vector of each row, `(n, factors)`: equation 4 of the paper, exactly.
 
-        x = (Y'Y + penalty I + Y'(C - I)Y)^-1 Y'C 1, with C the row's confidences and Y the item factors.
+        x = (Y'Y + penalty I + Y'(C - I)Y)^-1 Y'C 1, with C the row's confidences (those of the entries of `rows`, in
+        their order) and Y the item factors.
         """
-        n, factors = confidence.shape[0], self.params.factors
+        n, factors = rows.shape[0], self.params.factors
         solved = np.zeros((n, factors), dtype=np.float32)
         # Many small products, in which threads only get in each other's way; for a request the call costs too much.
         with threadpool_limits(1, "blas") if n > _FEW else nullcontext():
             for start in range(0, n, _SOLVED_AT_ONCE):
-                rows = range(start, min(start + _SOLVED_AT_ONCE, n))
-                left = np.repeat(self._gram[None], len(rows), axis=0)
-                for at, row in enumerate(rows):
-                    held = slice(confidence.indptr[row], confidence.indptr[row + 1])
-                    theirs = self.item_factors[confidence.indices[held]]
-                    left[at] += (theirs.T * (confidence.data[held] - 1)) @ theirs
-                right = confidence[start : rows.stop] @ self.item_factors
-                solved[start : rows.stop] = np.linalg.solve(left, right[:, :, None])[:, :, 0]
+                part = range(start, min(start + _SOLVED_AT_ONCE, n))
+                left = np.repeat(self._gram[None], len(part), axis=0)
+                right = np.empty((len(part), factors, 1), np.float32)
+                for at, row in enumerate(part):
+                    held = slice(rows.indptr[row], rows.indptr[row + 1])
+                    theirs, sure = self.item_factors[rows.indices[held]], confidence[held]
+                    left[at] += (theirs.T * (sure - 1)) @ theirs
+                    right[at, :, 0] = sure @ theirs
+                solved[start : part.stop] = np.linalg.solve(left, right)[:, :, 0]
         return solved
 
     def _fold(self, histories: sparse.csr_matrix) -> Vectors:
-        return (self._solve(self._confidence(histories)),)
+        return (self._solve(histories, self._sureness(histories.data)),)
 
     def _state(self) -> Arrays:
         return Arrays(

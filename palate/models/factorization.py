@@ -19,6 +19,7 @@ from scipy import sparse
 from palate.dataset.ids import Codes
 from palate.errors import ParameterError
 from palate.kernels.clusters import Clusters, search
+from palate.kernels.top_n import Targets, best_of
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
 from palate.retrieval.topk import top_k
 
@@ -100,6 +101,18 @@ class FactorModel(Recommender):
         codes, scores = (np.concatenate(parts) for parts in zip(*best, strict=True))
         return codes, scores, np.ones(len(asked), bool)
 
+    def _best(
+        self, vectors: Vectors, context: Context, n: int, barred: npt.NDArray[np.bool_] | None
+    ) -> tuple[Codes, Floats] | None:
+        if self.index is not None or type(self)._score is not FactorModel._score:
+            return super()._best(vectors, context, n, barred)
+        query = np.ascontiguousarray(vectors[0][0], np.float32)
+        if not query.any():
+            return None
+        if self._nothing_known is not None:
+            barred = self._nothing_known if barred is None else barred | self._nothing_known
+        return best_of(query, self._targets, n, barred)
+
     def _looked_up(
         self, index: Clusters, query: Floats, n: int, out: Codes, allowed: npt.NDArray[np.bool_] | None
     ) -> tuple[Codes, Floats]:
@@ -131,6 +144,20 @@ class FactorModel(Recommender):
         return model
 
     @cached_property
+    def _targets(self) -> Targets:
+        """The items as a single query looks through them: in the order that ends soonest, unless that takes a large
+        copy of what other processes share."""
+        make = Targets.of if self.item_factors.nbytes <= _COPIED else Targets.in_place
+        return make(self.item_factors)
+
+    @cached_property
+    def _nothing_known(self) -> npt.NDArray[np.bool_] | None:
+        """`(n_items,) bool`: what is never recommended; None if that is nothing."""
+        mask = np.zeros(len(self.item_factors), bool)
+        mask[self._untouched] = True
+        return mask if len(self._untouched) else None
+
+    @cached_property
     def _untouched(self) -> npt.NDArray[np.intp]:
         return np.flatnonzero(~self.item_factors.any(axis=1))
 
@@ -152,5 +179,7 @@ _INDEX = tuple(field.name for field in fields(Clusters) if field.name != "cautio
 CALIBRATING = 500
 _FEW, _SHORT = 8, 1000
 """Up to so many users, and items for each, are looked up one by one; of more, products of matrices are faster."""
+_COPIED = 32 << 20
+"""Bytes of item factors up to which a model keeps a copy of them in another order."""
 _SCANNED = 0.1
 """Where no more than this share of the items is allowed, all of them are looked at: clusters would hold few each."""

@@ -111,7 +111,7 @@ NO_CONTEXT = Context()
 class UserVectors:
     """Users who are not in the model, folded in by `fold_in_users`; hand it to `recommend` in place of ids.
 
-    seen: the histories as binary CSR `(n, n_items)`, for `exclude="seen"`; an empty row knows nothing.
+    seen: the histories as CSR `(n, n_items)`, whose entries `exclude="seen"` leaves out; an empty row knows nothing.
     """
 
     vectors: Vectors
@@ -258,6 +258,14 @@ class Recommender(ABC):
             scores[:, ~allowed] = -np.inf
         return *top_k(scores, n, barred), personal
 
+    def _best(
+        self, vectors: Vectors, context: Context, n: int, barred: npt.NDArray[np.bool_] | None
+    ) -> tuple[Codes, Floats] | None:
+        """The `n` best of one row of user vectors, padded; None if it is not personal. barred: `(n_items,)`."""
+        allowed = None if barred is None else ~barred
+        codes, scores, personal = self._ranked(vectors, [context], n, None, allowed)
+        return (codes[0], scores[0]) if personal[0] else None
+
     # -- what callers use ------------------------------------------------------------------------------------------
 
     def fit(self, interactions: Interactions, items: Items | None = None, users: Users | None = None) -> Self:
@@ -273,6 +281,8 @@ class Recommender(ABC):
             items = items.aligned(union)
             if len(union) > interactions.n_items:
                 interactions = dataclasses.replace(interactions, items=union)
+        for name in [name for name in vars(self) if isinstance(getattr(type(self), name, None), cached_property)]:
+            del self.__dict__[name]  # what was worked out of an earlier fit
         self.items, self.users = interactions.items, interactions.users
         self.seen = interactions.matrix(binary=True)
         self._fit(interactions, items if items is not None else Items(self.items), users)
@@ -334,6 +344,30 @@ class Recommender(ABC):
             found[part, :width], scores[part, :width], personal[part] = best
         return Recommendations(self.items, found, scores, personal)
 
+    def best(
+        self,
+        user: int | UserVectors,
+        n: int,
+        barred: npt.NDArray[np.bool_] | None = None,
+        context: Context = NO_CONTEXT,
+    ) -> tuple[Codes, Floats] | None:
+        """The `n` best items for one user, as `recommend` finds them, with no more arrays than it takes: for requests.
+
+        user: their code, -1 for nobody known, or what `fold_in_users` gave for one user.
+        barred: `(n_items,) bool`, the items to leave out, seen ones among them.
+
+        Codes and scores, best first, without padding; None if the model knows nothing of the user or the context.
+        """
+        vectors = user.vectors if isinstance(user, UserVectors) else self._user_vectors(np.array([user], np.int32))
+        found = self._best(vectors, context, min(n, len(self.items)), barred)
+        if found is None:
+            return None
+        codes, scores = found
+        if codes[-1] < 0:
+            held = codes >= 0
+            return codes[held], scores[held]
+        return found
+
     def similar_items(self, items: Ids, n: int = 10) -> Recommendations:
         """The `n` items most similar to each of `items`, itself left out.
 
@@ -363,9 +397,7 @@ class Recommender(ABC):
         """
         self._require(Capability.FOLD_IN_USERS)
         matrix = self._history_matrix(histories)
-        seen = matrix.copy()
-        seen.data = np.ones_like(seen.data)
-        return UserVectors(self._fold_in(histories, matrix), seen)
+        return UserVectors(self._fold_in(histories, matrix), matrix)
 
     def fold_in_items(self, content: Items) -> Self:
         """A model that also ranks these items; those it holds already keep what was learned of them.
@@ -476,6 +508,12 @@ class Recommender(ABC):
             values = histories.weights
             if values is None:
                 values = np.full(len(codes), self.usual_weight, np.float32)
+        elif len(histories) == 1:  # a request waits
+            found = self.items.encode(_checked_ids(histories[0], "a history"))
+            indices, times = np.unique(found[found >= 0], return_counts=True)
+            data = times.astype(np.float32) * np.float32(max(self.usual_weight, 0.0))
+            rows = np.array([0, len(indices)], np.int32)
+            return sparse.csr_matrix((data, indices, rows), shape=(1, len(self.items)))
         else:
             lists = [self.items.encode(_checked_ids(history, "a history")) for history in histories]
             codes = np.concatenate([*lists, np.empty(0, np.int32)])

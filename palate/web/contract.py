@@ -148,7 +148,9 @@ def validate(model: type[Model], data: Any) -> Model:
 
 def flat(model: type[Model], values: MultiDict[str, str]) -> dict[str, Any]:
     """Query or form fields as a dictionary: a list where the model has a list, one value elsewhere."""
-    lists = {field.alias or name for name, field in model.model_fields.items() if _is_list(field.annotation)}
+    if not values:
+        return {}
+    lists = _lists(model)
     result: dict[str, Any] = {}
     for name in values:
         given = values.getlist(name)
@@ -161,6 +163,12 @@ def flat(model: type[Model], values: MultiDict[str, str]) -> dict[str, Any]:
         else:
             result[name] = given[0]
     return result
+
+
+@functools.cache
+def _lists(model: type[Model]) -> frozenset[str]:
+    """The fields that take a parameter repeated."""
+    return frozenset(field.alias or name for name, field in model.model_fields.items() if _is_list(field.annotation))
 
 
 def _plain(entry: Any) -> tuple[str, str]:

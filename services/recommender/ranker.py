@@ -51,19 +51,14 @@ class Ranker:
         """Those of the items that the model knows."""
         return [item for item in items if self.model.items.code(item) >= 0]
 
-    def best(
-        self, user: str | UserVectors | None, n: int, barred: Mask, context: Context = NO_CONTEXT
-    ) -> Ranked | None:
+    def best(self, user: int | UserVectors, n: int, barred: Mask, context: Context = NO_CONTEXT) -> Ranked | None:
         """The `n` best items that are not barred; None if the model knows nothing of the user or the context.
 
-        user: an id, what `fold_in_users` gave for one user, or None for nobody in particular.
+        user: the model's code of them, -1 for nobody in particular, or what `fold_in_users` gave for one user.
         barred: `(n_served,) bool`.
         """
-        asked: UserVectors | list[Id] = user if isinstance(user, UserVectors) else NOBODY if user is None else [user]
-        found = self.model.recommend(asked, n, exclude=self._exclusion(barred), context=context)
-        if not found.personal[0]:
-            return None
-        return self._served(found.codes[0], found.scores[0])
+        found = self.model.best(user, n, self._own(barred), context)
+        return None if found is None else self._served(*found)
 
     def best_of(
         self, users: Sequence[str], n: int, barred: Sequence[Mask], contexts: Sequence[Context]
@@ -107,14 +102,22 @@ class Ranker:
         model = self.model.fold_in_items(items) if self.can(Capability.FOLD_IN_ITEMS) else self.model
         return Ranker(model, catalogue)
 
+    def _own(self, barred: Mask) -> Mask:
+        """What is barred, by the model's own codes, `(n_items,)`."""
+        if self._to_served is None:
+            return barred[: len(self.model.items)]
+        mask: Mask = barred[self._to_served] | (self._to_served < 0)
+        return mask
+
     def _exclusion(self, barred: Mask) -> sparse.csr_matrix:
-        n = len(self.model.items)
-        mask = barred[:n] if self._to_served is None else barred[self._to_served] | (self._to_served < 0)
-        codes = np.flatnonzero(mask).astype(np.int32)
-        return sparse.csr_matrix((np.ones(len(codes), np.float32), codes, np.array([0, len(codes)])), shape=(1, n))
+        codes = np.flatnonzero(self._own(barred)).astype(np.int32)
+        shape = 1, len(self.model.items)
+        return sparse.csr_matrix((np.ones(len(codes), np.float32), codes, np.array([0, len(codes)])), shape=shape)
 
     def _served(self, codes: Codes, scores: npt.NDArray[np.float32]) -> Ranked:
         if self._to_served is not None:
             codes = np.where(codes >= 0, self._to_served[codes], -1)
+        if not len(codes) or codes.min() >= 0:
+            return codes, scores
         held = codes >= 0
         return codes[held], scores[held]

@@ -97,7 +97,7 @@ class Segments:
         found = self._held.get(segment)
         if found is None:
             n = len(self.ranker.model.items)
-            found = self.ranker.best(None, n, self.nothing_barred, Context(segment=segment))
+            found = self.ranker.best(-1, n, self.nothing_barred, Context(segment=segment))
             if found is not None:
                 self._held[segment] = found
         return found

@@ -42,6 +42,7 @@ from services.recommender.strategies import (
     Similar,
     Strategy,
     Trending,
+    Why,
 )
 
 Json = dict[str, Any]
@@ -227,9 +228,9 @@ def finished(
     if places is None:
         places = chosen(served, question, work.rules, offset + limit, strategies)
     places = places[offset : offset + limit]
-    explainer = Explainer(served, question) if work.explain else None
+    tell = Explainer(served, question).why if work.explain else _Reasons(served, question).why
     return {
-        "items": [_shown(served, question, place, explainer) for place in places],
+        "items": [_shown(served, place, tell(place)) for place in places],
         "strategies": list(dict.fromkeys(strategy.name for _, _, strategy in places)),
         "model_version": served.version,
         "recommendation_id": list_id(work.asked.token),
@@ -243,11 +244,28 @@ def _by_whom(asked: Asked) -> Json:
     return {"deployment": asked.plan.deployment.name, "variant": asked.variant.name}
 
 
-def _shown(served: Served, question: Question, place: Place, explainer: Explainer | None) -> Json:
+class _Reasons:
+    """What the strategies of one answer say of its places; each is asked once where it says the same of all."""
+
+    def __init__(self, served: Served, question: Question) -> None:
+        self._served, self._question = served, question
+        self._told: dict[str, Why] = {}
+
+    def why(self, place: Place) -> Why:
+        code, _, strategy = place
+        if not strategy.alike:
+            return strategy.why(self._served, self._question, code)
+        found = self._told.get(strategy.name)
+        if found is None:
+            found = self._told[strategy.name] = strategy.why(self._served, self._question, code)
+        return found
+
+
+def _shown(served: Served, place: Place, why: Why) -> Json:
     code, score, strategy = place
     return {
         **served.catalogue.entries[code],
         "score": None if score is None else round(score, 6),
         "strategy": strategy.name,
-        "why": strategy.why(served, question, code) if explainer is None else explainer.why(place),
+        "why": why,
     }

@@ -23,8 +23,10 @@ def state() -> tuple[Live, Counter]:
 
 def as_json(answer: dict[str, Any], status: int = 200) -> Response:
     """The response that carries a JSON object."""
-    body = json.dumps(answer, ensure_ascii=False, separators=(",", ":"), allow_nan=False)
-    return Response(body, status, mimetype="application/json")
+    return Response(_ENCODER.encode(answer), status, mimetype="application/json")
+
+
+_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
 
 
 def count(places: Iterable[dict[str, Any]]) -> None:

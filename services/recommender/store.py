@@ -14,14 +14,18 @@ from sqlalchemy import (
     Engine,
     Row,
     Table,
+    bindparam,
     delete,
+    exists,
     insert,
+    or_,
     select,
     update,
 )
 
 from palate.errors import UnknownIdError
 from palate.store.engine import reading, writing
+from palate.store.quick import Quick
 from services.recommender.catalogue import ItemRow
 from services.recommender.counted import chunked, next_number
 from services.recommender.events import RECENT, Event, EventStore
@@ -56,11 +60,18 @@ class UserState:
     recent: tuple[str, ...] = ()
 
 
+NOBODY = UserState()
+"""Of whom nothing is stored."""
+
+
 class Store(EventStore):
     """The recommender's database. Safe to share between threads; every method is one transaction."""
 
     def __init__(self, engine: Engine) -> None:
         self.engine = engine
+        wanted: Any = bindparam("user")
+        stored, acted = exists().where(users.c.id == wanted), exists().where(events.c.user == wanted)
+        self._told = Quick(engine, select(or_(stored, acted)))
 
     def changes(self) -> dict[str, int]:
         """The latest number of each counter."""
@@ -175,7 +186,10 @@ class Store(EventStore):
             return [found for row in connection.execute(query) if (found := _user(row)) is not None]
 
     def state(self, user: str) -> UserState:
-        """The user's row and latest events."""
+        """The user's row and latest events. Of most users nothing is stored, which is found out at once."""
+        told = self._told.first(user=user)
+        if told is None or not told[0]:
+            return NOBODY
         query = select(events.c.item, events.c.weight).where(events.c.user == user)
         with reading(self.engine) as connection:
             held = connection.execute(select(users).where(users.c.id == user)).first()

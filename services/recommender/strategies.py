@@ -18,6 +18,8 @@ from services.recommender.ranker import Mask, Ranked, Ranker
 from services.recommender.served import Served
 
 Why = dict[str, Any]
+_AHEAD = 128
+"""So many more of a ranking are looked at first than are wanted: about what a user has seen."""
 _NAMED = 3
 """How many items or categories a `why` names at most."""
 
@@ -46,23 +48,27 @@ class Question:
 
 
 class Strategy(Protocol):
+    """alike: whether `why` says the same of each item of an answer."""
+
     name: str
+    alike: bool
 
     def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
         """The `n` best items that are not barred, or None if this strategy has nothing to go by."""
         ...
 
-    def why(self, served: Served, asked: Question, code: int) -> Why: ...
+    def why(self, served: Served, asked: Question, code: int) -> Why:
+        """Because of what it chose the item."""
+        ...
 
 
 def _fresh(served: Served, asked: Question) -> list[str]:
     """Recent items that the personal model knows and the user's training history lacks."""
     if not asked.recent:
         return []
-    ids = served.catalogue.ids
     seen = set(served.seen(asked.code).tolist()) if asked.code >= 0 else set()
     known = served.personal.history(asked.recent)
-    return [str(item) for item in known if ids.code(item) not in seen]
+    return [str(item) for item in known if served.catalogue.ids.code(item) not in seen]
 
 
 def _history(ranker: Ranker, served: Served, asked: Question) -> UserVectors | None:
@@ -84,6 +90,7 @@ class Personal:
     """What the model learned of a user. Steps aside for fold-in once there are events it has not seen."""
 
     name = "personal"
+    alike = True
 
     def answers(self, served: Served, asked: Question) -> bool:
         """Whether the model knows the user, and of nothing they did since."""
@@ -92,9 +99,9 @@ class Personal:
         return not (asked.recent and served.personal.can(Capability.FOLD_IN_USERS) and _fresh(served, asked))
 
     def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
-        if asked.user is None or not self.answers(served, asked):
+        if not self.answers(served, asked):
             return None
-        return served.personal.best(asked.user, n, barred, asked.context)
+        return served.personal.best(asked.code, n, barred, asked.context)
 
     def why(self, served: Served, asked: Question, code: int) -> Why:
         return _BY_HISTORY
@@ -104,6 +111,7 @@ class FoldIn:
     """The user's history with the events since the training, folded into the model at once."""
 
     name = "fold-in"
+    alike = True
 
     def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
         if not asked.recent:
@@ -120,6 +128,7 @@ class Content:
     """What items are about, against the user's recent items and stated preferences."""
 
     name = "content"
+    alike = False
 
     def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
         if served.content is None:
@@ -130,7 +139,7 @@ class Content:
             return None
         if vectors is None and served.content.can(Capability.FOLD_IN_USERS):
             vectors = served.content.model.fold_in_users([[]])
-        return served.content.best(vectors, n, barred, asked.context)
+        return served.content.best(-1 if vectors is None else vectors, n, barred, asked.context)
 
     def why(self, served: Served, asked: Question, code: int) -> Why:
         own = served.catalogue.entries[code]["categories"]
@@ -148,6 +157,7 @@ class Similar:
     """Items like the one on the page."""
 
     name = "similar"
+    alike = True
 
     def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
         return None if asked.item is None else similar(served, asked.item, barred, n)
@@ -160,6 +170,7 @@ class PopularInSegment:
     """What users of the same segment like."""
 
     name = "popular-in-segment"
+    alike = True
 
     def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
         if asked.segment is None:
@@ -175,6 +186,7 @@ class Popular:
     """What everybody likes: the last resort, which always has an answer."""
 
     name = "popular"
+    alike = True
 
     def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
         return _free(served.popular, barred, n)
@@ -194,6 +206,7 @@ class Latest:
     """The newest items, for the list of them; the score is when each appeared."""
 
     name = "latest"
+    alike = True
 
     def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
         order = served.catalogue.latest
@@ -208,6 +221,7 @@ class Trending:
     """What is done more often lately than usual, for the list of it."""
 
     name = "trending"
+    alike = True
 
     def __init__(self, ranked: Ranked) -> None:
         self._ranked = ranked
@@ -223,6 +237,7 @@ class _Pinned:
     """A rule of the shop put the item where it stands."""
 
     name = "pinned"
+    alike = True
 
     def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
         return None
@@ -299,8 +314,12 @@ def _alike(ranked: Ranked) -> Ranked:
 def _free(ranked: Ranked, barred: Mask, n: int) -> Ranked:
     """The first `n` of a full ranking that are not barred."""
     codes, scores = ranked
-    at = np.flatnonzero(~barred[codes])[:n]
-    return codes[at], scores[at]
+    width = 2 * n + _AHEAD
+    while True:
+        at = np.flatnonzero(~barred[codes[:width]])[:n]
+        if len(at) == n or width >= len(codes):
+            return codes[at], scores[at]
+        width *= 8
 
 
 def _as_shown(served: Served, items: Sequence[Any]) -> list[Any]:

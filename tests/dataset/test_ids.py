@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from typing import Any
 
 import numpy as np
@@ -145,3 +146,14 @@ def test_what_is_no_id_is_unknown_to_a_map_of_strings(fill: int) -> None:
     asked: list[Any] = [None, True, 10**5000, 1.5, "\ud800", "ann", 12, np.int64(12)]
     expected = [-1, -1, -1, -1, -1, 3, 0, 0]
     assert ids.encode([*asked, *["ann"] * fill]).tolist() == expected + [3] * fill
+
+
+@pytest.mark.parametrize("ids", [["b", "", "ä", "\U0001f600", "a", "aa", "z" * 300], [3, -1, 7]])
+def test_a_part_of_a_map_and_a_copied_one_know_their_own_ids(ids: list[Id]) -> None:
+    whole = IdMap(ids)
+    assert [whole.code(each) for each in ids] == list(range(len(ids)))
+    part = IdMap(whole.ids.slice(2))
+    assert [part.code(each) for each in ids] == [-1, -1, *range(len(ids) - 2)]
+    again = copy.copy(whole)
+    assert again == whole
+    assert [again.code(each) for each in ids] == list(range(len(ids)))

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
+import numpy.typing as npt
 import pytest
 from scipy import sparse
 
-from palate.kernels.top_n import Targets, top_n
+from palate.kernels.top_n import Targets, best_of, top_n
 from palate.retrieval.topk import top_k
 
 
@@ -72,3 +75,45 @@ def test_what_is_not_a_number_is_never_the_best() -> None:
 def test_no_queries_and_no_targets() -> None:
     assert top_n(np.zeros((0, 2), np.float32), Targets.of(np.zeros((3, 2), np.float32)), 4)[0].shape == (0, 4)
     assert top_n(np.zeros((2, 2), np.float32), Targets.of(np.zeros((0, 2), np.float32)), 1)[0].tolist() == [[-1], [-1]]
+
+
+@pytest.mark.parametrize("made", [Targets.of, Targets.in_place])
+@pytest.mark.parametrize(
+    ("targets", "factors", "n"), [(5000, 8, 20), (3, 4, 5), (2049, 5, 1), (100, 3, 100), (0, 3, 2)]
+)
+def test_one_query_gets_what_sorting_finds_to_the_last_tie(
+    made: Callable[[npt.NDArray[np.float32]], Targets], targets: int, factors: int, n: int
+) -> None:
+    rng = np.random.default_rng(2)
+    right = rng.integers(-2, 3, (targets, factors)).astype(np.float32)
+    right[rng.random(targets) < 0.1] = 0
+    for _ in range(20):
+        query = rng.integers(-2, 3, factors).astype(np.float32)
+        barred = rng.random(targets) < rng.random()
+        codes, scores = best_of(query, made(right), n, barred)
+        expected_codes, expected_scores = top_k((query @ right.T)[None], n, sparse.csr_matrix(barred[None]))
+        np.testing.assert_array_equal(codes, expected_codes[0])
+        np.testing.assert_array_equal(scores, expected_scores[0])
+        np.testing.assert_array_equal(best_of(query, made(right), n)[0], top_k((query @ right.T)[None], n)[0][0])
+
+
+@pytest.mark.parametrize("made", [Targets.of, Targets.in_place])
+def test_one_query_misses_nothing_where_lengths_and_scales_differ_widely(
+    made: Callable[[npt.NDArray[np.float32]], Targets],
+) -> None:
+    rng = np.random.default_rng(3)
+    right = (rng.standard_normal((9000, 16)) * (rng.permutation(9000)[:, None] + 1.0) ** -0.8).astype(np.float32)
+    targets = made(right)
+    for scale in 10 ** rng.uniform(-6, 6, 50):
+        query = (rng.standard_normal(16) * scale).astype(np.float32)
+        codes, scores = best_of(query, targets, 20)
+        expected = -np.sort(-(query.astype(np.float64) @ right.T.astype(np.float64)))[:20]
+        np.testing.assert_allclose(scores, expected, rtol=1e-5)
+        np.testing.assert_allclose(query.astype(np.float64) @ right[codes].T, expected, rtol=1e-5)
+
+
+@pytest.mark.parametrize("made", [Targets.of, Targets.in_place])
+def test_what_is_not_a_number_is_never_among_the_best(made: Callable[[npt.NDArray[np.float32]], Targets]) -> None:
+    right = np.array([[np.nan, 1], [1, 1], [3, 0], [np.inf, np.nan], [2, 0]], np.float32)
+    codes, _ = best_of(np.array([1, 0], np.float32), made(right), 4)
+    np.testing.assert_array_equal(codes, [2, 4, 1, -1])

@@ -144,6 +144,42 @@ def test_ways_to_exclude(model: Recommender) -> None:
             model.recommend([NAME(1)], 3, exclude=wrong)  # type: ignore[arg-type]
 
 
+def test_one_user_at_a_time_gets_the_same(model: Recommender) -> None:
+    everything = np.ones(len(model.items), bool)
+    asked: list[Any] = [(model.users.code(NAME(user)), [NAME(user)], "seen") for user in (2, 7)]
+    if model.can(Capability.FOLD_IN_USERS):
+        folded = model.fold_in_users([[NAME(1), NAME(3), NAME(1), "nothing"]])
+        asked.append((folded, folded, None))
+    for one, many, exclude in asked:
+        barred = np.zeros(len(model.items), bool)
+        if exclude == "seen":
+            barred = np.asarray(model.seen[one].toarray()[0] > 0)
+        found, expected = model.best(one, 5, barred), model.recommend(many, len(model.items), exclude=exclude)
+        assert (found is not None) == bool(expected.personal[0])
+        if found is not None:
+            scores = dict(zip(expected.codes[0].tolist(), expected.scores[0].tolist(), strict=True))
+            assert np.allclose(found[1], expected.scores[0][: len(found[1])], rtol=1e-4, atol=1e-5)
+            assert np.allclose(found[1], [scores[code] for code in found[0].tolist()], rtol=1e-4, atol=1e-5)
+            assert len(found[0]) == min(5, int((expected.codes[0] >= 0).sum()))
+            assert [len(part) for part in model.best(one, 5, everything) or ()] == [0, 0]
+    assert model.best(-1, 5) is None
+
+
+@pytest.mark.parametrize("kind", ["als", "ials", "bpr", "ease", "graph-filter", "content", "blend"])
+def test_fitting_again_forgets_what_was_learned_before(kind: str) -> None:
+    model = fitted(kind)
+    model.recommend([NAME(2), "nobody"], 5)
+    model.best(model.users.code(NAME(2)), 5)
+    if model.can(Capability.FOLD_IN_USERS):
+        model.fold_in_users([[NAME(1)]])
+    turned = Interactions.from_ids([NAME(9 - user) for user in range(10) for _ in range(3)],
+                                   [NAME((user * 3 + at) % 10) for user in range(10) for at in range(3)])  # fmt: skip
+    model.fit(turned, catalogue(NAME), people(NAME))
+    fresh = make_recommender(kind, SMALL.get(kind, {})).fit(turned, catalogue(NAME), people(NAME))
+    everybody = [*EVERYBODY, "nobody"]
+    assert same(model.recommend(everybody, 5), fresh.recommend(everybody, 5))
+
+
 def test_contexts_count_users(model: Recommender) -> None:
     with pytest.raises(ParameterError, match="2 contexts for 1 users"):
         model.recommend([NAME(1)], 3, context=[Context(), Context()])

@@ -1,0 +1,44 @@
+"""Queries run by the driver itself give what SQLAlchemy gives, on both databases, and fail in the same words."""
+
+from __future__ import annotations
+
+import pytest
+import sqlalchemy as sa
+from sqlalchemy.engine import Engine
+
+from palate.errors import StoreError
+from palate.store import writing
+from palate.store.quick import Quick
+
+tables = sa.MetaData()
+things = sa.Table("quick", tables, sa.Column("name", sa.String(20), primary_key=True), sa.Column("size", sa.Float))
+
+
+def test_the_first_row_or_none(fresh: Engine) -> None:
+    with writing(fresh) as db:
+        tables.create_all(db)
+        db.execute(sa.insert(things), [{"name": "a%s", "size": 1.5}, {"name": "b", "size": None}])
+    wanted = sa.bindparam("name")
+    found = Quick(fresh, sa.select(things.c.name, things.c.size).where(things.c.name == wanted))
+    assert found.first(name="a%s") == ("a%s", 1.5)
+    assert found.first(name="b") == ("b", None)
+    assert found.first(name="' or 1=1 --") is None
+    both = Quick(fresh, sa.select(sa.or_(sa.exists().where(things.c.name == wanted), wanted == "z")))
+    assert [bool((both.first(name=name) or [None])[0]) for name in ("b", "z", "c")] == [True, True, False]
+    with writing(fresh) as db:
+        db.execute(sa.insert(things).values(name="c", size=2))
+    assert found.first(name="c") == ("c", 2.0), "what is committed is seen by the next call"
+
+
+def test_what_is_wrong_is_told_as_ever(sqlite) -> None:  # type: ignore[no-untyped-def]
+    engine = sqlite("damaged.db")
+    found = Quick(engine, sa.select(sa.literal(1)))
+    assert found.first() == (1,)
+    with writing(engine) as db:
+        tables.create_all(db)
+    found = Quick(engine, sa.select(things.c.name))
+    engine.dispose()
+    with open(str(engine.url.database), "r+b") as file:
+        file.write(b"no database at all" * 100)
+    with pytest.raises(StoreError):
+        found.first()
