@@ -9,6 +9,7 @@ import click
 
 from labeling.catalogue import labels_of, parse_labels, tasks_of
 from labeling.commands.consolidate import consolidate
+from labeling.commands.editor import editor
 from labeling.commands.publish import publish
 from labeling.commands.simulate import simulate
 from labeling.commands.sync import sync
@@ -17,8 +18,9 @@ from labeling.config.generate import takes_labels
 from labeling.service import FORMATS, Labeling
 from labeling.settings import LabelingSettings
 from labeling.store.definition import Definition
-from labeling.work.files import import_tasks
-from labeling.work.reading import FORMATS as READS
+from labeling.work.files import FORMATS as READS
+from labeling.work.files import IMAGES, import_tasks
+from labeling.work.images import import_pictures, in_folder, in_zip
 from labeling.work.reading import format_of_name, read_tasks
 from palate.dataset import FORMATS as READABLE
 from palate.dataset import read_items
@@ -39,13 +41,19 @@ def label() -> None:
 
 
 label.add_command(consolidate)
+label.add_command(editor)
 label.add_command(simulate)
 label.add_command(publish)
 label.add_command(sync)
 
 
 @label.command()
-@click.option("--from", "source", required=True, metavar="FOLDER|FILE", help="A catalogue: CSV, JSONL, Parquet, ...")
+@click.option(
+    "--from",
+    "source",
+    metavar="FOLDER|FILE",
+    help="A catalogue: CSV, JSONL, Parquet, ...; without, a project without tasks, to import into.",
+)
 @click.option("--title", required=True, help="The project's name; asked for again, new items are added to it.")
 @click.option("--labels", metavar="A,B,C", help="Without: the catalogue's categories.")
 @click.option("--kind", type=click.Choice(KINDS), default="choice", show_default=True, help="What is asked.")
@@ -63,7 +71,7 @@ label.add_command(sync)
     "--format", "form", type=click.Choice([str(name) for name in READABLE]), default="auto", show_default=True
 )
 def create(
-    source: str,
+    source: str | None,
     title: str,
     labels: str | None,
     kind: str,
@@ -75,14 +83,14 @@ def create(
     form: str,
 ) -> None:
     """Make a project whose tasks are a catalogue's items."""
-    items = read_items(source, form)
-    tasks = list(tasks_of(items, only_uncategorised=only_uncategorised))[:limit]
-    if not tasks:
+    items = None if source is None else read_items(source, form)
+    tasks = [] if items is None else list(tasks_of(items, only_uncategorised=only_uncategorised))[:limit]
+    if source is not None and not tasks:
         raise InputError("there is no item to label.", where=source)
     if labels is not None:
         chosen = tuple(parse_labels(labels))
     else:
-        chosen = labels_of(items) if config is None and takes_labels(kind) else ()
+        chosen = labels_of(items) if items is not None and config is None and takes_labels(kind) else ()
     xml = "" if config is None else _read(config)
     definition = Definition(title, chosen, _text(instructions), overlap, kind, xml)
     project, made, added = _open(LabelingSettings.read()).create(definition, tasks)
@@ -112,21 +120,34 @@ def list_projects() -> None:
 
 @label.command("import")
 @click.argument("project", type=int)
-@click.argument("file", type=click.Path(dir_okay=False, path_type=Path))
+@click.argument("file", metavar="FILE|FOLDER", type=click.Path(path_type=Path))
 @click.option("--format", "form", type=click.Choice(READS), help="Without: by the file's ending.")
 def import_(project: int, file: Path, form: str | None) -> None:
-    """Add the tasks in FILE to a project: CSV, JSON lines, Parquet, or JSON as Label Studio exports it.
+    """Add the tasks in FILE to a project: CSV, JSON lines, Parquet, or JSON as Label Studio exports it. Of a FOLDER,
+    or a ZIP archive of one, every image in it becomes a task.
 
     Tasks that are there already stay as they are, so an import that was stopped goes on when it is repeated.
     """
-    form = form or format_of_name(file.name)
+    form = form or (IMAGES if file.is_dir() else format_of_name(file.name))
     try:
-        arrivals = read_tasks(file.read_bytes(), form)
+        if file.is_dir() and form == IMAGES:
+            pictures = in_folder(file)
+        else:
+            data = file.read_bytes()
+            pictures = in_zip(data) if form == IMAGES else []
+            arrivals = [] if form == IMAGES else read_tasks(data, form)
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}.", where=str(file)) from None
     engine = _open(LabelingSettings.read()).engine
     with click.progressbar(length=1000, file=sys.stderr) as bar:
-        outcome = import_tasks(engine, project, arrivals, lambda share, _: bar.update(int(1000 * share) - bar.pos))
+
+        def told(share: float, _: str) -> None:
+            bar.update(int(1000 * share) - bar.pos)
+
+        if form == IMAGES:
+            outcome = import_pictures(engine, project, pictures, told)
+        else:
+            outcome = import_tasks(engine, project, arrivals, told)
     click.echo(f"{outcome['tasks']} tasks and {outcome['answers']} answers added; {outcome['present']} were there.")
 
 

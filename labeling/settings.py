@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from datetime import timedelta
 from pathlib import Path
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from palate.web import WebSettings
 
@@ -20,10 +21,22 @@ class LabelingSettings(WebSettings):
     lease_minutes: float = Field(15, gt=0, le=7 * 24 * 60)
     """How long a task handed to a person stays theirs before others may have it."""
 
+    image_hosts: tuple[str, ...] = ()
+    """From which other hosts browsers may load the images of tasks, such as `["https://images.example.org"]`."""
+
     label_studio_url: str = ""
     """The Label Studio that projects are kept alike with."""
     label_studio_token_file: Path | None = None
     """A file that holds a token for it: a legacy one or a personal access token."""
+
+    @field_validator("image_hosts")
+    @classmethod
+    def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:
+        """They become part of a content security policy: an origin each, and nothing else."""
+        for host in hosts:
+            if not re.fullmatch(r"https?://(\*\.)?[A-Za-z0-9.-]+(:\d+)?", host):
+                raise ValueError(f"{host[:80]!r} is no origin such as https://images.example.org")
+        return hosts
 
     @property
     def lease(self) -> timedelta:

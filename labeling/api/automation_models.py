@@ -8,7 +8,7 @@ from typing import Annotated, Any, Self
 from pydantic import Field, JsonValue, StrictBool, StrictFloat, StrictInt, StrictStr
 
 from labeling.work.automation import RunState
-from labeling.work.reading import FORMATS as READABLE
+from labeling.work.files import FORMATS as READABLE
 from palate.store import Job
 from palate.web import Model
 
@@ -219,7 +219,7 @@ class Changed(Model):
 
 
 class ImportQuery(Model):
-    """What the file is."""
+    """What the file is; `images` is a ZIP archive of a folder of images."""
 
     format: str = Field("csv", json_schema_extra={"enum": list(READABLE)})
 

@@ -15,6 +15,8 @@ MAX_LABEL_LENGTH = 1000
 LABELED = {"Choices": "Choice", "Labels": "Label", "RectangleLabels": "Label"}
 """Controls that are known here and the tags of their labels."""
 PLAIN = {"Rating": "rating", "Pairwise": "pairwise", "TextArea": "text"}
+SHOWN = {"Text", "Image"}
+"""Objects that our own page can show."""
 LAYOUT = {"View", "Header", "Choice", "Label"}
 CONDITIONS = {"perRegion", "perItem", "visibleWhen", "whenTagName", "whenLabelValue", "whenChoiceValue", "whenRole"}
 """Attributes that make a question one of some tasks or regions only: Label Studio's editor knows when it is asked."""
@@ -145,12 +147,12 @@ def _foreign(elements: list[Element], controls: tuple[Control, ...], objects: tu
     """What our own page cannot show: tags, or attributes that change what is asked."""
     tags = {each.name: each for each in objects}
     for element in elements:
-        known = element.tag in LAYOUT or element.tag == "Text" or element.tag in LABELED or element.tag in PLAIN
-        if not known or (element.tag == "Text" and not _is_object(element)):
+        shown = element.tag in SHOWN and _is_object(element)
+        if not (shown or element.tag in LAYOUT or element.tag in LABELED or element.tag in PLAIN):
             yield element.tag
         yield from sorted(CONDITIONS & element.attributes.keys())
     for control in controls:
-        if control.any_label or control.kind in ("boxes", OTHER):
+        if control.any_label or control.kind == OTHER:
             yield control.tag
         for name in control.to:
             if tags[name].field is None or not tags[name].inline:

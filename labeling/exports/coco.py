@@ -29,6 +29,8 @@ def as_coco(project: Project, rows: Iterable[Answered]) -> Iterator[str]:
             continue
         size = _size(project, group)
         name = first.data.get(field) if field is not None else None
+        if isinstance(name, str) and name.startswith(f"/projects/{project.id}/images/"):
+            name = first.data.get("path", name)  # an image that was imported from a folder
         width, height = size or (None, None)
         images.append({"id": first.task_id, "file_name": name, "width": width, "height": height})
         across, down = (size[0] / 100, size[1] / 100) if size else (1, 1)

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from flask import Blueprint, render_template, url_for
+from flask import Blueprint, Response, render_template, url_for
 
 from labeling.api.caller import LABEL, MANAGE, labeling, me
 from labeling.config import Control, Interface
+from labeling.editor import COMMAND
 from labeling.store.members import ADMINISTRATOR, REVIEWER
-from labeling.web import desk
+from labeling.web import desk, editor, images
 from palate.web import principal, require_all
 
-SHOWN = ("choice", "choices", "rating", "pairwise", "text", "spans")
-"""The kinds of project that the page can show."""
+SHOWN = ("choice", "choices", "rating", "pairwise", "text", "spans", "boxes")
+"""The kinds of project that our own editors can show."""
 
 
 def blueprint() -> Blueprint:
@@ -22,6 +23,8 @@ def blueprint() -> Blueprint:
     bp.add_url_rule("/", view_func=index)
     bp.add_url_rule("/projects/<int:project_id>", view_func=work)
     desk.add_pages(bp)
+    editor.add_editor(bp)
+    images.add_images(bp)
     return require_all(bp, LABEL)
 
 
@@ -31,32 +34,37 @@ def index() -> str:
     return render_template("labeling/index.html", projects=labeling().projects(me()), manager=manager)
 
 
-def work(project_id: int) -> str:
+def work(project_id: int) -> Response:
     """One project, a task at a time."""
     project, state = labeling().project(project_id, me())
     interface = project.interface
     control = interface.controls[0]
-    return render_template(
+    own = project.kind in SHOWN and interface.editor == "own"
+    page = render_template(
         "labeling/project.html",
         project=project,
         control=control,
         options=_options(control),
-        fields=_fields(interface, control),
-        kinds=SHOWN,
-        shown=project.kind in SHOWN and interface.editor == "own",
+        fields=_fields(interface, control) if own else [],
+        images=[each.field for each in interface.objects if each.tag == "Image"] if own else [],
+        editor="own" if own else "foreign",
+        shown=own or editor.is_here(),
+        command=COMMAND,
+        shared=editor.shares(interface),
         progress=state,
         person=me(),
         api=url_for("v1.get_project", project_id=project_id),
         overview=desk.may(project_id, ADMINISTRATOR, REVIEWER),
         sign_in=url_for("palate.sign_in", next=url_for("labeling.work", project_id=project_id)),
     )
+    return Response(page, headers={"Content-Security-Policy": editor.page_policy()})
 
 
 def _fields(interface: Interface, control: Control) -> list[str | None]:
     """Which of a task's data is shown: what is marked or compared, otherwise all there is to see."""
     if control.kind in ("spans", "pairwise"):
         return [interface.shown[name].field for name in control.to]
-    return [each.field for each in interface.objects]
+    return [each.field for each in interface.objects if each.tag != "Image"]
 
 
 def _options(control: Control) -> list[tuple[str, str]]:

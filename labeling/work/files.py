@@ -14,10 +14,15 @@ from sqlalchemy import Engine
 from labeling.exports import format_of
 from labeling.store import files, projects
 from labeling.store.arrivals import Arrival, take_in
-from labeling.work.reading import FORMATS, read_tasks
+from labeling.work.images import import_pictures, in_zip
+from labeling.work.reading import FORMATS as TABLES
+from labeling.work.reading import read_tasks
 from palate.errors import ParameterError, UnknownIdError
 from palate.store import Job, JobContext, Jobs, reading, writing
 
+IMAGES = "images"
+FORMATS = (*TABLES, IMAGES)
+"""What is taken in: tables of tasks, what Label Studio exports, and a ZIP archive of images."""
 IMPORT, EXPORT = "labeling.import", "labeling.export"
 KEPT = 3
 """Exports that are kept of each project."""
@@ -56,7 +61,10 @@ def run_import(engine: Engine, context: JobContext) -> dict[str, int]:
     with reading(engine) as db:
         data = b"".join(files.parts(db, asked["file"]))
     context.progress(0.05, "Reading")
-    outcome = import_tasks(engine, asked["project"], read_tasks(data, asked["format"]), context.progress)
+    if asked["format"] == IMAGES:
+        outcome = import_pictures(engine, asked["project"], in_zip(data), context.progress)
+    else:
+        outcome = import_tasks(engine, asked["project"], read_tasks(data, asked["format"]), context.progress)
     with writing(engine) as db:
         files.remove(db, asked["file"])
     return outcome

@@ -23,14 +23,18 @@ from palate.errors import InputError, ParameterError, SchemaError
 
 FORMATS = ("csv", "jsonl", "parquet", "label-studio")
 NAMES = ("external_id", "item_id", "id")
+_ENDINGS = {
+    **{form: form for form in ("csv", "jsonl", "parquet")},
+    "ndjson": "jsonl",
+    "json": "label-studio",
+    "zip": "images",
+}
 
 
 def format_of_name(name: str) -> str:
     """The format by a file's ending. Raises ParameterError."""
     ending = name.lower().rpartition(".")[2]
-    found = {"csv": "csv", "jsonl": "jsonl", "ndjson": "jsonl", "parquet": "parquet", "json": "label-studio"}.get(
-        ending
-    )
+    found = _ENDINGS.get(ending)
     if found is None:
         raise ParameterError(
             f"{name[-60:]!r} does not say what it is.", where="format", hint=f"Name one of {', '.join(FORMATS)}."

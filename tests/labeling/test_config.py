@@ -17,7 +17,7 @@ def test_what_is_written_for_a_kind_is_read_as_that_kind(kind):
     labels = ('a "b" <c> & é', "'d'") if kind in ("choice", "choices", "spans", "boxes") else ()
     interface = parse(generate(kind, labels))
     assert (interface.kind, interface.labels) == (kind, labels)
-    assert interface.editor == ("label-studio" if kind == "boxes" else "own")
+    assert interface.editor == "own"
 
 
 @given(

@@ -31,6 +31,10 @@ export class Api {
     return this.#send("PUT", `/tasks/${task}/annotation`, { value, seconds });
   }
 
+  keepDraft(task, value) {
+    return this.#send("PUT", `/tasks/${task}/draft`, { value });
+  }
+
   skip(task) {
     return this.#send("POST", `/tasks/${task}/skip`, {});
   }

@@ -1,12 +1,19 @@
 /* The page's moving parts. Whatever comes from a task is set as text, never as markup. */
 
+import { Boxes } from "./boxes.js";
+import { Foreign } from "./foreign.js";
 import { Options } from "./options.js";
 import { Spans } from "./spans.js";
 import { FreeText } from "./text.js";
 
 const one = (selector) => document.querySelector(selector);
 
-function editorOf({ kind, control, to, required }, form) {
+function editorOf(page, form) {
+  const { kind, control, to, required } = page;
+  if (page.editor === "foreign") return new Foreign(page);
+  if (kind === "boxes") {
+    return new Boxes({ name: control, to, required: required === "true" }, JSON.parse(page.images)[0], form);
+  }
   if (kind === "text") return new FreeText(form);
   if (kind === "spans") return new Spans({ name: control, to, required: required === "true" }, form);
   return new Options(kind, form);
@@ -14,6 +21,7 @@ function editorOf({ kind, control, to, required }, form) {
 
 export class View {
   #fields;
+  #images;
   #pair;
 
   /** page: the dataset of #labeling, which says what is asked about which fields of a task. */
@@ -22,6 +30,8 @@ export class View {
     this.quick = one("#quick");
     this.editor = editorOf(page, this.form);
     this.#fields = JSON.parse(page.fields);
+    this.#images = page.kind === "boxes" ? [] : JSON.parse(page.images);
+    document.querySelector("#work").addEventListener("error", ({ target }) => this.#unseen(target), true);
     this.#pair = page.kind === "pairwise";
   }
 
@@ -37,10 +47,12 @@ export class View {
     one("#task-title").textContent = title || (!below && texts.join("\n\n")) || turn.external_id;
     one("#task-text").textContent = title || below ? (this.#pair ? "" : texts.join("\n\n")) : "";
     if (this.#pair) one("#pair").replaceChildren(...texts.map(pane));
+    one("#task-images").replaceChildren(...this.#images.map((field) => turn.data[field]).filter(Boolean).map(shownImage));
     one("#task-tags").replaceChildren(...(Array.isArray(tags) ? tags : []).slice(0, 30).map(chip));
     one("#again").hidden = turn.value === null;
     one("#note").hidden = turn.note === null;
     one("#note").textContent = `Sent back: ${turn.note}`;
+    this.editor.about?.(turn);
     this.#suggest(turn.suggestion);
     this.editor.set(value);
     this.changed();
@@ -51,9 +63,23 @@ export class View {
   #suggest(suggestion) {
     one("#suggestion").hidden = suggestion === null;
     if (suggestion === null) return;
-    this.editor.set(suggestion.value);
-    const said = this.editor.said || "nothing";
+    const said = this.#said(suggestion.value) || "nothing";
     one("#suggestion-text").textContent = `${suggestion.model}: ${said}, ${Math.round(100 * suggestion.score)} % sure.`;
+  }
+
+  /** An image that cannot be shown: say so, and why that may be. */
+  #unseen(image) {
+    if (!image.matches("img")) return;
+    const elsewhere = /^https?:/.test(image.getAttribute("src"));
+    const why = elsewhere ? " Images of other hosts are shown if PALATE_IMAGE_HOSTS names the host." : "";
+    this.say(`The image cannot be shown.${why}`, true);
+  }
+
+  /** An answer in words. */
+  #said(value) {
+    if (this.editor.describe) return this.editor.describe(value);
+    this.editor.set(value);
+    return this.editor.said;
   }
 
   changed() {
@@ -123,6 +149,13 @@ function pane(text, index) {
   body.dir = "auto";
   side.append(name, body);
   return side;
+}
+
+function shownImage(address) {
+  const image = document.createElement("img");
+  image.src = String(address);
+  image.alt = "";
+  return image;
 }
 
 function chip(text) {

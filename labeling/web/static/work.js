@@ -5,6 +5,7 @@ import { Outbox } from "./outbox.js";
 import { View } from "./view.js";
 
 const AHEAD = 2;
+const DRAFT_MS = 1_500;
 const page = document.querySelector("#labeling").dataset;
 const prefix = `palate.label.${page.person}.${page.project}`;
 
@@ -26,9 +27,21 @@ const draftKey = `${prefix}.draft`;
 function keepDraft() {
   if (current && view.editor.value !== null) {
     localStorage.setItem(draftKey, JSON.stringify({ task: current.id, value: view.editor.value }));
+    if (view.editor.slow) sendDraft(current.id);
   } else {
     localStorage.removeItem(draftKey);
   }
+}
+
+let draftTimer = null;
+
+/** What takes long to answer is kept on the server as well, soon after each change: it is there on another machine. */
+function sendDraft(task) {
+  clearTimeout(draftTimer);
+  draftTimer = setTimeout(() => {
+    // One that does not arrive is sent with the next change, and lies in the browser meanwhile.
+    if (current?.id === task && view.editor.value !== null) api.keepDraft(task, view.editor.value).catch(() => {});
+  }, DRAFT_MS);
 }
 
 function draftOf(task) {
@@ -115,7 +128,12 @@ function retryLater() {
 
 /* ---- Turns. */
 
-function submit() {
+async function submit() {
+  const task = current;
+  if (view.editor.settle && task !== null) {
+    if (!(await view.editor.settle())) return;
+    if (current !== task) return; // pressed twice
+  }
   const { value, said, missing } = view.editor;
   if (current === null || value === null) {
     if (current) view.say(missing, true);
@@ -220,6 +238,7 @@ document.querySelector("#choices").addEventListener("click", (event) => {
 /** Whether choosing submits: where one choice is the whole answer, if the person likes. */
 const isQuick = () => view.quick !== null && view.quick.checked;
 
+document.querySelector("#work").addEventListener("broken", ({ detail }) => view.say(`The editor says: ${detail}`, true));
 document.querySelector("#skip").addEventListener("click", skip);
 document.querySelector("#suggestion button").addEventListener("click", takeSuggestion);
 for (const button of document.querySelectorAll("[data-undo]")) button.addEventListener("click", undo);
@@ -275,6 +294,14 @@ function inText(event) {
 document.addEventListener("keydown", (event) => {
   if (event.target.matches("textarea")) {
     inText(event);
+    return;
+  }
+  if (current !== null && view.editor.takes?.(event)) {
+    event.preventDefault();
+    return;
+  }
+  if (view.editor.settle && event.key === "Enter" && (event.ctrlKey || event.metaKey)) {
+    submit();
     return;
   }
   if (event.ctrlKey || event.metaKey || event.altKey || event.isComposing) return;
