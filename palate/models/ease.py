@@ -47,6 +47,8 @@ class EASEParams(ModelParams):
     debias: scores are divided by the item's number of users to this power.
     weighting: "binary" counts each item of a history alike; "weights" takes the interactions' weights (ratings,
         counts), divided by their mean.
+    recency: when a user is scored, each item of the history counts (1 + k)^-recency, k being how much came after it:
+        0 counts all alike; near 0.5 where people's next items resemble their last ones.
 
     The defaults were tuned on validation data cut from the training part of ml-latest-small:
     `python -m benchmarks.tune_models ease`.
@@ -57,6 +59,7 @@ class EASEParams(ModelParams):
     item_power: float = field(default=0.0, metadata=within(0, 1))
     debias: float = field(default=0.2, metadata=within(0, 1))
     weighting: str = field(default="weights", metadata=one_of(*WEIGHTINGS))
+    recency: float = field(default=0.0, metadata=within(0, 3))
 
 
 class EASE(HistoryRecommender):

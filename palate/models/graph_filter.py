@@ -30,6 +30,8 @@ class GraphFilterParams(ModelParams):
         users to these powers; 0.5 and 0.5 in the paper. A larger `item_power` holds popular items back.
     weighting: "binary" counts each item of a history alike; "weights" takes the interactions' weights (ratings,
         counts), divided by their mean.
+    recency: when a user is scored, each item of the history counts (1 + k)^-recency, k being how much came after it:
+        0 counts all alike; near 0.5 where people's next items resemble their last ones.
     iterations: power iterations of the randomized decomposition: more are nearer to the exact one.
     seed: of the randomized decomposition.
 
@@ -42,6 +44,7 @@ class GraphFilterParams(ModelParams):
     user_power: float = field(default=0.3, metadata=within(0, 1))
     item_power: float = field(default=0.5, metadata=within(0, 1))
     weighting: str = field(default="weights", metadata=one_of(*WEIGHTINGS))
+    recency: float = field(default=0.0, metadata=within(0, 3))
     iterations: int = field(default=4, metadata=within(1, 100))
     seed: int = field(default=0, metadata=within(0, 2**32 - 1))
 

@@ -15,7 +15,9 @@ from palate.dataset.ids import Codes
 from palate.dataset.schema import Interactions, Items, Users
 from palate.errors import SchemaError
 from palate.kernels.sparse_products import dense_product
-from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
+from palate.models.protocol import Arrays, Capability, Context, Floats, Histories, Recommender, Vectors
+from palate.models.recency import faded
+from palate.models.sequences import Ordered
 
 WEIGHTINGS = ("binary", "weights")
 """What the parameter `weighting` may be: whether each item of a history counts alike, or by the weight (rating, count)
@@ -25,9 +27,9 @@ of its interactions, divided by the mean weight."""
 class HistoryRecommender(Recommender):
     """A user's vector is the row of what was touched; somebody new with the same row gets the same scores.
 
-    Works on the items that somebody has touched, in code order; the others are never recommended. Subclasses have a
-    parameter `weighting`, and implement `_learn`, `_scores`, `_learned` and `_relearn`. Similar items are those that
-    the same users touched, by the cosine of the columns of `histories`.
+    Works on the items that somebody has touched, in code order; the others are never recommended. Subclasses have the
+    parameters `weighting` and `recency`, and implement `_learn`, `_scores`, `_learned` and `_relearn`. Similar items
+    are those that the same users touched, by the cosine of the columns of `histories`.
     """
 
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
@@ -38,6 +40,8 @@ class HistoryRecommender(Recommender):
     """Codes of the items that somebody has touched, ascending, `(n_touched,)`."""
     histories: sparse.csr_matrix
     """`(n_users, n_touched) float32`: ones, or weights divided by their mean."""
+    recent: sparse.csr_matrix
+    """`histories` as users are scored by them: with `recency` what came last counts more."""
 
     @abstractmethod
     def _learn(self) -> None:
@@ -66,6 +70,14 @@ class HistoryRecommender(Recommender):
         self.touched = np.unique(matrix.indices).astype(np.int32)
         self.histories = self._narrowed(matrix)
         self._learn()
+        self.recent = self._faded(self.histories, Ordered.of_interactions(interactions, interactions.item_codes))
+
+    def _faded(self, histories: sparse.csr_matrix, order: Ordered) -> sparse.csr_matrix:
+        """Histories over the touched items as `recency` counts them. order: over all items."""
+        if self.params.recency == 0:
+            return histories
+        order = order.without(self._places[order.codes] < 0)
+        return faded(histories, Ordered(self._places[order.codes], order.starts), self.params.recency)
 
     def _narrowed(self, matrix: sparse.csr_matrix) -> sparse.csr_matrix:
         """Histories over all items as histories over those touched, weighted as the model weights."""
@@ -91,14 +103,20 @@ class HistoryRecommender(Recommender):
         return places
 
     def _user_vectors(self, codes: Codes) -> Vectors:
-        rows = self.histories[np.maximum(codes, 0)]
+        rows = self.recent[np.maximum(codes, 0)]
         if (codes < 0).any():
             rows = sparse.csr_matrix(sparse.diags((codes >= 0).astype(np.float32)) @ rows)
             rows.eliminate_zeros()
         return (rows,)
 
     def _fold(self, histories: sparse.csr_matrix) -> Vectors:
+        """Of a matrix no order is known: all of it counts as if it came at once."""
         return (self._narrowed(histories),)
+
+    def _fold_in(self, histories: Histories, matrix: sparse.csr_matrix) -> Vectors:
+        if self.params.recency == 0:
+            return self._fold(matrix)
+        return (self._faded(self._narrowed(matrix), Ordered.of(histories, self.items)),)
 
     def _score(self, vectors: Vectors, contexts: Sequence[Context]) -> tuple[Floats, npt.NDArray[np.bool_]]:
         rows = sparse.csr_matrix(vectors[0])
@@ -136,11 +154,14 @@ class HistoryRecommender(Recommender):
 
     def _state(self) -> Arrays:
         weighted = {} if self.params.weighting == "binary" else {"histories": self.histories}
-        return Arrays({"usual_weight": self.usual_weight}, {"touched": self.touched, **weighted, **self._learned()})
+        recent = {} if self.params.recency == 0 else {"recent": self.recent}
+        arrays = {"touched": self.touched, **weighted, **recent, **self._learned()}
+        return Arrays({"usual_weight": self.usual_weight}, arrays)
 
     def _restore(self, state: Arrays) -> None:
         self.usual_weight, self.touched = float(state.params["usual_weight"]), state.arrays["touched"]
         self.histories = state.arrays.get("histories", None)
         if self.histories is None:  # each counts alike: `seen` tells
             self.histories = self._narrowed(self.seen)
+        self.recent = state.arrays.get("recent", self.histories)
         self._relearn(state.arrays)

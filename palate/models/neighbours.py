@@ -26,6 +26,8 @@ class NeighbourParams(ModelParams):
     bm25_k1, bm25_b: BM25's saturation of repeated entries, and how much long rows are held back.
     weighting: "binary" counts each item of a history alike; "weights" takes the interactions' weights (ratings,
         counts), divided by their mean.
+    recency: when a user is scored, each item of the history counts (1 + k)^-recency, k being how much came after it:
+        0 counts all alike; near 0.5 where people's next items resemble their last ones.
     """
 
     neighbours: int = field(default=100, metadata=within(1, 100_000))
@@ -34,6 +36,7 @@ class NeighbourParams(ModelParams):
     bm25_k1: float = field(default=10.0, metadata=within(0))
     bm25_b: float = field(default=0.5, metadata=within(0, 1))
     weighting: str = field(default="weights", metadata=one_of(*WEIGHTINGS))
+    recency: float = field(default=0.0, metadata=within(0, 3))
 
     @property
     def measure(self) -> str:

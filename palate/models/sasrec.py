@@ -122,10 +122,7 @@ class SASRec(FactorModel):
         return np.asarray(self.item_factors.any(axis=1))
 
     def _fold_in(self, histories: Histories, matrix: sparse.csr_matrix) -> Vectors:
-        if isinstance(histories, Interactions):
-            codes = self.items.encode(histories.items.ids)[histories.item_codes]
-            return (self._read(Ordered.of_interactions(histories, codes)),)
-        return (self._read(Ordered.of_lists(histories, self.items)),)
+        return (self._read(Ordered.of(histories, self.items)),)
 
     def _fold(self, histories: sparse.csr_matrix) -> Vectors:
         """Of a matrix no order is known but that in which its entries are stored."""

@@ -10,6 +10,7 @@ import numpy.typing as npt
 
 from palate.dataset.ids import Codes, IdMap, Ids
 from palate.dataset.schema import Interactions
+from palate.models.protocol import Histories
 
 Places = npt.NDArray[np.int64]
 
@@ -54,6 +55,13 @@ class Ordered:
         found = [codes[codes >= 0] for codes in found]
         starts = np.concatenate([[0], np.cumsum([len(codes) for codes in found], dtype=np.int64)])
         return cls(np.concatenate([*found, np.empty(0, np.int32)]), starts)
+
+    @classmethod
+    def of(cls, histories: Histories, items: IdMap) -> Ordered:
+        """What `fold_in_users` takes, over these items; unknown ones stay out."""
+        if isinstance(histories, Interactions):
+            return cls.of_interactions(histories, items.encode(histories.items.ids)[histories.item_codes])
+        return cls.of_lists(histories, items)
 
     def without(self, dropped: npt.NDArray[np.bool_]) -> Ordered:
         """Without the entries of a mask `(n,)`."""
