@@ -74,7 +74,7 @@ def evaluate(
 
     require_one_test(test, split, cold)
     ks = parse_cutoffs(cutoffs)
-    chosen = choose_model(model, with_search(model, settings, budget, page), seed)
+    chosen = choose_model(model, with_search(model, settings, budget, page, split), seed)
     if not 0 < holdout < 1:
         raise ParameterError(f"it must be between 0 and 1, not {holdout:g}.", where="--holdout")
     if output is not None:
@@ -132,15 +132,19 @@ def choose_model(name: str, settings: tuple[str, ...], seed: int) -> Recommender
     return make_recommender(name, values)
 
 
-def with_search(model: str, settings: tuple[str, ...], budget: str | None, page: Path | None) -> tuple[str, ...]:
-    """The settings with what `--budget` and `--report` say. Raises ParameterError for a model that does not search."""
+def with_search(
+    model: str, settings: tuple[str, ...], budget: str | None, page: Path | None, split: str | None = None
+) -> tuple[str, ...]:
+    """The settings with what `--budget` and `--report` say; and a search looks for what the split does, unless it is
+    told what else. Raises ParameterError for a model that does not search."""
     for option, value in (("--budget", budget), ("--report", page)):
         if value is not None and model != "auto":
             raise ParameterError(f"{model} is trained at once.", where=option, hint="It goes with --model auto.")
     if page is not None:
         check_writable(page)
     told = {"budget": budget, "report": page}
-    return (*settings, *(f"{name}={value}" for name, value in told.items() if value is not None))
+    look = ("look=anywhere",) if model == "auto" and split == "random" else ()
+    return (*look, *settings, *(f"{name}={value}" for name, value in told.items() if value is not None))
 
 
 def tell_search(model: Recommender) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, ClassVar
 
@@ -12,13 +12,12 @@ import numpy as np
 from palate.dataset.schema import Interactions, Items, Users
 from palate.errors import ParameterError
 from palate.models import recommender_class
-from palate.models.blend import FEWEST, Blend, fitted, told
-from palate.models.blend_lists import lists_of
+from palate.models.blend import Blend
 from palate.models.params import ModelParams, one_of, within
-from palate.models.part_list import Part, read_parts, write_parts
+from palate.models.part_list import Part, fitted, read_parts
 from palate.models.protocol import Capability
-from palate.models.trust import Scale, Trust, compared, learn, rule_of_thumb
-from palate.models.validation import Validation, cut_validation
+from palate.models.trust import Trust
+from palate.models.validation import Validation, cuts_of, told
 from palate.tuning.budget import Budget, seconds_of
 
 if TYPE_CHECKING:
@@ -30,6 +29,8 @@ _MOST = 5
 _NEAR = 0.7
 """A kind whose best is below this share of the best of all is no part of the blend, unless it ranks what is new."""
 _LISTS = 4000
+_ENOUGH, _WAYS = 3000, 3
+"""Fewer users than this say too little when they are looked at once: validation data is cut in up to so many ways."""
 _SMALL = 300_000
 _LEARNING = 5e-7
 """Seconds that a term of an item of a list costs, to learn from, comparisons included."""
@@ -49,8 +50,10 @@ class AutoParams(ModelParams):
     trials: at most so many of each kind.
     study: a file in which the search is kept, so that an interrupted one resumes; "" keeps it nowhere.
     report: a file for a page that tells what was tried, in HTML; "" writes none.
-    holdout: the share of each user's history, the last where there are times, that all choices are made on; 0 takes a
-        tenth, and a fifth of fewer than 300,000 interactions.
+    holdout: the share of each user's history that all choices are made on; 0 takes a tenth, and a fifth of fewer than
+        300,000 interactions.
+    look: what is held out: "ahead", the last of each history; "anywhere", a random share. "" looks ahead where there
+        are times. Take what is like the model's use, or like its test.
     seed: of the validation cut, the proposals and the models.
     """
 
@@ -61,6 +64,7 @@ class AutoParams(ModelParams):
     study: str = ""
     report: str = ""
     holdout: float = field(default=0.0, metadata=within(0, 0.9))
+    look: str = field(default="", metadata=one_of("", "ahead", "anywhere"))
     seed: int = field(default=0, metadata=within(0, 2**32 - 1))
 
     def __post_init__(self) -> None:
@@ -103,12 +107,20 @@ class Auto(Blend):
         kinds = self._candidates(items)
         hide = told(items) and any(_ranks_new(kind) for kind in kinds)
         share = self.params.holdout or (0.2 if len(interactions) < _SMALL else 0.1)
-        cut = cut_validation(interactions, share, self.params.seed, hide=hide)
-        if cut is None or len(np.unique(cut.held.user_codes)) < FEWEST:
+        people = int(np.count_nonzero(np.diff(self.seen.indptr)))
+        ways = min(_WAYS, -(-_ENOUGH // max(1, people)))
+        cuts = cuts_of(self._looked_at(interactions), share, self.params.seed, ways, hide=hide)
+        if not cuts:
             plain = "als,content,popularity" if told(items) else "als,popularity"
             self._rule(read_parts(plain), interactions, items, users)
             return
-        self._search(kinds, budget, cut, interactions, items, users)
+        self._search(kinds, budget, cuts, interactions, items, users)
+
+    def _looked_at(self, interactions: Interactions) -> Interactions:
+        """What validation data is cut from: without times, where what comes last is not what to look for."""
+        if self.params.look == "ahead" and interactions.timestamps is None:
+            raise ParameterError("the interactions have no times.", where="auto.look", hint='Take "anywhere".')
+        return replace(interactions, timestamps=None) if self.params.look == "anywhere" else interactions
 
     def _candidates(self, items: Items) -> list[str]:
         from palate.tuning.spaces import SPACES
@@ -122,8 +134,7 @@ class Auto(Blend):
         self._take(fitted(chosen, interactions, items, users, self.params.seed), interactions)
 
     def _rule_for(self, chosen: Sequence[Part]) -> Trust:
-        news = [_ranks_new(part.kind) for part in chosen if _ranks(part.kind)]
-        return rule_of_thumb(news, Scale.of(np.diff(self.seen.indptr)), Scale.of(np.bincount(self.seen.indices)))
+        return self._rule_of(_news(chosen))
 
     # -- the search ------------------------------------------------------------------------------------------------
 
@@ -131,7 +142,7 @@ class Auto(Blend):
         self,
         kinds: list[str],
         budget: Budget,
-        cut: Validation,
+        cuts: Sequence[Validation],
         interactions: Interactions,
         items: Items,
         users: Users | None,
@@ -142,25 +153,25 @@ class Auto(Blend):
         from palate.tuning.trials import Task
 
         log = Log.of_the_open_run()
-        task = Task(cut.train, cut.held, items, users, seed=self.params.seed)
+        task = Task(cuts, items, users, self.params.seed)
         people = int(np.count_nonzero(np.diff(self.seen.indptr)))
         search = Search(
             task,
             kinds,
             budget,
-            lambda best: self._needed(best, people),
+            lambda best: self._needed(best, people, len(cuts)),
             self.params.sampler,
             self.params.trials,
             Path(self.params.study) if self.params.study else None,
-            f"{interactions.fingerprint[:16]}-{self.params.holdout:g}-{self.params.seed}",
+            f"{interactions.fingerprint[:16]}-{self.params.holdout:g}{self.params.look}-{self.params.seed}",
             self.params.seed,
             log,
         )
         found = search.run()
         searching = budget.spent
-        finalists = self._affordable([found.best(kind) for kind in found.kinds], budget.left, people)
+        finalists = self._affordable([found.best(kind) for kind in found.kinds], budget.left, people, len(cuts))
         parts = [each.candidate.part for each in finalists]
-        chosen, ndcgs = self._weigh(parts, cut, items, users)
+        chosen, ndcgs = self._weigh(parts, cuts, items, users)
         blending = budget.spent - searching
         self._take(fitted(chosen, interactions, items, users, self.params.seed), interactions)
         self.story = Story(
@@ -174,7 +185,7 @@ class Auto(Blend):
                 "users": people,
                 "items": len(self.items),
                 "interactions": len(interactions),
-                "validation interactions": len(cut.held),
+                "validation interactions": sum(len(cut.held) for cut in cuts),
             },
             self._told_weights(),
             log.failure,
@@ -191,10 +202,10 @@ class Auto(Blend):
         near += [each for each in rankers if each not in near and _ranks_new(each.candidate.kind)][:1]
         return near + [each for each in held if not _ranks(each.candidate.kind)]
 
-    def _affordable(self, best: Sequence[Outcome | None], left: float, people: int) -> list[Outcome]:
+    def _affordable(self, best: Sequence[Outcome | None], left: float, people: int, cuts: int) -> list[Outcome]:
         """The finalists, without the last ones where a busier machine has made the time too short for all."""
         found = self._finalists(best)
-        while len(found) > 2 and self._needed(found, people) > left:
+        while len(found) > 2 and self._needed(found, people, cuts) > left:
             rankers = [each for each in found if _ranks(each.candidate.kind)]
             if len(rankers) < 2:
                 break
@@ -202,17 +213,18 @@ class Auto(Blend):
             found.remove((needy or rankers)[-1])
         return found
 
-    def _needed(self, best: Sequence[Outcome], people: int) -> float:
-        """Seconds from the end of the search on: the parts fitted twice, lists, and the ranking for everybody."""
+    def _needed(self, best: Sequence[Outcome], people: int, cuts: int) -> float:
+        """Seconds from the end of the search on: the parts fitted to each cut and to everything, lists, and the ranking
+        for everybody."""
         finalists = self._finalists(best)
         fitting = sum(each.fitting for each in finalists)
         ranking = sum(each.ranking for each in finalists)
-        rankers, lists = len(finalists), 1.25 * min(people, _LISTS)
+        rankers, lists = len(finalists), 1.25 * cuts * min(people, _LISTS)
         cells = lists * (50 + 70 * rankers) * (6 + 7 * rankers)
-        return _SLOWER * (2 * fitting + (people + 1.5 * lists) * ranking + _LEARNING * cells) + _SPARE
+        return _SLOWER * ((1 + cuts) * fitting + (people + 1.5 * lists) * ranking + _LEARNING * cells) + _SPARE
 
     def _weigh(
-        self, parts: list[Part], cut: Validation, items: Items, users: Users | None
+        self, parts: list[Part], cuts: Sequence[Validation], items: Items, users: Users | None
     ) -> tuple[list[Part], tuple[float, float]]:
         """Learns the weights; the parts to take, and the NDCG of the blend and of its best part."""
         rule = self._rule_for(parts)
@@ -220,19 +232,13 @@ class Auto(Blend):
         rankers = [part for part in parts if _ranks(part.kind)]
         if not rankers:
             return parts, (float("nan"), float("nan"))
-        before = Blend(parts=write_parts(parts), seed=self.params.seed)
-        before.items, before.users, before.seen = self.items, self.users, cut.train.matrix(binary=True)
-        before._take(fitted(parts, cut.train, items, users, self.params.seed), cut.train)
-        lists = lists_of(before, cut, rule, _LISTS, self.params.seed)
-        if lists is None or len(lists) < FEWEST:
+        lists = self._lists(parts, cuts, rule, items, users, _LISTS)
+        if lists is None:
             return parts, (float("nan"), float("nan"))
-        del before
-        found = compared(lists, rule)
+        self.trust, found = self._trust_from(lists, _news(parts))
         if found.blended < found.alone:
             parts = [rankers[0], *(part for part in parts if _covers(part.kind) and part is not rankers[0])]
             self.trust = self._rule_for(parts)
-        else:
-            self.trust = learn(lists, rule, found.strength)
         return parts, (found.blended, found.alone)
 
     def _told_weights(self) -> dict[str, dict[str, float]]:
@@ -242,6 +248,11 @@ class Auto(Blend):
         kinds = {"a new user": (1, often), "a user with a long history": (long, often), "a rare item": (long, 2)}
         kinds["an item that nobody touched"] = (long, 0)
         return {name: self.weights(*known) for name, known in kinds.items()}
+
+
+def _news(parts: Sequence[Part]) -> list[bool]:
+    """Of each part that ranks, whether it ranks items that nobody has touched."""
+    return [_ranks_new(part.kind) for part in parts if _ranks(part.kind)]
 
 
 def _ranks(kind: str) -> bool:

@@ -15,18 +15,28 @@ from scipy import sparse
 from palate.dataset.ids import Codes
 from palate.dataset.schema import Interactions, Items, Users
 from palate.errors import BundleFormatError, ParameterError
-from palate.kernels.sparse_products import in_threads
 from palate.models.blend_lists import lists_of
+from palate.models.blend_sums import add, mixed, standards_of
 from palate.models.blend_v1 import is_first_format, modernised
 from palate.models.params import ModelParams, within
-from palate.models.part_list import Part, read_parts, write_parts
+from palate.models.part_list import Part, fitted, read_parts, write_parts
 from palate.models.popularity import Popularity
 from palate.models.protocol import Arrays, Capability, Context, Floats, Histories, Recommender, Vectors
-from palate.models.trust import PART_TERMS, Known, Scale, Trust, compared, learn, rule_of_thumb
-from palate.models.validation import cut_validation
+from palate.models.trust import (
+    PART_TERMS,
+    Comparison,
+    Known,
+    Lists,
+    Scale,
+    Trust,
+    compared,
+    joined,
+    learn,
+    rule_of_thumb,
+    simple_shares,
+)
+from palate.models.validation import FEWEST, Validation, cuts_of, told
 
-FEWEST = 50
-"""With fewer lists the rule of thumb stays: they would say more of chance than of the parts."""
 _TYPICAL = 3.0
 """A standardised score that is worth recommending; at it the weight of a part is told."""
 
@@ -111,21 +121,43 @@ class Blend(Recommender):
     def _learned(self, chosen: list[Part], interactions: Interactions, items: Items, users: Users | None) -> Trust:
         """The weights, from validation data; the rule of thumb where there is too little."""
         news = [_ranks_new(part.make()) for part in chosen if _ranks(part.make())]
-        scales = Scale.of(np.diff(self.seen.indptr)), Scale.of(_users_of(self.seen))
-        rule = rule_of_thumb(news, *scales)
+        rule = self._rule_of(news)
         if not self.params.holdout or not news:
             return rule
         hide = any(news) and len(news) > 1 and told(items)
-        cut = cut_validation(interactions, self.params.holdout, self.params.seed, hide=hide)
-        if cut is None or len(np.unique(cut.held.user_codes)) < FEWEST:
-            return rule
-        before = Blend(parts=write_parts(chosen), seed=self.params.seed)
-        before.items, before.users, before.seen = self.items, self.users, cut.train.matrix(binary=True)
-        before._take(fitted(chosen, cut.train, items, users, self.params.seed), cut.train)
-        lists = lists_of(before, cut, rule, self.params.users, self.params.seed)
-        if lists is None or len(lists) < FEWEST:
-            return rule
-        return learn(lists, rule, compared(lists, rule).strength)
+        cuts = cuts_of(interactions, self.params.holdout, self.params.seed, hide=hide)
+        lists = self._lists(chosen, cuts, rule, items, users, self.params.users)
+        return rule if lists is None else self._trust_from(lists, news)[0]
+
+    def _rule_of(self, ranks_new: list[bool], lists: Lists | None = None) -> Trust:
+        """The rule of thumb; with lists that tell what each part counts in the simplest blend."""
+        scales = Scale.of(np.diff(self.seen.indptr)), Scale.of(_users_of(self.seen))
+        return rule_of_thumb(ranks_new, *scales, None if lists is None else simple_shares(lists))
+
+    def _trust_from(self, lists: Lists, ranks_new: list[bool]) -> tuple[Trust, Comparison]:
+        """Weights as far from the rule of thumb as cross-validation says."""
+        found = compared(lists, lambda some: self._rule_of(ranks_new, some))
+        return learn(lists, self._rule_of(ranks_new, lists), found.strength), found
+
+    def _lists(
+        self,
+        chosen: list[Part],
+        cuts: Sequence[Validation],
+        rule: Trust,
+        items: Items,
+        users: Users | None,
+        limit: int,
+    ) -> Lists | None:
+        """What weights are learned from: the lists of at most `limit` users of each cut, by blends of these parts that
+        are fitted to what the cut leaves to learn from. None if that is too little."""
+        found = []
+        for cut in cuts:
+            before = Blend(parts=write_parts(chosen), seed=self.params.seed)
+            before.items, before.users, before.seen = self.items, self.users, cut.train.matrix(binary=True)
+            before._take(fitted(chosen, cut.train, items, users, self.params.seed), cut.train)
+            found.append(lists_of(before, cut, rule, limit, self.params.seed))
+        lists = joined(found)
+        return lists if len(lists) >= FEWEST else None
 
     # -- what it is made of ----------------------------------------------------------------------------------------
 
@@ -215,7 +247,7 @@ class Blend(Recommender):
         said = self._heard(vectors, contexts)
         scores = np.full((len(said), len(contexts), len(self.items)), -np.inf, np.float32)
         for row, (found, _) in enumerate(said):
-            means, scales = _standards(found)
+            means, scales = standards_of(found)
             scores[row, :, : found.shape[1]] = (found - means[:, None]) * scales[:, None]
         return scores, np.stack([known for _, known in said]) if said else np.zeros((0, len(contexts)), bool)
 
@@ -232,10 +264,10 @@ class Blend(Recommender):
             total[known & ~by_history] = 0
         heard = np.zeros(total.shape, dtype=bool)
         for row, (scores, knows) in enumerate(said):
-            means, scales = _standards(scores)
+            means, scales = standards_of(scores)
             by_user, by_item = self.trust.of_users(row, users), self.trust.of_items(row, self._items_known)
             root, silent = map(float, self.trust.parts[row, 5:7])
-            _add(scores, (means, scales, knows), (by_user, by_item, root, silent), total, heard)
+            add(scores, (means, scales, knows), (by_user, by_item, root, silent), total, heard)
         total[~heard] = -np.inf
         others = np.flatnonzero(~known)
         if len(others) and self._popular is not None and len(self._popular.segment_ids):
@@ -265,7 +297,7 @@ class Blend(Recommender):
         if first is None or second is None:
             return self._similar_by(first or second, codes)
         known = 1 - self._items_known.new
-        return _mixed(self._similar_by(first, codes), self._similar_by(second, codes), known[codes][:, None] * known)
+        return mixed(self._similar_by(first, codes), self._similar_by(second, codes), known[codes][:, None] * known)
 
     def _similar_by(self, part: Recommender | None, codes: Codes) -> Floats:
         found = np.full((len(codes), len(self.items)), -np.inf, np.float32)
@@ -321,17 +353,6 @@ class Blend(Recommender):
             raise BundleFormatError(f"it has {len(self.rankers)} rankers and weights for {len(weights[0])}.")
 
 
-def fitted(
-    chosen: Sequence[Part], interactions: Interactions, items: Items, users: Users | None, seed: int
-) -> dict[str, Recommender]:
-    """The parts, fitted, under their names."""
-    found: dict[str, Recommender] = {}
-    for part in chosen:
-        same = sum(name == part.kind or name.startswith(f"{part.kind}-") for name in found)
-        found[f"{part.kind}-{same + 1}" if same else part.kind] = part.make(seed).fit(interactions, items, users)
-    return found
-
-
 def _ranks(part: Recommender) -> bool:
     """Whether it has rankings of their own for users."""
     return part.can(Capability.PERSONAL)
@@ -347,53 +368,6 @@ def _capabilities(parts: Sequence[Recommender]) -> frozenset[Capability]:
     return frozenset(capability for part in parts for capability in part.capabilities)
 
 
-def told(items: Items) -> bool:
-    """Whether anything says what the items are."""
-    return any(items.table[name].null_count < len(items) for name in ("title", "text", "categories", "tags"))
-
-
 def _users_of(seen: sparse.csr_matrix) -> npt.NDArray[np.int64]:
     """How many users touched each item."""
     return np.bincount(seen.indices, minlength=seen.shape[1])
-
-
-def _standards(scores: Floats) -> tuple[Floats, Floats]:
-    """The mean of each row over what it ranks, and one over its deviation, `(n,)` each."""
-    from palate.kernels.blend_loops import standards
-
-    means, scales = np.empty(len(scores), np.float32), np.empty(len(scores), np.float32)
-    in_threads(lambda first, last: standards(scores[first:last], means[first:last], scales[first:last]), len(scores))
-    return means, scales
-
-
-def _add(
-    scores: Floats,
-    rows: tuple[Floats, Floats, npt.NDArray[np.bool_]],
-    weights: tuple[Floats, Floats, float, float],
-    total: Floats,
-    heard: npt.NDArray[np.bool_],
-) -> None:
-    """Adds a part to the total. rows: what `_standards` gave, and which users it knows. weights: by user, by item, of
-    the root, where silent."""
-    from palate.kernels.blend_loops import add_part
-
-    by_user, by_item, root, silent = weights
-
-    def work(first: int, last: int) -> None:
-        part = slice(first, last)
-        means, scales, knows = (values[part] for values in rows)
-        own = means, scales, knows, by_user[part], by_item, root, silent
-        add_part(scores[part], *own, total[part], heard[part])
-
-    in_threads(work, len(total))
-
-
-def _mixed(first: Floats, second: Floats, share: Floats) -> Floats:
-    """`share * first + (1 - share) * second`; where one is silent (-inf), the other alone."""
-    either = np.where(first > -np.inf, first, second)
-    other = np.where(second > -np.inf, second, first)
-    silent = either == -np.inf
-    either[silent] = other[silent] = 0
-    mixed: Floats = other + share * (either - other)
-    mixed[silent] = -np.inf
-    return mixed

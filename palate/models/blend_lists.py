@@ -12,7 +12,7 @@ from scipy import sparse
 
 from palate.dataset.ids import Codes
 from palate.models.protocol import NO_CONTEXT, Capability, Vectors
-from palate.models.trust import Lists, Trust, terms
+from palate.models.trust import Lists, Trust, joined, terms
 from palate.models.validation import Validation
 
 if TYPE_CHECKING:
@@ -42,25 +42,15 @@ class Question:
     importance: float = 1.0
 
 
-def lists_of(blend: Blend, cut: Validation, scale: Trust, limit: int, seed: int) -> Lists | None:
-    """Lists of at most `limit` users of the validation data; None if there are none.
+def lists_of(blend: Blend, cut: Validation, scale: Trust, limit: int, seed: int) -> Lists:
+    """Lists of at most `limit` users of the validation data.
 
     blend: with its parts fitted on `cut.train`. Beside each user's own list there are, for a part of the users, one
     after a history cut short (where a part can be told of a history), and one of hidden items (where some are).
     """
     random = np.random.default_rng(seed)
-    found = [
-        piece for question in _questions(blend, cut, limit, random) for piece in _pieces(blend, question, scale, random)
-    ]
-    if not found:
-        return None
-    lengths = np.concatenate([piece.starts for piece in found])  # here still the lengths of the lists
-    return Lists(
-        np.concatenate([piece.terms for piece in found]),
-        np.concatenate([piece.chosen for piece in found]),
-        np.concatenate([[0], lengths.cumsum()[:-1]]),
-        np.concatenate([piece.importance for piece in found]),
-    )
+    questions = _questions(blend, cut, limit, random)
+    return joined([piece for question in questions for piece in _pieces(blend, question, scale, random)])
 
 
 def _questions(blend: Blend, cut: Validation, limit: int, random: np.random.Generator) -> Iterator[Question]:
@@ -104,12 +94,7 @@ def _shortened(histories: sparse.csr_matrix, random: np.random.Generator) -> spa
     return short
 
 
-@dataclass(frozen=True)
-class _Piece(Lists):
-    """As Lists, but `starts` holds the lists' lengths."""
-
-
-def _pieces(blend: Blend, question: Question, scale: Trust, random: np.random.Generator) -> Iterator[_Piece]:
+def _pieces(blend: Blend, question: Question, scale: Trust, random: np.random.Generator) -> Iterator[Lists]:
     step = max(1, _SCORES_AT_ONCE // (len(blend.items) * max(1, len(blend.rankers))))
     items = scale.items(blend.item_counts, blend.strength)
     for start in range(0, len(question.histories), step):
@@ -131,7 +116,7 @@ def _pieces(blend: Blend, question: Question, scale: Trust, random: np.random.Ge
         lengths = listed.sum(axis=1)
         lengths = lengths[lengths > 0]
         importance = np.full(len(lengths), question.importance)
-        yield _Piece(found, chosen[rows, columns], lengths, importance)
+        yield Lists(found, chosen[rows, columns], np.concatenate([[0], lengths.cumsum()[:-1]]), importance)
 
 
 def _listed(

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from palate.dataset.schema import Interactions, Items, Users
 from palate.errors import ParameterError
 from palate.models import make_recommender
 from palate.models.protocol import Recommender
@@ -55,6 +56,17 @@ def read_parts(text: str) -> list[Part]:
 def write_parts(parts: Iterable[Part]) -> str:
     """The text that `read_parts` reads."""
     return ",".join(map(str, parts))
+
+
+def fitted(
+    chosen: Sequence[Part], interactions: Interactions, items: Items, users: Users | None, seed: int
+) -> dict[str, Recommender]:
+    """The parts, fitted, under their names."""
+    found: dict[str, Recommender] = {}
+    for part in chosen:
+        same = sum(name == part.kind or name.startswith(f"{part.kind}-") for name in found)
+        found[f"{part.kind}-{same + 1}" if same else part.kind] = part.make(seed).fit(interactions, items, users)
+    return found
 
 
 def _values(text: str) -> dict[str, str]:

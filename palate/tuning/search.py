@@ -84,7 +84,7 @@ class Search:
             return self._run()
 
     def _run(self) -> Searched:
-        facts = Facts.of(self.task.train, self.task.items)
+        facts = Facts.of(self.task.cuts[0].train, self.task.items)
         kinds = [self._kind(name, facts) for name in self.kinds]
         kinds.sort(key=lambda kind: kind.estimate(kind.space.first))
         self._first_tries(kinds)
@@ -137,7 +137,7 @@ class Search:
         failed = next((kind for kind in kinds if kind.outcomes and kind.outcomes[-1].failure), None)
         if failed is not None:
             return ParameterError(f"no candidate could be fitted: {failed.outcomes[-1].failure}", where="auto")
-        needed = min(kind.estimate(kind.space.first) for kind in kinds) * (1 + FINAL) + 1
+        needed = min(kind.estimate(kind.space.first) for kind in kinds) * (len(self.task.cuts) + FINAL) + 1
         return ParameterError(
             f"{self.budget.seconds:g} s are too little to train anything here.",
             where="auto.budget",
@@ -148,9 +148,12 @@ class Search:
 
     def _fits(self, kind: Kind, values: Mapping[str, Any], kinds: Sequence[Kind]) -> bool:
         """Whether a trial, and the final fits with it and with the best of `kinds`, fit into the time left."""
-        cost = kind.estimate(values)
+        fitting, usual, ranking = kind.estimate(values), 0.0, 0.0
+        if kind.best is not None:
+            usual, ranking = kind.best.fitting, kind.best.ranking
         best = [found for each in kinds if (found := each.best) is not None and each is not kind]
-        this = Outcome(Candidate(kind.name, values), 0.0, max(cost, kind.best.fitting if kind.best else 0.0))
+        this = Outcome(Candidate(kind.name, values), 0.0, max(fitting, usual), ranking)
+        cost = fitting * len(self.task.cuts) + ranking * self.task.testers
         return cost + self.reserve([*best, this]) < self.budget.left
 
     def _next(self, kinds: Sequence[Kind]) -> Kind | None:

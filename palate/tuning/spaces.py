@@ -6,13 +6,14 @@ Ranges reach as far as the best settings did on held-out interactions of small a
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from palate.dataset.schema import Interactions, Items
+from palate.models.validation import told
 
 if TYPE_CHECKING:
     from optuna.trial import Trial
@@ -64,6 +65,7 @@ class Facts:
     interactions: int
     pairs: float
     weighted: bool
+    timed: bool
     told: bool
 
     @property
@@ -83,8 +85,8 @@ class Facts:
             interactions=matrix.nnz,
             pairs=float((lengths**2).sum()),
             weighted=weights is not None and len(weights) > 0 and bool((weights != weights[0]).any()),
-            told=items is not None
-            and any(items.table[name].null_count < len(items) for name in ("title", "text", "categories", "tags")),
+            timed=interactions.timestamps is not None,
+            told=items is not None and told(items),
         )
 
 
@@ -117,6 +119,7 @@ class Space:
 
 
 _WEIGHTING = Choice(("binary", "weights"))
+_RECENCY, _OFTEN = Range(0, 1.2), 0.5
 _LINEAR: dict[str, Range | Choice] = {
     "regularization": Range(20, 3000, log=True),
     "user_power": Range(0, 0.7),
@@ -200,14 +203,19 @@ UNTUNED = Space({}, {}, lambda facts, values: 1e-5 * facts.interactions + 0.1)
 
 
 def space_of(kind: str, facts: Facts) -> Space:
-    """The space of a kind on such data; how interactions are weighed is tuned where they have weights."""
+    """The space of a kind on such data: how interactions are weighed is tuned where they have weights, how much more
+    the recent ones count where they have times."""
     from palate.models import recommender_class
 
     found = SPACES.get(kind, UNTUNED)
-    if not found.ranges or not hasattr(recommender_class(kind).Params(), "weighting"):
+    params = recommender_class(kind).Params()
+    if not found.ranges:
         return found
-    if facts.weighted:
-        ranges = {**found.ranges, "weighting": _WEIGHTING}
-        return Space(ranges, {**found.first, "weighting": "weights"}, found.work, found.suits, found.by_users)
-    first = {**found.first, "weighting": "binary"}
-    return Space(found.ranges, first, found.work, found.suits, found.by_users)
+    ranges, first = dict(found.ranges), dict(found.first)
+    if hasattr(params, "weighting"):
+        first["weighting"] = "weights" if facts.weighted else "binary"
+        if facts.weighted:
+            ranges["weighting"] = _WEIGHTING
+    if hasattr(params, "recency") and facts.timed:
+        ranges["recency"], first["recency"] = _RECENCY, _OFTEN
+    return replace(found, ranges=ranges, first=first)

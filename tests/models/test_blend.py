@@ -188,7 +188,6 @@ def test_every_list_to_learn_from_holds_what_was_chosen_even_where_a_part_is_sil
     assert cut is not None
     model = Blend(parts="content(dims=16),item-knn(weighting=binary)", holdout=0.0).fit(cut.train, items)
     lists = lists_of(model, cut, model.trust, 1000, 0)
-    assert lists is not None
     chosen = np.add.reduceat(lists.chosen.astype(int), lists.starts)
     assert chosen.min() >= 1
     assert len(lists) > 200

@@ -20,7 +20,7 @@ def task() -> Task:
     data, items = world(told=False)
     cut = cut_validation(data, 0.2, 0)
     assert cut is not None
-    return Task(cut.train, cut.held, items)
+    return Task([cut], items)
 
 
 def search(task: Task, *kinds: str, budget: float = 1000, **values: object) -> Search:
@@ -94,7 +94,7 @@ def test_what_would_take_too_long_is_not_begun() -> None:
     data = Interactions(IdMap(np.arange(n_items)), IdMap(np.arange(n_items)), users, items)
     cut = cut_validation(data, 0.1, 0)
     assert cut is not None
-    found = search(Task(cut.train, cut.held), "ease", "popularity", budget=10.0).run()
+    found = search(Task([cut]), "ease", "popularity", budget=10.0).run()
     assert found.kinds == ["popularity"]
     assert found.skipped["ease"].startswith("not tried: a fit would take some")
 
