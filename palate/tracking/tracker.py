@@ -5,9 +5,10 @@ from __future__ import annotations
 import hashlib
 import json
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,7 +33,7 @@ _MAX_TAG = 5000
 
 @dataclass(frozen=True)
 class ModelVersionInfo:
-    """One version of a registered model. `aliases`: those that point to it."""
+    """One version of a registered model. `aliases`: those that point to it. created: as ISO 8601, in UTC."""
 
     name: str
     version: str
@@ -41,6 +42,7 @@ class ModelVersionInfo:
     aliases: tuple[str, ...] = ()
     kind: str = ""
     fingerprint: str | None = None
+    created: str = ""
 
     @property
     def uri(self) -> str:
@@ -156,10 +158,26 @@ class Tracker:
                 tuple(sorted(aliases.get(str(each.version), []))),
                 each.tags.get("palate.kind", ""),
                 each.tags.get("palate.fingerprint"),
+                datetime.fromtimestamp(each.creation_timestamp / 1000, UTC).isoformat(),
             )
             for each in found
         ]
         return sorted(infos, key=lambda info: int(info.version), reverse=True)
+
+    def metrics(self, versions: Iterable[ModelVersionInfo]) -> dict[str, dict[str, float]]:
+        """By version: the metrics of the run that made it. A version whose run was deleted has none."""
+        from mlflow.exceptions import MlflowException
+
+        found: dict[str, dict[str, float]] = {}
+        with self._connection.client() as client:
+            for each in versions:
+                try:
+                    found[each.version] = dict(client.get_run(each.run_id).data.metrics) if each.run_id else {}
+                except MlflowException as error:
+                    if error.error_code != "RESOURCE_DOES_NOT_EXIST":
+                        raise
+                    found[each.version] = {}
+        return found
 
     def resolve(self, name: str, alias_or_version: str | int = "champion") -> tuple[str, Path]:
         """The version that an alias (or a number) means, and its bundle as a directory on this machine.

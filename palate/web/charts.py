@@ -19,7 +19,7 @@ _DOTS = 30
 
 @dataclass(frozen=True)
 class Line:
-    """One line: its name, its points, and which of the page's colours (1 to 3) it has; dashed for what was promised."""
+    """One line: its name, its points, and which of the page's colours (1 to 6) it has; dashed for what was promised."""
 
     name: str
     points: Sequence[tuple[float, float]]
@@ -27,17 +27,22 @@ class Line:
     dashed: bool = False
 
 
-def lines(title: str, series: Sequence[Line], across: Sequence[str], *, percent: bool = False) -> Markup:
+def lines(
+    title: str, series: Sequence[Line], across: Sequence[str], *, percent: bool = False, top: float | None = None
+) -> Markup:
     """Lines over the same steps.
 
-    across: what stands below, spread from the first step to the last. percent: values are shares from 0 to 1.
+    across: what stands below, spread from the first step to the last. percent: values are shares from 0 to 1; the
+    scale ends at 1, and begins where they do. top: they are shares of which the scale shows those from 0 to this one.
     """
     xs = [x for one in series for x, _ in one.points]
     ys = [y for one in series for _, y in one.points]
     if not xs:
         return Markup("")
     low, high = (min(0.0, *ys), 1.0) if percent else (0.0, _nice(max(ys)))
-    if percent:
+    if top is not None:
+        low, high, percent = 0.0, top, True
+    elif percent:
         low = max(0.0, _floor(min(ys)))
     left, right = min(xs), max(xs)
 
@@ -89,6 +94,39 @@ def bars(title: str, rows: Sequence[tuple[str, float, str]]) -> Markup:
             )
         )
     return _svg(title, parts, len(rows) * tall + 4)
+
+
+def intervals(title: str, rows: Sequence[tuple[str, float, float, float]]) -> Markup:
+    """Shares with the interval that each may lie in: a name, the low end, the share and the high end."""
+    if not rows:
+        return Markup("")
+    most = rounded(max(high for _, _, _, high in rows))
+    tall, label, room = 34, 130, WIDTH - 130 - 260
+    foot = len(rows) * tall + 6
+
+    def at(share: float) -> str:
+        return f"{label + room * share / most:.1f}"
+
+    parts = []
+    for step in range(_LEVELS):
+        share = most * step / (_LEVELS - 1)
+        line = Markup(
+            '<line class="grid" x1="{0}" x2="{0}" y1="0" y2="{1}"/>'
+            '<text class="below" x="{0}" y="{2}" text-anchor="middle">{3}</text>'
+        )
+        parts.append(line.format(at(share), foot, foot + 20, _percent(share)))
+    for place, (name, low, share, high) in enumerate(rows):
+        y = place * tall + tall // 2
+        row = Markup(
+            '<text class="name" x="{}" y="{}">{}<title>{}</title></text>'
+            '<line class="span c1" x1="{}" x2="{}" y1="{}" y2="{}"/><circle class="dot c1" cx="{}" cy="{}" r="5"/>'
+            '<text class="value" x="{}" y="{}">{}</text>'
+        )
+        short = name if len(name) <= 12 else name[:11] + "…"
+        told = f"{100 * share:.2f} % ({100 * low:.2f}–{100 * high:.2f})"
+        ends = at(low), at(high), y, y, at(share), y
+        parts.append(row.format(label - 10, y + 4, short, name, *ends, WIDTH - 236, y + 4, told))
+    return _svg(title, parts, foot + 28)
 
 
 def _figure(title: str, parts: Sequence[Markup], legend: Sequence[tuple[str, int, bool]]) -> Markup:
@@ -144,6 +182,14 @@ def _nice(value: float) -> float:
                 return size * factor
         size *= 10
     return size
+
+
+def rounded(share: float) -> float:
+    """A share that divides well into the levels, and is no less."""
+    for top in (0.004, 0.008, 0.02, 0.04, 0.08, 0.12, 0.2, 0.4, 0.6, 0.8):
+        if share <= top:
+            return top
+    return 1.0
 
 
 def _floor(value: float) -> float:

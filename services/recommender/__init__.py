@@ -20,6 +20,7 @@ bodies, asking    what requests may say: of items, users and events; of lists
 answers           what the routes answer
 service, about    from a request to the answer's JSON
 routes, editing   the views: lists; the catalogue, users, events, rules
+dashboard         pages for people who signed in
 personalize       the routes of Amazon Personalize's clients
 state, app, cli   Flask, and the command `palate api`
 """

@@ -18,6 +18,7 @@ from palate.errors import BundleError
 from palate.store import migrate, open_engine, run_worker
 from palate.web import add_check, create_app, metrics
 from services.recommender import shares
+from services.recommender.dashboard.pages import NAV, dashboard
 from services.recommender.deployments import ticker
 from services.recommender.deployments.records import ModelSource
 from services.recommender.imports import handlers
@@ -62,8 +63,9 @@ def create(settings: RecommenderSettings | None = None) -> Flask:
         store.engine,
         title="Palate recommendations",
         version=__version__,
-        blueprints=[blueprint(), personalize()],
+        blueprints=[blueprint(), personalize(), dashboard()],
         description=DESCRIPTION,
+        nav=NAV,
     )
     places = Counter(
         "palate_recommended_items", "Items answered, by strategy.", ["strategy"], registry=metrics(app).registry

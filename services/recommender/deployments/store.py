@@ -201,6 +201,25 @@ class DeploymentStore:
                 found[token] = found[token] + tally
         return found
 
+    def over_time(self, tokens: Sequence[str], first: int, width: int) -> dict[tuple[str, int], Tally]:
+        """What was counted from slot `first` on, but for latencies, by token and block of `width` slots."""
+        block = ((tallies.c.slot - first) // width).label("block")
+        sums = [func.sum(tallies.c[name]).label(name) for name in ("requests", "lists", "errors", "dropped")]
+        counts = select(tallies.c.token, block, *sums).where(tallies.c.token.in_(tokens), tallies.c.slot >= first)
+        clicked_in = ((clicks.c.slot - first) // width).label("block")
+        clicked = select(clicks.c.token, clicked_in, func.count()).where(
+            clicks.c.token.in_(tokens), clicks.c.slot >= first
+        )
+        found: dict[tuple[str, int], Tally] = {}
+        with reading(self.engine) as db:
+            for row in db.execute(counts.group_by(tallies.c.token, "block")):
+                numbers = int(row.requests), int(row.lists), int(row.errors), int(row.dropped)
+                found[row.token, int(row.block)] = Tally(*numbers)
+            for token, at, number in db.execute(clicked.group_by(clicks.c.token, "block")):
+                key = token, int(at)
+                found[key] = found.get(key, Tally()) + Tally(clicks=int(number))
+        return found
+
 
 def _held(db: Connection, name: str) -> Deployment:
     row = db.execute(select(deployments).where(deployments.c.name == name)).first()

@@ -86,6 +86,11 @@ def patch_deployment(name: str, body: DeploymentPatch) -> DeploymentOut:
 
     It holds within a second, in every worker. Refused with 409 while a roll-out runs.
     """
+    return _shown(state()[0], changed(name, body))
+
+
+def changed(name: str, body: DeploymentPatch) -> Deployment:
+    """The deployment after a change by whoever asks. Raises FieldErrors, UnknownIdError, ConflictError."""
     live = state()[0]
     if body.rules is not None:
         _check_models(live, _store().get(name), body.rules)
@@ -103,7 +108,7 @@ def patch_deployment(name: str, body: DeploymentPatch) -> DeploymentOut:
     told += [f"other {field}" for field in ("rules", "filters", "clicks") if getattr(body, field) is not None]
     made = _store().change(name, _who(), "; ".join(told) or "nothing changed", change)
     live.nudge()
-    return _shown(live, made)
+    return made
 
 
 @require("deployments")
@@ -125,8 +130,13 @@ def get_stats(name: str, query: StatsPage) -> StatsOut:
     Counted by all workers, up to a second ago, and kept for 30 days. Click-through comes with the interval that
     holds 95 % of its posterior.
     """
+    return figures(name, query.seconds)
+
+
+def figures(name: str, seconds: float | None) -> StatsOut:
+    """How the variants did in the latest so many seconds, or in all that are kept. Raises UnknownIdError."""
     found = _store().get(name)
-    since = 0.0 if query.seconds is None else time.time() - query.seconds
+    since = 0.0 if seconds is None else time.time() - seconds
     counts = _store().counted([each.token for each in found.variants], since)
     rivals = [each for each in found.variants if not each.shadow]
     best = evidence.best([(counts[each.token].clicks, counts[each.token].lists) for each in rivals])
