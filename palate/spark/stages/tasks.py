@@ -10,12 +10,14 @@ import io
 import json
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from threading import Lock
 from typing import Any, cast
 
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 from pyspark.sql import DataFrame
+from pyspark.sql.types import NumericType
 
 from palate import errors
 from palate.errors import PalateError
@@ -34,7 +36,8 @@ def run_tasks(frame: DataFrame, work: Work, *, barrier: bool = False) -> list[di
 
     barrier: all tasks run at the same time, or none does. Raises the PalateError of the first task that raised one.
     """
-    return list(collected(emitted(frame, work, barrier=barrier)).values())
+    with unmeasured(frame):
+        return list(collected(emitted(frame, work, barrier=barrier)).values())
 
 
 def collected(rows: DataFrame) -> dict[int, dict[str, npt.NDArray[Any]]]:
@@ -134,19 +137,59 @@ def decode_error(text: str) -> PalateError:
 def at_once(frame: DataFrame, rows: int) -> Iterator[None]:
     """Spark sends Python at most so many rows at once, in jobs that begin within: the sooner the first are there, the
     longer both work side by side. What the session said before holds again afterwards."""
-    conf = frame.sparkSession.conf
-    before = conf.get(_RECORDS) or "0"
-    if 0 < int(before) <= rows:  # 0 and less: all of a partition at once
+    before = _rows_at_once(frame)
+    if 0 < before <= rows:
         yield
         return
-    conf.set(_RECORDS, str(rows))
+    with _setting(frame, _ROWS, str(rows)):
+        yield
+
+
+@contextmanager
+def unmeasured(frame: DataFrame) -> Iterator[None]:
+    """Spark measures a batch after each row that it puts in, which takes longer than to put it in where a row is a few
+    numbers. How many rows there are tells enough then, so it is told not to, in jobs that begin within."""
+    numbers = all(isinstance(field.dataType, NumericType) for field in frame.schema)
+    if not numbers or not 0 < _rows_at_once(frame) * len(frame.columns) <= _FEW:
+        yield
+        return
+    with _setting(frame, _BYTES, str(2**31 - 1)):
+        yield
+
+
+_ROWS, _BYTES = (f"spark.sql.execution.arrow.max{what}PerBatch" for what in ("Records", "Bytes"))
+_FEW = 1 << 22
+"""Numbers in a batch that take no room worth measuring."""
+
+
+def _rows_at_once(frame: DataFrame) -> int:
+    """0 and less: all of a partition at once."""
+    return int(frame.sparkSession.conf.get(_ROWS) or 0)
+
+
+@contextmanager
+def _setting(frame: DataFrame, name: str, value: str) -> Iterator[None]:
+    """Sets a value of the session's. Where several threads do so, the last to end sets what there was before them."""
+    session: Any = frame.sparkSession
+    key = (session._jsparkSession.sessionUUID(), name)
+    with _lock:
+        users, before = _before.get(key) or (0, session.conf.get(name))
+        _before[key] = users + 1, before
+        session.conf.set(name, value)
     try:
         yield
     finally:
-        conf.set(_RECORDS, before)
+        with _lock:
+            users, before = _before.pop(key)
+            if users > 1:
+                _before[key] = users - 1, before
+            else:
+                session.conf.set(name, before)
 
 
-_RECORDS = "spark.sql.execution.arrow.maxRecordsPerBatch"
+_lock = Lock()
+_before: dict[tuple[str, str], tuple[int, str]] = {}
+"""Per session and setting: how many have set it now, and what it was."""
 
 
 def slots(frame: DataFrame) -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -45,6 +46,26 @@ def test_rows_come_at_most_so_many_at_once_and_the_session_keeps_its_own_bound(s
             with at_once(frame, 4):
                 assert run_tasks(frame, work)[0]["sizes"].tolist() == sizes
             assert spark.conf.get(key) == bound
+    finally:
+        spark.conf.set(key, before)
+
+
+def test_numbers_alone_are_not_measured_and_the_session_keeps_its_own_bounds(spark: SparkSession) -> None:
+    """A batch may take 64 bytes, and Spark ends it after the row that takes more: unless told not to look."""
+
+    def work(task: int, batches: Any) -> Any:
+        return {"sizes": np.array([batch.num_rows for batch in batches])}
+
+    key = "spark.sql.execution.arrow.maxBytesPerBatch"
+    before, numbers = spark.conf.get(key), spark.range(0, 100, 1, numPartitions=1)
+    try:
+        spark.conf.set(key, "64b")
+        assert run_tasks(numbers, work)[0]["sizes"].tolist() == [100]
+        assert max(run_tasks(numbers.selectExpr("string(id)"), work)[0]["sizes"]) < 100
+        with at_once(numbers, 4), ThreadPoolExecutor(4) as pool:
+            found = list(pool.map(lambda _: run_tasks(numbers, work)[0]["sizes"].tolist(), range(8)))
+        assert found == [[4] * 25] * 8
+        assert spark.conf.get(key) == "64b"
     finally:
         spark.conf.set(key, before)
 
