@@ -12,12 +12,12 @@ from typing import Any
 
 import click
 
-from benchmarks.harness import NAMES, find, record
+from benchmarks.harness import NAMES, ON_REQUEST, find, record
 from benchmarks.report import write
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.argument("names", nargs=-1, type=click.Choice(NAMES), metavar="[NAME]...")
+@click.argument("names", nargs=-1, type=click.Choice([*NAMES, *ON_REQUEST]), metavar="[NAME]...")
 @click.option("--quick", is_flag=True, help="Tiny sizes: shows that it runs, compares nothing.")
 @click.option(
     "--output",
@@ -28,7 +28,7 @@ from benchmarks.report import write
 @click.option("--list", "listing", is_flag=True, help="Name the benchmarks and what they claim.")
 @click.option("--here", type=click.Path(path_type=Path), hidden=True, help="Run one, in this process.")
 def main(names: tuple[str, ...], quick: bool, output: Path, listing: bool, here: Path | None) -> None:
-    """Measure Palate beside its peers."""
+    """Measure Palate beside its peers. Only when it is named: serving, which needs wrk."""
     if listing:
         for name in NAMES:
             click.echo(f"{name}: {find(name).claim}")

@@ -36,6 +36,9 @@ NAMES = (
 )
 """Module names in this package, in the order in which they run."""
 
+ON_REQUEST = ("serving",)
+"""Those that are run only when they are named: they need a program that is no Python package."""
+
 
 @dataclass(frozen=True)
 class Timing:
@@ -63,7 +66,7 @@ class Benchmark:
 
 
 def find(name: str) -> Benchmark:
-    """The benchmark of a module in NAMES."""
+    """The benchmark of a module in NAMES or ON_REQUEST."""
     found: Benchmark = importlib.import_module(f"benchmarks.{name}").BENCHMARK
     return found
 
