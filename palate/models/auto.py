@@ -34,6 +34,8 @@ _ENOUGH, _WAYS = 3000, 3
 _SMALL = 300_000
 _LEARNING = 5e-7
 """Seconds that a term of an item of a list costs, to learn from, comparisons included."""
+_KEPT = 0.5
+"""The search leaves so much of the budget for what comes after it, at most: better fewer parts than none tuned."""
 _SPARE = 5.0
 """Seconds that are kept for what nothing else accounts for."""
 _SLOWER = 1.25
@@ -155,11 +157,16 @@ class Auto(Blend):
         log = Log.of_the_open_run()
         task = Task(cuts, items, users, self.params.seed)
         people = int(np.count_nonzero(np.diff(self.seen.indptr)))
+
+        def reserve(best: Sequence[Outcome]) -> float:
+            parts = self._affordable(best, _KEPT * budget.seconds, people, len(cuts))
+            return self._needed(parts, people, len(cuts))
+
         search = Search(
             task,
             kinds,
             budget,
-            lambda best: self._needed(best, people, len(cuts)),
+            reserve,
             self.params.sampler,
             self.params.trials,
             Path(self.params.study) if self.params.study else None,
@@ -203,7 +210,7 @@ class Auto(Blend):
         return near + [each for each in held if not _ranks(each.candidate.kind)]
 
     def _affordable(self, best: Sequence[Outcome | None], left: float, people: int, cuts: int) -> list[Outcome]:
-        """The finalists, without the last ones where a busier machine has made the time too short for all."""
+        """The finalists, without the last ones where the time that is left is too short for all."""
         found = self._finalists(best)
         while len(found) > 2 and self._needed(found, people, cuts) > left:
             rankers = [each for each in found if _ranks(each.candidate.kind)]
@@ -213,10 +220,9 @@ class Auto(Blend):
             found.remove((needy or rankers)[-1])
         return found
 
-    def _needed(self, best: Sequence[Outcome], people: int, cuts: int) -> float:
+    def _needed(self, finalists: Sequence[Outcome], people: int, cuts: int) -> float:
         """Seconds from the end of the search on: the parts fitted to each cut and to everything, lists, and the ranking
         for everybody."""
-        finalists = self._finalists(best)
         fitting = sum(each.fitting for each in finalists)
         ranking = sum(each.ranking for each in finalists)
         rankers, lists = len(finalists), 1.25 * cuts * min(people, _LISTS)

@@ -25,7 +25,7 @@ from palate.models.validation import Validation
 
 K = 20
 """The rank cut-off of the NDCG that the search looks for."""
-_SCORES, _FEWEST = 250_000_000, 1000
+_SCORES, _FEWEST = 125_000_000, 1000
 """A trial ranks for as many users as make so many scores, which takes some seconds; and for so many at least."""
 
 

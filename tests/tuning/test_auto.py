@@ -95,6 +95,18 @@ def test_where_ranking_for_everybody_would_outlast_the_budget_there_are_fewer_pa
     assert set(model.story.skipped.values()) >= {"no time for more"}
 
 
+def test_where_ranking_with_all_parts_would_take_most_of_the_budget_there_are_fewer_and_these_are_tuned() -> None:
+    def slow(task: Task, candidates: Sequence[Candidate]) -> list[Outcome]:
+        return [replace(task.run(each), ranking=0.09) for each in candidates]
+
+    with using(Place(slow)):
+        model = Auto(**{**QUICK, "candidates": "popularity,item-knn,user-knn", "trials": 2}).fit(
+            halves(told=False).train
+        )
+    assert model.story is not None
+    assert len(model.story.outcomes) > 3
+
+
 @pytest.mark.parametrize(
     ("values", "told"),
     [
