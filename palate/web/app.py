@@ -31,6 +31,7 @@ from palate.web.pages import blueprint as own_pages
 from palate.web.problems import FieldErrors
 from palate.web.secret import secret_key
 from palate.web.settings import WebSettings
+from palate.web.shedding import Shedding
 
 access_log = logging.getLogger("palate.access")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -94,13 +95,17 @@ def create_app(
         TRAP_HTTP_EXCEPTIONS=False,
         PROPAGATE_EXCEPTIONS=False,
     )
+    counted = Metrics()
+    app.wsgi_app = Shedding(  # type: ignore[method-assign]
+        app.wsgi_app, lambda method: counted.observe(method, "none", 503, 0.0), body=settings.max_body_bytes
+    )
     if (hops := settings.trusted_proxies) > 0:
         # The throttle counts by address, and cookies are Secure by scheme: both must be the client's own.
         app.wsgi_app = ProxyFix(app.wsgi_app, x_for=hops, x_proto=hops, x_host=hops)  # type: ignore[method-assign]
     app.session_interface = Sessions()
     app.jinja_options = {"autoescape": True}
     accounts = Accounts(engine)
-    app.extensions["palate"] = Shared(accounts, engine, settings, Metrics(), title, version, description, list(nav))
+    app.extensions["palate"] = Shared(accounts, engine, settings, counted, title, version, description, list(nav))
     problems.register(app)
     gate = Gate(accounts, key)
     app.before_request(_begin)

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import ipaddress
 import logging
@@ -19,10 +20,13 @@ from pathlib import Path
 from typing import Any
 
 from palate.errors import PalateError, ParameterError, StoreError
+from palate.web.shedding import SLOTS, WAITING
 
 TARGET = "PALATE_WEB_TARGET"
-THREADS = 8
-"""Per worker. Views wait for the database at most; more threads only fight over the interpreter lock."""
+THREADS = SLOTS + WAITING + 64
+"""Per worker: requests at work, those that wait, and those whose bodies are still arriving or that are refused."""
+_CONNECTIONS = 1024
+"""Open connections of a worker, idle ones included; more are accepted when one of them is closed."""
 READY, FAILED = "ready", "failed"
 log = logging.getLogger("palate.serve")
 
@@ -78,7 +82,7 @@ def _run(host: str, port: int, workers: int, threads: int, certificate: Path | N
         blocking_threads=threads,
         factory=True,
         websockets=False,
-        backpressure=max(64, 4 * threads),
+        backpressure=_CONNECTIONS,
         respawn_failed_workers=True,
         workers_kill_timeout=30,
         log_level=LogLevels.error,
@@ -103,6 +107,9 @@ def application() -> Any:
             (folder / FAILED).write_text(str(error), encoding="utf-8")
             os.kill(os.getppid(), signal.SIGTERM)
         raise
+    # What was made at the start stays: the collector, which stops all threads, need not look through it again.
+    gc.collect()
+    gc.freeze()
     (folder / READY).touch()
     return app
 

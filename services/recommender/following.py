@@ -5,6 +5,7 @@ Another version is loaded beside the one that serves and swapped in whole; one t
 
 from __future__ import annotations
 
+import gc
 import logging
 import threading
 from collections.abc import Iterable
@@ -52,12 +53,14 @@ class Followed:
             found = load(pointer)
             changes = self._store.changes()["items"]
             fresh = Served.of(found, self._store.items_since(0))
+            fresh.warm()
         except Exception:
             self._failed = pointer
             raise
         with writing:
             # What changed while it was built is taken in before anybody sees it; taking it in twice is harmless.
             self.served = fresh.changed(self._store.items_since(changes))
+        gc.freeze()  # else each full collection walks through the catalogue's entries, and all requests wait
         self._pointer, self._failed = pointer, None
         log.info("serving %s (%s)", pointer.version, found.model.kind)
 

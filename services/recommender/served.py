@@ -200,6 +200,12 @@ class Served:
         lengths = np.linalg.norm(found, axis=1, keepdims=True)
         return np.asarray(found / np.where(lengths == 0, 1, lengths), np.float32)
 
+    def warm(self) -> None:
+        """Works out what the first request would wait for. Raises what a model that cannot rank raises."""
+        _ = self.popular
+        if len(self.personal.model.users):
+            self.personal.best(0, 1, self.nothing_barred)
+
     def user_code(self, user: str | None) -> int:
         """The personal model's code of a user, -1 if it does not know them."""
         return -1 if user is None else self.personal.model.users.code(user)

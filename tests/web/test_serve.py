@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import socket
@@ -9,6 +10,7 @@ import textwrap
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +20,7 @@ from palate.web.serve import check_port, check_target
 
 HOUSE = """
     import os
+    import time
     from flask import Blueprint
     from palate.errors import BundleError
     from palate.store import migrate, open_engine
@@ -32,6 +35,12 @@ HOUSE = """
         @bp.get("/pid")
         @public
         def pid():
+            return {"pid": os.getpid()}
+
+        @bp.get("/slow")
+        @public
+        def slow():
+            time.sleep(0.4)
             return {"pid": os.getpid()}
 
         return create_app("tiny", settings, engine, title="Tiny", version="1", blueprints=[bp])
@@ -49,7 +58,7 @@ def free_port() -> int:
 
 
 @pytest.fixture
-def start(tmp_path: Path, free_port: int) -> Iterator[Callable[[str], subprocess.Popen[str]]]:
+def start(tmp_path: Path, free_port: int) -> Iterator[Callable[..., subprocess.Popen[str]]]:
     """Starts `serve` for one factory of the tiny house."""
     (tmp_path / "tiny_house.py").write_text(textwrap.dedent(HOUSE))
     script = tmp_path / "run.py"
@@ -67,9 +76,9 @@ def start(tmp_path: Path, free_port: int) -> Iterator[Callable[[str], subprocess
     }
     running: list[subprocess.Popen[str]] = []
 
-    def begin(factory: str) -> subprocess.Popen[str]:
-        command = [sys.executable, str(script), factory]
-        running.append(subprocess.Popen(command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True))
+    def begin(factory: str, level: str = "INFO") -> subprocess.Popen[str]:
+        command, own = [sys.executable, str(script), factory], environment | {"PALATE_LOG_LEVEL": level}
+        running.append(subprocess.Popen(command, env=own, cwd=tmp_path, stderr=subprocess.PIPE, text=True))
         return running[-1]
 
     yield begin
@@ -98,7 +107,7 @@ def until_up(process: subprocess.Popen[str], port: int) -> None:
 
 
 def test_workers_share_the_load_count_together_and_stop_cleanly(
-    start: Callable[[str], subprocess.Popen[str]], free_port: int, tmp_path: Path
+    start: Callable[..., subprocess.Popen[str]], free_port: int, tmp_path: Path
 ) -> None:
     process = start("app")
     until_up(process, free_port)
@@ -116,8 +125,40 @@ def test_workers_share_the_load_count_together_and_stop_cleanly(
     assert list(tmp_path.glob("palate-metrics-*")) == []
 
 
+def test_a_rush_is_shed_and_what_is_in_flight_when_it_stops_is_answered(
+    start: Callable[..., subprocess.Popen[str]], free_port: int
+) -> None:
+    process = start("app", "WARNING")  # nobody reads the pipe meanwhile: a line for each request would fill it
+    until_up(process, free_port)
+    answers = asyncio.run(rush(free_port, 400))
+    assert {status for status, _ in answers} == {200, 503}, "each got an answer"
+    assert all(b"retry-after: 1" in head.lower() for status, head in answers if status == 503)
+    get(free_port, "/pid")
+    with ThreadPoolExecutor(8) as pool:
+        flying = [pool.submit(get, free_port, "/slow") for _ in range(8)]
+        time.sleep(0.2)
+        process.send_signal(signal.SIGTERM)
+        assert all("pid" in each.result() for each in flying)
+    _, errors = process.communicate(timeout=40)
+    assert process.returncode == 0, errors
+    assert "are to come again" in errors
+
+
+async def rush(port: int, count: int) -> list[tuple[int, bytes]]:
+    """So many requests at once that take a while: status and head of each answer."""
+
+    async def ask() -> tuple[int, bytes]:
+        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        writer.write(b"GET /slow HTTP/1.1\r\nHost: 127.0.0.1\r\nConnection: close\r\n\r\n")
+        head = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), 120)
+        writer.close()
+        return int(head.split()[1]), head
+
+    return list(await asyncio.gather(*(ask() for _ in range(count))))
+
+
 def test_an_app_that_cannot_be_made_stops_the_server_with_its_reason(
-    start: Callable[[str], subprocess.Popen[str]],
+    start: Callable[..., subprocess.Popen[str]],
 ) -> None:
     process = start("broken")
     _, errors = process.communicate(timeout=60)
