@@ -22,7 +22,8 @@ pytestmark = [pytest.mark.slow, pytest.mark.timeout(900)]
 LIBRARY = (
     "palate.cli palate.dataset.readers palate.features palate.models.popularity palate.models.als "
     "palate.models.content palate.models.blend palate.models.pca palate.models.kmeans palate.models.pipeline "
-    "palate.bundle palate.client.endpoints palate.tracking palate.evaluation palate.store palate.engines palate.doctor"
+    "palate.bundle palate.client.endpoints palate.client.recommender palate.tracking palate.evaluation palate.store "
+    "palate.engines palate.doctor"
 )
 WEB = "palate.web palate.web.serve"
 

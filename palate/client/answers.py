@@ -88,6 +88,22 @@ class StoredUser(Answered):
     attributes: dict[str, Any]
 
 
+class WantedItem(Answered):
+    """An item of which it would help to know more. unknown: from 0 to 1; events: in how many it was met."""
+
+    item: Id
+    title: str | None
+    score: float
+    unknown: float
+    events: int
+
+
+class Wanted(Answered):
+    """The most wanted first."""
+
+    items: list[WantedItem]
+
+
 class User(StoredUser):
     """recent_items: of their latest events, newest first."""
 

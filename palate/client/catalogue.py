@@ -5,8 +5,9 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 from typing import Any
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
+from palate.client.answers import Wanted, WantedItem
 from palate.client.calls import Caller, Policy
 from palate.errors import RemoteError
 
@@ -37,6 +38,14 @@ class Catalogue:
         """The item after a JSON merge patch (RFC 7396)."""
         found: Item = self._caller.json("PATCH", _path(item), dict(change))
         return found
+
+    def wanted(self, label: str = "label", limit: int = 100, days: float = 30.0) -> list[WantedItem]:
+        """Items of which it would help most to know more: much met in these days, little known.
+
+        label: the attribute that labels are published as.
+        """
+        query = urlencode({"label": label, "limit": limit, "days": days})
+        return Wanted.model_validate(self._caller.json("GET", f"/v1/items/wanted?{query}")).items
 
     def close(self) -> None:
         self._caller.close()

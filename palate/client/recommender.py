@@ -40,6 +40,7 @@ from palate.client.twins import Awaited, Blocking, listing, method
 from palate.errors import ParameterError, RemoteError
 
 A = TypeVar("A", bound=BaseModel)
+T = TypeVar("T")
 EVENTS = 500
 """How many events go in one request; the service takes 1,000."""
 _PAGE = 500
@@ -98,6 +99,15 @@ class Methods:
     def latest(self, **asked: Unpack[asking.Listed]) -> Plan[answers.Recommended]:
         """The newest items; the score is when each appeared."""
         return self._ask(answers.Recommended, "GET", "/v1/items/latest" + _query(asked))
+
+    @method
+    def wanted(
+        self, *, label: str | None = None, limit: int | None = None, days: float | None = None
+    ) -> Plan[list[answers.WantedItem]]:
+        """Items of which it would help most to know more: much met, little known."""
+        asked = _query({"label": label, "limit": limit, "days": days})
+        found = yield from self._ask(answers.Wanted, "GET", f"/v1/items/wanted{asked}")
+        return found.items
 
     @method
     def similar(self, item: Id, **asked: Unpack[asking.Listed]) -> Plan[answers.Recommended]:
@@ -363,7 +373,7 @@ class RecommenderClient(Methods, Blocking):
         """
         self._caller: Caller = Caller(url, _key(key), policy, connections=connections)
 
-    def run(self, plan: Plan[Any]) -> Any:
+    def run(self, plan: Plan[T]) -> T:
         return self._caller.run(plan)
 
     def close(self) -> None:
@@ -387,7 +397,7 @@ class AsyncRecommenderClient(Methods, Awaited):
         """As RecommenderClient. Raises MissingDependencyError without httpx."""
         self._caller: AsyncCaller = AsyncCaller(url, _key(key), policy, connections=connections)
 
-    async def run(self, plan: Plan[Any]) -> Any:
+    async def run(self, plan: Plan[T]) -> T:
         return await self._caller.run(plan)
 
     async def close(self) -> None:

@@ -8,6 +8,7 @@ becomes an iterator over all entries of all pages, or an asynchronous one. Both 
 from __future__ import annotations
 
 import functools
+from abc import ABC, abstractmethod
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from typing import Any, Concatenate, Generic, ParamSpec, Protocol, TypeVar, overload
 
@@ -18,18 +19,20 @@ T = TypeVar("T")
 Row = TypeVar("Row", covariant=True)
 
 
-class Blocking:
-    """A client whose methods return what they say. What carries plans out is `run`."""
+class Blocking(ABC):
+    """A client whose methods return what they say."""
 
+    @abstractmethod
     def run(self, plan: Plan[T]) -> T:
-        raise NotImplementedError
+        """What a plan returns once it is carried out."""
 
 
-class Awaited:
+class Awaited(ABC):
     """A client whose methods are coroutines."""
 
+    @abstractmethod
     async def run(self, plan: Plan[T]) -> T:
-        raise NotImplementedError
+        """What a plan returns once it is carried out."""
 
 
 class Page(Protocol[Row]):

@@ -219,3 +219,9 @@ def test_counts_over_time_are_summed_in_blocks(store):
         ("aaaaaaaa", 1): (5, 4, 1, 0),
         ("aaaaaaaa", 2): (0, 0, 0, 1),
     }
+    classes = [0] * (len(LATENCIES) + 1)
+    classes[0], classes[22] = 1, 4
+    kept.add_tallies({("aaaaaaaa", slot): Tally(requests=5, latencies=tuple(classes)) for slot in (200, 201)})
+    since = kept.counted(["aaaaaaaa", "bbbbbbbb"], 104 * SLOT)
+    assert since["aaaaaaaa"] == Tally(15, 4, 1, 0, 1, (2, *classes[1:22], 8))
+    assert since["bbbbbbbb"] == Tally()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 
 import numpy as np
@@ -10,6 +11,7 @@ import pytest
 from palate.bundle import publish_bundle, set_current
 from palate.errors import RegistryError
 from palate.models.pca import PCA
+from palate.store import Accounts
 from services.recommender.app import create
 from services.recommender.deployments.records import ModelSource
 from services.recommender.state import KEY
@@ -116,7 +118,8 @@ def test_the_registry_says_which_version_is_champion(settings, blend, als, tmp_p
     from palate.tracking import Tracker
 
     tracker = Tracker(settings)
-    first = tracker.log_model(blend, run_name="blend", register_as=settings.model_name)
+    metrics = {"recall@10": 0.375}
+    first = tracker.log_model(blend, run_name="blend", metrics=metrics, register_as=settings.model_name)
     tracker.promote(settings.model_name, first.version, "champion")
     app = create(settings.model_copy(update={"bundle": None}))
     live = app.extensions[KEY][0]
@@ -134,6 +137,12 @@ def test_the_registry_says_which_version_is_champion(settings, blend, als, tmp_p
             )
         with pytest.raises(RegistryError):
             live.ready(ModelSource(model=settings.model_name, version="99"))
+        token = Accounts(live.store.engine).create_key("test", ["recommend"])[1]
+        page = app.test_client().get("/dashboard/models", headers={"Authorization": f"Bearer {token}"}).text
+        rows = [" ".join(re.sub("<[^>]*>", " ", row).split()) for row in page.split("<tr>")[2:]]
+        assert rows[0].startswith(f"{settings.model_name}/{second.version} served champion als")
+        assert rows[1].startswith(f"{settings.model_name}/{first.version} blend")
+        assert rows[1].endswith(" 0.375")
     finally:
         live.stop()
         live.store.engine.dispose()

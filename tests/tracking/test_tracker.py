@@ -62,6 +62,8 @@ def test_a_run_holds_what_there_is_to_know(tracker: Tracker, uri: str) -> None:
     assert run.data.params["factors"] == "64"
     assert run.data.params["content.tf_idf"] == "true"
     assert run.data.metrics["recall_at_20"] == 0.25
+    assert tracker.metrics(tracker.versions("m"))["1"]["recall_at_20"] == 0.25
+    assert tracker.versions("m")[0].created > "2026"
     assert math.isnan(run.data.metrics["empty"])
     assert run.data.tags["lineage.rows.train"] == "80"
     (data,) = run.inputs.dataset_inputs

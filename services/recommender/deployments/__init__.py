@@ -2,7 +2,7 @@
 
 records     what a deployment is: variants, weights, rules; ids of lists that say who made them
 tables      deployments, roll-outs, tallies, clicks and changes in the database
-store       reading and writing them
+store, counts   reading and writing them; what all workers counted
 evidence    click-through with its uncertainty; tests that stay valid however often one looks
 rollouts    steps, bounds, and whether to go on, to wait or to go back
 ticker      one worker at a time advances each roll-out

@@ -4,25 +4,19 @@ changed what."""
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Engine, Row, delete, func, insert, select, update
-from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 
 from palate.errors import ConflictError, UnknownIdError
 from palate.store.engine import reading, writing
 from services.recommender.counted import next_number
+from services.recommender.deployments.counts import Counts, CountStore, by_slot
 from services.recommender.deployments.records import SLOT, Deployment
 from services.recommender.deployments.rollouts import RUNNING, STOPPED, Rollout, Tally, looked
-from services.recommender.deployments.tables import changes, clicks, deployments, rollouts, tallies
-
-KEPT_DAYS = 30
-"""How long counts and clicks are kept."""
-
-Counts = Mapping[tuple[str, int], Tally]
-"""Token and slot to what one worker counted."""
+from services.recommender.deployments.tables import changes, deployments, rollouts
 
 
 @dataclass(frozen=True)
@@ -34,7 +28,7 @@ class Change:
     what: str
 
 
-class DeploymentStore:
+class DeploymentStore(CountStore):
     """The deployments in the recommender's database. Safe to share between threads; a method is a transaction."""
 
     def __init__(self, engine: Engine) -> None:
@@ -153,72 +147,13 @@ class DeploymentStore:
             if to is None:
                 raise UnknownIdError(f"the deployment has no variant {rollout.to!r} any more.")
             since = int(rollout.step_began // SLOT) + 1
-            own = sum(_counted(db, [to], since).values(), Tally())
-            blocks = _blocks(_counted(db, list(tokens), rollout.slot, rollout.settled(now)), to)
+            own = sum(by_slot(db, [to], since).values(), Tally())
+            blocks = _blocks(by_slot(db, list(tokens), rollout.slot, rollout.settled(now)), to)
             after = looked(rollout, own, blocks, now)
             if (after.state, after.step) != (rollout.state, rollout.step):
                 _move(db, row.deployment, number, after, f"roll-out {number}")
             else:
                 db.execute(update(rollouts).where(rollouts.c.id == number).values(document=after.document()))
-
-    # -- counts ----------------------------------------------------------------------------------------------------
-
-    def add_tallies(self, counts: Counts) -> None:
-        """Adds what a worker counted to what all did."""
-        with writing(self.engine) as db:
-            next_number(db, "tallies")  # one worker at a time: no sum must be lost
-            for (token, slot), tally in counts.items():
-                this = (tallies.c.token == token, tallies.c.slot == slot)
-                row = db.execute(select(tallies).where(*this)).first()
-                values = vars(tally if row is None else tally + _tally(row)).copy()
-                values = {**values, "latencies": list(values["latencies"])}
-                del values["clicks"]
-                if row is None:
-                    db.execute(insert(tallies).values(token=token, slot=slot, **values))
-                else:
-                    db.execute(update(tallies).where(*this).values(**values))
-
-    def forget_counts(self, now: float) -> None:
-        """Forgets what was counted more than `KEPT_DAYS` ago."""
-        oldest = int(now // SLOT) - KEPT_DAYS * 86_400 // SLOT
-        with writing(self.engine) as db:
-            db.execute(delete(tallies).where(tallies.c.slot < oldest))
-            db.execute(delete(clicks).where(clicks.c.slot < oldest))
-
-    def add_clicks(self, lists: Iterable[tuple[str, str, int]]) -> None:
-        """Notes that lists (id, token, slot) were clicked; each counts once."""
-        rows = [{"list": name, "token": token, "slot": slot} for name, token, slot in lists]
-        if rows:
-            with writing(self.engine) as db:
-                once = postgresql.insert if db.dialect.name == "postgresql" else sqlite.insert
-                db.execute(once(clicks).on_conflict_do_nothing(), rows)
-
-    def counted(self, tokens: Sequence[str], since: float = 0.0) -> dict[str, Tally]:
-        """What was counted of each variant, by token, since a time in seconds since 1970."""
-        found = dict.fromkeys(tokens, Tally())
-        with reading(self.engine) as db:
-            for (token, _), tally in _counted(db, tokens, int(since // SLOT)).items():
-                found[token] = found[token] + tally
-        return found
-
-    def over_time(self, tokens: Sequence[str], first: int, width: int) -> dict[tuple[str, int], Tally]:
-        """What was counted from slot `first` on, but for latencies, by token and block of `width` slots."""
-        block = ((tallies.c.slot - first) // width).label("block")
-        sums = [func.sum(tallies.c[name]).label(name) for name in ("requests", "lists", "errors", "dropped")]
-        counts = select(tallies.c.token, block, *sums).where(tallies.c.token.in_(tokens), tallies.c.slot >= first)
-        clicked_in = ((clicks.c.slot - first) // width).label("block")
-        clicked = select(clicks.c.token, clicked_in, func.count()).where(
-            clicks.c.token.in_(tokens), clicks.c.slot >= first
-        )
-        found: dict[tuple[str, int], Tally] = {}
-        with reading(self.engine) as db:
-            for row in db.execute(counts.group_by(tallies.c.token, "block")):
-                numbers = int(row.requests), int(row.lists), int(row.errors), int(row.dropped)
-                found[row.token, int(row.block)] = Tally(*numbers)
-            for token, at, number in db.execute(clicked.group_by(clicks.c.token, "block")):
-                key = token, int(at)
-                found[key] = found.get(key, Tally()) + Tally(clicks=int(number))
-        return found
 
 
 def _held(db: Connection, name: str) -> Deployment:
@@ -268,21 +203,6 @@ def _note(db: Connection, made: Deployment, who: str, what: str) -> None:
     db.execute(insert(changes).values(**values, document=made.document()))
 
 
-def _counted(db: Connection, tokens: Sequence[str], first: int, end: int | None = None) -> dict[tuple[str, int], Tally]:
-    """By token and slot, from slot `first` to the one before `end`."""
-    query = select(tallies).where(tallies.c.token.in_(tokens), tallies.c.slot >= first)
-    clicked = select(clicks.c.token, clicks.c.slot, func.count()).where(
-        clicks.c.token.in_(tokens), clicks.c.slot >= first
-    )
-    if end is not None:
-        query, clicked = query.where(tallies.c.slot < end), clicked.where(clicks.c.slot < end)
-    found = {(row.token, int(row.slot)): _tally(row) for row in db.execute(query)}
-    for token, slot, count in db.execute(clicked.group_by(clicks.c.token, clicks.c.slot)):
-        key = (token, int(slot))
-        found[key] = found.get(key, Tally()) + Tally(clicks=int(count))
-    return found
-
-
 def _blocks(counts: Counts, to: str) -> list[tuple[Tally, Tally]]:
     """Of each slot, in order: what was counted of the variant `to`, and of all others."""
     blocks = []
@@ -299,7 +219,3 @@ def _deployment(row: Row[Any]) -> Deployment:
 
 def _rollout(row: Row[Any]) -> tuple[int, Rollout]:
     return int(row.id), replace(Rollout.of(row.document), state=row.state)
-
-
-def _tally(row: Row[Any]) -> Tally:
-    return Tally(row.requests, row.lists, row.errors, row.dropped, 0, tuple(row.latencies))
