@@ -6,13 +6,14 @@ where two answers can be equal: labels, ratings and comparisons, not stretches, 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
 from typing import Any
 
 import numpy as np
-from sqlalchemy import Connection, func, select
+from sqlalchemy import Connection, Text, cast, func, select
 
 from labeling.answers import key, same
 from labeling.config import Control
@@ -22,6 +23,8 @@ from labeling.store.definition import Project
 from labeling.store.tables import answers, tasks
 
 COMPARABLE = ("choice", "choices", "rating", "pairwise")
+_KNOWN = 10_000
+"""Different answers that are kept in mind while all are read."""
 
 
 @dataclass(frozen=True)
@@ -72,33 +75,60 @@ class Person:
     reviewed: Share = field(default_factory=Share)
 
 
-def project_agreement(connection: Connection, project: Project) -> list[ControlAgreement]:
-    """For each question that can be compared, in the order of the interface."""
+@dataclass
+class Given:
+    """What people said to one question, an entry each for every answer; `value` has an answer for each label."""
+
+    tasks: list[int] = field(default_factory=list)
+    people: list[str] = field(default_factory=list)
+    labels: list[str] = field(default_factory=list)
+    value: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
+
+
+def given(connection: Connection, project: Project) -> dict[str, Given]:
+    """By question that can be compared, in the order of the interface, what people said themselves."""
     asked = [control for control in project.interface.controls if control.kind in COMPARABLE]
-    given = [(task, person, said) for task, person, said in _answers(connection, project)] if asked else []
-    return [_agreement(control, given) for control in asked]
+    found = {control.name: Given() for control in asked}
+    if not asked:
+        return found
+    said = cast(func.coalesce(answers.c.original, answers.c.value, type_=answers.c.value.type), Text)
+    query = select(answers.c.task_id, answers.c.person, said).where(answers.c.project_id == project.id)
+    if project.golds:
+        query = query.join(tasks, tasks.c.id == answers.c.task_id).where(tasks.c.gold.is_(None))
+    # Most answers are alike to the letter: each is read once.
+    known: dict[str, list[tuple[Given, str]]] = {}
+    for task, person, text in connection.execute(query.execution_options(yield_per=5000)):
+        labels = known.get(text)
+        if labels is None:
+            value = json.loads(text)
+            labels = []
+            for control in asked:
+                label = key(control, value)
+                if label is not None:
+                    labels.append((found[control.name], label))
+                    found[control.name].value.setdefault(label, value)
+            if len(known) < _KNOWN:
+                known[text] = labels
+        for into, label in labels:
+            into.tasks.append(task)
+            into.people.append(person)
+            into.labels.append(label)
+    return found
 
 
-def _answers(connection: Connection, project: Project) -> Iterator[Any]:
-    said = func.coalesce(answers.c.original, answers.c.value, type_=answers.c.value.type)
-    query = (
-        select(answers.c.task_id, answers.c.person, said)
-        .join(tasks, tasks.c.id == answers.c.task_id)
-        .where(answers.c.project_id == project.id, tasks.c.gold.is_(None))
-    )
-    yield from connection.execute(query.execution_options(yield_per=1000))
+def project_agreement(project: Project, said: Mapping[str, Given]) -> list[ControlAgreement]:
+    """For each question that can be compared, in the order of the interface; `said` is what `given` gives."""
+    return [_agreement(project.interface.by_name[name], one) for name, one in said.items()]
 
 
-def _agreement(control: Control, given: list[tuple[int, str, Any]]) -> ControlAgreement:
-    rows = [(task, person, label) for task, person, said in given if (label := key(control, said)) is not None]
-    if not rows:
+def _agreement(control: Control, said: Given) -> ControlAgreement:
+    if not said.tasks:
         return ControlAgreement(control.name, Agreement(0, np.nan, np.nan, np.nan), {}, {})
-    work, who, what = (list(column) for column in zip(*rows, strict=True))
-    everything = Answers.of(work, who, what)
+    everything = Answers.of(said.tasks, said.people, said.labels)
     if control.kind == "choices":  # each label was given or not, whatever was given with it
-        sets = [set(_labels(control, said)) for _, _, said in given if key(control, said) is not None]
+        sets = {key: set(_labels(control, value)) for key, value in said.value.items()}
         labels = {
-            label: agreement(Answers.of(work, who, [str(label in chosen) for chosen in sets]))
+            label: agreement(Answers.of(said.tasks, said.people, [str(label in sets[key]) for key in said.labels]))
             for label in control.labels
         }
     else:
@@ -121,23 +151,26 @@ def _number(value: float) -> float | None:
 
 def people(connection: Connection, project: Project) -> dict[str, Person]:
     """Each person's work, by name; who answered most comes first."""
-    found: dict[str, Person] = {}
-    seconds: dict[str, list[float]] = {}
-    columns = (answers.c.person, answers.c.value, answers.c.original, answers.c.seconds, answers.c.verdict)
-    query = (
-        select(*columns, answers.c.returns, tasks.c.gold)
-        .join(tasks, tasks.c.id == answers.c.task_id)
-        .where(answers.c.project_id == project.id)
+    mine = answers.c.project_id == project.id
+    right = (answers.c.verdict == "accepted") & (answers.c.returns == 0)
+    query = select(
+        answers.c.person,
+        func.count().label("answers"),
+        func.count(answers.c.verdict).label("judged"),
+        func.count().filter(right).label("right"),
     )
-    for row in connection.execute(query.execution_options(yield_per=1000)):
-        one = found.setdefault(row.person, Person())
-        one.answers += 1
-        if row.seconds is not None:
-            seconds.setdefault(row.person, []).append(row.seconds)
-        if row.gold is not None:
-            one.gold.count(same(project.interface, row.value, row.gold))
-        if row.verdict is not None:
-            one.reviewed.count(row.verdict == "accepted" and row.returns == 0)
+    found = {
+        row.person: Person(row.answers, reviewed=Share(row.judged, row.right))
+        for row in connection.execute(query.where(mine).group_by(answers.c.person))
+    }
+    seconds: dict[str, list[float]] = {}
+    taken = select(answers.c.person, answers.c.seconds).where(mine, answers.c.seconds.is_not(None))
+    for name, took in connection.execute(taken.execution_options(yield_per=5000)):
+        seconds.setdefault(name, []).append(took)
+    if project.golds:
+        known = select(answers.c.person, answers.c.value, tasks.c.gold).join(tasks, tasks.c.id == answers.c.task_id)
+        for row in connection.execute(known.where(mine, tasks.c.project_id == project.id, tasks.c.gold.is_not(None))):
+            found[row.person].gold.count(same(project.interface, row.value, row.gold))
     total = sum(one.answers for one in found.values())
     for name, one in found.items():
         one.share = one.answers / total

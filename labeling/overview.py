@@ -3,28 +3,33 @@
 from __future__ import annotations
 
 import json
-import threading
 import time
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
+from functools import partial
 
 import numpy as np
 from scipy import sparse
-from sqlalchemy import Connection, Text, cast, func, select
+from sqlalchemy import Connection, Engine, Text, cast, func, select
 
 from labeling import figures
 from labeling.answers import key
-from labeling.queue.progress import Progress, progress
+from labeling.beside import Beside
+from labeling.queue.progress import Progress, Recent, progress
 from labeling.store import agreed, runs
 from labeling.store.agreed import Consolidated
 from labeling.store.definition import Project
+from labeling.store.projects import get
 from labeling.store.runs import Run
 from labeling.store.tables import answers
+from palate.store import reading
 
 STEPS = 40
+MANY = 5_000
+"""Answers from which on nobody waits until the figures are made."""
 _COSTS = 20.0
-"""How many times as long as it took to make it, an overview is shown again."""
+"""How many times as long as it took to make them, such figures are shown again."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +44,8 @@ class Confusion:
 @dataclass(frozen=True)
 class Overview:
     """One project at one moment. over_time: how many answers there were by then. distribution: by question, how often
-    each label was given. rounds: of the latest run.
+    each label was given. rounds: of the latest run. counted: whether the figures are there; those of many answers take
+    a while at the first time.
     """
 
     project: Project
@@ -52,39 +58,52 @@ class Overview:
     consolidated: Consolidated | None
     run: Run | None
     rounds: list[dict[str, object]]
+    counted: bool = True
 
 
 class Overviews:
-    """Overviews, kept for a while where they take long. Safe to share between threads."""
+    """Overviews; of projects with many answers they are made beside the requests and shown again for a while. What is
+    quickly told, such as the progress, is always of now. Safe to share between threads.
+    """
 
-    def __init__(self) -> None:
+    def __init__(self, engine: Engine, recent: Recent) -> None:
+        self._engine, self._recent = engine, recent
         self._kept: dict[int, tuple[float, Overview]] = {}
-        self._lock = threading.Lock()
+        self._beside = Beside()
 
     def of(self, connection: Connection, project: Project, person: str) -> Overview:
+        """The overview of a project for whoever looks."""
+        state = progress(connection, project, person, self._recent)
+        if state.answers <= MANY:
+            return overview(connection, project, state)
+        kept = self._kept.get(project.id)
+        if kept is None or kept[0] <= time.monotonic():
+            self._beside.start(project.id, partial(self._make, project.id, state))
+        run = runs.latest(connection, project)
+        history = [] if run is None else runs.history(connection, run)
+        if kept is None:
+            return Overview(project, state, [], {}, [], [], {}, None, run, history, counted=False)
+        return replace(kept[1], project=project, progress=state, run=run, rounds=history)
+
+    def _make(self, project_id: int, state: Progress) -> None:
+        began = time.monotonic()
+        with reading(self._engine) as db:
+            made = overview(db, get(db, project_id), state)
         now = time.monotonic()
-        with self._lock:
-            kept = self._kept.get(project.id)
-        if kept is not None and kept[0] > now and kept[1].project == project:
-            return kept[1]
-        made = overview(connection, project, person)
-        took = time.monotonic() - now
-        with self._lock:
-            self._kept[project.id] = (now + _COSTS * took if took > 0.1 else 0.0, made)
-        return made
+        self._kept[project_id] = (now + _COSTS * (now - began), made)
 
 
-def overview(connection: Connection, project: Project, person: str) -> Overview:
-    """The overview as it is now; `person` is who looks."""
-    several = project.overlap > 1
+def overview(connection: Connection, project: Project, state: Progress) -> Overview:
+    """The overview as it is now; `state` is how far the project is for who looks."""
+    said = figures.given(connection, project) if project.overlap > 1 else {}
     run = runs.latest(connection, project)
     return Overview(
         project=project,
-        progress=progress(connection, project, person),
+        progress=state,
         over_time=_over_time(connection, project),
         distribution=_distribution(connection, project),
-        agreement=figures.project_agreement(connection, project) if several else [],
-        confusion=_confusion(connection, project) if several else [],
+        agreement=figures.project_agreement(project, said),
+        confusion=[found for name, one in said.items() if (found := _confusion(name, one)) is not None],
         people=figures.people(connection, project),
         consolidated=agreed.consolidated(connection, project),
         run=run,
@@ -120,21 +139,14 @@ def _distribution(connection: Connection, project: Project) -> dict[str, list[tu
     }
 
 
-def _confusion(connection: Connection, project: Project) -> list[Confusion]:
-    asked = [control for control in project.interface.controls if control.kind in figures.COMPARABLE]
-    given = list(agreed.given(connection, project)) if asked else []
-    found = []
-    for control in asked:
-        rows = [(row.task_id, label) for row in given if (label := key(control, row.said)) is not None]
-        if not rows:
-            continue
-        tasks, labels = np.unique([task for task, _ in rows], return_inverse=True)[1], [label for _, label in rows]
-        names, codes = np.unique(labels, return_inverse=True)
-        # Of each task, how often each label was given; labels that go together are products of these, and an answer
-        # does not go together with itself.
-        counts = sparse.csr_matrix((np.ones(len(rows), dtype=np.int64), (tasks, codes)))
-        pairs = (counts.T @ counts).toarray() - np.diag(np.bincount(codes, minlength=len(names)))
-        pairs[np.diag_indices(len(names))] //= 2
-        if pairs.any():
-            found.append(Confusion(control.name, [str(name) for name in names], pairs.tolist()))
-    return found
+def _confusion(name: str, said: figures.Given) -> Confusion | None:
+    if not said.tasks:
+        return None
+    tasks = np.unique(said.tasks, return_inverse=True)[1]
+    names, codes = np.unique(said.labels, return_inverse=True)
+    # Of each task, how often each label was given; labels that go together are products of these, and an answer
+    # does not go together with itself.
+    counts = sparse.csr_matrix((np.ones(len(codes), dtype=np.int64), (tasks, codes)))
+    pairs = (counts.T @ counts).toarray() - np.diag(np.bincount(codes, minlength=len(names)))
+    pairs[np.diag_indices(len(names))] //= 2
+    return Confusion(name, [str(each) for each in names], pairs.tolist()) if pairs.any() else None

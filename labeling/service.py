@@ -51,8 +51,8 @@ class Labeling:
         self._engine = engine
         self._lease = lease
         self._commits = Commits(engine)
-        self._recent = Recent()
-        self._overviews = Overviews()
+        self._recent = Recent(engine)
+        self._overviews = Overviews(engine, self._recent)
         self.automation = Automation(engine)
 
     @classmethod
@@ -234,6 +234,8 @@ class Labeling:
             members.require_worker(db, project, person)
             return work(db, project, now)
 
+        if not self._recent.knows(project_id):  # the first count may take long: not while others wait to write
+            self.project(project_id, person)
         return self._commits.write(alone)
 
     def _next(self, db: Connection, project: Project, person: str, holding: Collection[int], now: datetime) -> Step:
@@ -293,7 +295,8 @@ class Labeling:
 
     def agreement(self, project_id: int) -> list[figures.ControlAgreement]:
         with reading(self._engine) as db:
-            return figures.project_agreement(db, projects.get(db, project_id))
+            project = projects.get(db, project_id)
+            return figures.project_agreement(project, figures.given(db, project))
 
     def overview(self, project_id: int, person: str) -> Overview:
         """All there is to see of a project; where that takes long, it may be a while old."""

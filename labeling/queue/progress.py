@@ -5,16 +5,25 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 
-from sqlalchemy import Connection, bindparam, exists, func, select, union
+from sqlalchemy import ColumnElement, Connection, Engine, bindparam, exists, func, select, union
 
+from labeling.beside import Beside
 from labeling.store.definition import Project
 from labeling.store.life import is_pending
-from labeling.store.tables import answers, automatic, is_open, runs, skips, slots
+from labeling.store.projects import get
+from labeling.store.tables import answers, automatic, is_open, runs, skips, slots, tasks
+from palate.store import reading
 
 AGE = 1.0
 MANY = 500
 """Open answers from which on counting all of them for every turn would be most of the turn's work."""
+LOTS = 50_000
+"""Open answers from which on no turn waits until they are counted."""
+_COSTS = 20.0
+"""How many times as long as it took to count them, such counts are used again."""
+
 _OWN = select(
     *(
         select(func.count())
@@ -65,44 +74,86 @@ class Counts:
         return self.slots + self.reviews + self.withheld
 
 
-class Recent:
-    """Counts for everybody, remembered for `AGE` seconds where there is so much open that counting takes long.
+@dataclass(frozen=True)
+class _Kept:
+    """Counts, what they are of, and until when they are good."""
 
-    A project that is nearly done is always counted, and so is one that got more tasks. Safe to share between threads.
+    project: Project
+    until: float
+    found: Counts
+
+
+class Recent:
+    """Counts for everybody, remembered for `AGE` seconds where there is so much open that counting takes long; where it
+    takes very long they are counted anew beside the turns, and may be a little older.
+
+    A project that is nearly done is always counted. Safe to share between threads.
     """
 
-    def __init__(self, clock: Callable[[], float] = time.monotonic) -> None:
-        self._clock = clock
-        self._kept: dict[int, tuple[Project, float, Counts]] = {}
+    def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
+        self._engine, self._clock = engine, clock
+        self._kept: dict[int, _Kept] = {}
+        self._beside = Beside()
 
-    def counts(self, connection: Connection, project: Project) -> Counts:
-        """The project's counts, at most `AGE` seconds old."""
+    def knows(self, project_id: int) -> bool:
+        """Whether it was ever counted."""
+        return project_id in self._kept
+
+    def counts(self, connection: Connection, project: Project) -> tuple[Project, Counts]:
+        """The project as it was counted last, and its counts."""
         kept = self._kept.get(project.id)
-        now = self._clock()
-        if kept is not None and kept[0] == project and now - kept[1] < AGE and kept[2].open > MANY:
-            return kept[2]
+        if kept is not None and kept.found.open > MANY:
+            fresh = kept.project == project and self._clock() < kept.until
+            if not fresh and kept.found.open > LOTS:
+                self._beside.start(project.id, partial(self._count_again, project.id))
+            if fresh or kept.found.open > LOTS:
+                return kept.project, kept.found
+        return project, self._count(connection, project)
+
+    def _count(self, connection: Connection, project: Project) -> Counts:
+        began = self._clock()
         found = counts(connection, project)
-        self._kept[project.id] = (project, now, found)
+        now = self._clock()
+        self._kept[project.id] = _Kept(project, now + max(AGE, _COSTS * (now - began)), found)
         return found
+
+    def _count_again(self, project_id: int) -> None:
+        with reading(self._engine) as db:
+            self._count(db, get(db, project_id))
 
 
 def counts(connection: Connection, project: Project) -> Counts:
     """Counted from the slots still open, which are few when a project is nearly done."""
-    still = (slots.c.project_id == project.id) & is_open & ~slots.c.withheld & ~slots.c.gold
-    open_slots, open_tasks = connection.execute(
-        select(func.count(), func.count(slots.c.task_id.distinct())).where(still)
-    ).one()
+    mine = (slots.c.project_id == project.id) & is_open & ~slots.c.withheld
+    open_slots, open_tasks = _open(connection, project, mine)
+    if project.golds:  # the indexes that count know nothing of gold: what is gold's is taken off
+        known = select(tasks.c.id).where(tasks.c.project_id == project.id, tasks.c.gold.is_not(None))
+        golden = _open(connection, project, mine & slots.c.task_id.in_(known))
+        open_slots, open_tasks = open_slots - golden[0], open_tasks - golden[1]
     withheld, automatic = _with_models(connection, project)
     if project.review == "none":
         doubted = (answers.c.project_id == project.id) & answers.c.suspect.is_not(None) & answers.c.verdict.is_(None)
-        reviews = connection.execute(select(func.count()).where(doubted)).scalar_one()
-        return Counts(open_slots, open_tasks, reviews, withheld, automatic)
-    gold = exists().where(slots.c.id == answers.c.slot_id, slots.c.gold)
-    pending = (answers.c.project_id == project.id) & is_pending() & ~gold
-    reviews = connection.execute(select(func.count()).where(pending)).scalar_one()
-    unfinished = union(select(slots.c.task_id).where(still), select(answers.c.task_id).where(pending)).subquery()
+        return Counts(open_slots, open_tasks, _number(connection, doubted), withheld, automatic)
+    golden_slot = exists().where(slots.c.id == answers.c.slot_id, slots.c.gold)
+    pending = (answers.c.project_id == project.id) & is_pending() & ~golden_slot
+    reviews = _number(connection, pending)
+    still = select(slots.c.task_id).where(mine, ~slots.c.gold)
+    unfinished = union(still, select(answers.c.task_id).where(pending)).subquery()
     open_tasks = connection.execute(select(func.count()).select_from(unfinished)).scalar_one()
     return Counts(open_slots, open_tasks, reviews, withheld, automatic)
+
+
+def _open(connection: Connection, project: Project, which: ColumnElement[bool]) -> tuple[int, int]:
+    """How many slots, and of how many tasks."""
+    places = select(slots.c.position).where(which).distinct().subquery()
+    number = _number(connection, which)
+    if project.overlap == 1 and not project.golds:
+        return number, number
+    return number, connection.execute(select(func.count()).select_from(places)).scalar_one()
+
+
+def _number(connection: Connection, which: ColumnElement[bool]) -> int:
+    return connection.execute(select(func.count()).where(which)).scalar_one()
 
 
 def _with_models(connection: Connection, project: Project) -> tuple[int, int]:
@@ -120,7 +171,10 @@ def _with_models(connection: Connection, project: Project) -> tuple[int, int]:
 
 def progress(connection: Connection, project: Project, person: str, recent: Recent | None = None) -> Progress:
     """How far the project is; with `recent`, what is everybody's may be as old as that remembers."""
-    still = counts(connection, project) if recent is None else recent.counts(connection, project)
+    if recent is None:
+        still = counts(connection, project)
+    else:
+        project, still = recent.counts(connection, project)
     plain = project.tasks - project.golds
     needed = plain * project.overlap
     mine, skipped = connection.execute(_OWN, {"project": project.id, "who": person}).one()

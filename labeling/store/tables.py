@@ -133,6 +133,13 @@ Index(
     postgresql_where=text("state <> 'answered' AND NOT withheld"),
 )
 Index(
+    "ix_slots_open_tasks",
+    slots.c.project_id,
+    slots.c.position,
+    sqlite_where=text("state <> 'answered' AND withheld = 0"),
+    postgresql_where=text("state <> 'answered' AND NOT withheld"),
+)
+Index(
     "ix_slots_withheld",
     slots.c.project_id,
     slots.c.position,

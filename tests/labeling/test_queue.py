@@ -141,7 +141,7 @@ def test_unknown_tasks_are_named(store, films, task_id):
 
 def test_what_is_open_is_counted_anew_unless_it_is_much_and_was_counted_just_now(store, make_project):
     now = [0.0]
-    recent = Recent(lambda: now[0])
+    recent = Recent(store.engine, lambda: now[0])
     few, many = make_project(title="Few", n=2), make_project(title="Many", n=MANY + 2)
     with store.write() as connection:
 
