@@ -14,7 +14,7 @@ from palate.models import make_recommender
 from palate.models.blend import Blend
 from palate.models.blend_lists import lists_of
 from palate.models.protocol import Arrays, Capability, Context
-from palate.models.trust import Lists, Scale, learn, rule_of_thumb
+from palate.models.trust import PART_TERMS, SHARED_TERMS, Lists, Scale, learn, rule_of_thumb, simple_shares
 from palate.models.validation import cut_validation
 from tests.models.checkerboard import NAMES, SMALL, catalogue, fitted, interactions, people
 from tests.models.worlds import GROUPS, PER_GROUP, world
@@ -81,6 +81,21 @@ def test_one_that_is_always_right_is_trusted_and_one_that_draws_lots_is_not() ->
     lists = Lists(terms, chosen.ravel(), starts, np.ones(n_lists))
     found = learn(lists, rule)
     assert found.parts[0, 0] > 10 * abs(found.parts[1, 0])
+
+
+def test_the_simplest_blend_adds_what_helps_and_leaves_out_what_does_not() -> None:
+    rng = np.random.default_rng(0)
+    n_lists, length = 400, 40
+    likings = rng.normal(size=n_lists * length)
+    terms = np.zeros((n_lists * length, 3 * len(PART_TERMS) + len(SHARED_TERMS)), np.float32)
+    for part, noise in enumerate((1.0, 1.0, 30.0)):
+        terms[:, part * len(PART_TERMS)] = likings + noise * rng.normal(size=len(likings))
+    chosen = np.zeros((n_lists, length), bool)
+    chosen[np.arange(n_lists), likings.reshape(n_lists, length).argmax(axis=1)] = True
+    first, second, third = simple_shares(Lists(terms, chosen.ravel(), np.arange(n_lists) * length, np.ones(n_lists)))
+    assert first + second + third == pytest.approx(1)
+    assert min(first, second) > 0.3
+    assert third < 0.1
 
 
 def test_where_there_is_too_little_to_learn_from_the_rule_of_thumb_stays() -> None:

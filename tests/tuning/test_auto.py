@@ -13,6 +13,7 @@ import pytest
 
 from palate.bundle import load_bundle, write_bundle
 from palate.cli import main
+from palate.cli.evaluate import with_search
 from palate.dataset.splits import Split, random_split
 from palate.errors import ParameterError
 from palate.evaluation.protocol import evaluate
@@ -21,6 +22,7 @@ from palate.models.auto import Auto
 from palate.models.protocol import Capability
 from palate.tracking import Tracker
 from palate.tuning import Candidate, Outcome, Place, Task, using
+from tests.models.test_recency import drifting
 from tests.models.worlds import world
 
 QUICK = {"candidates": "popularity,item-knn,user-knn,content", "trials": 3, "holdout": 0.2, "budget": "10m"}
@@ -107,9 +109,27 @@ def test_where_ranking_with_all_parts_would_take_most_of_the_budget_there_are_fe
     assert len(model.story.outcomes) > 3
 
 
+def test_how_much_the_recent_counts_is_tuned_where_it_looks_ahead() -> None:
+    values = {"candidates": "user-knn", "trials": 2, "budget": "10m"}
+    ahead, anywhere = (Auto(**values, look=look).fit(drifting(80)) for look in ("", "anywhere"))
+    assert ahead.story is not None
+    assert anywhere.story is not None
+    assert all("recency" in each.candidate.values for each in ahead.story.outcomes)
+    assert not any("recency" in each.candidate.values for each in anywhere.story.outcomes)
+    with pytest.raises(ParameterError, match=r"auto\.look: the interactions have no times"):
+        Auto(**values, look="ahead").fit(halves(told=False).train)
+
+
+def test_a_random_split_is_prepared_for_by_random_validation_data() -> None:
+    assert with_search("auto", ("trials=3",), None, None, "random") == ("look=anywhere", "trials=3")
+    assert with_search("auto", (), None, None, "leave-last-fraction") == ()
+    assert with_search("ease", (), None, None, "random") == ()
+
+
 @pytest.mark.parametrize(
     ("values", "told"),
     [
+        ({"look": "back"}, "auto.look"),
         ({"budget": "soon"}, "auto.budget: it must be a time such as"),
         ({"sampler": "dice"}, "auto.sampler: it must be one of tpe, random, grid, sobol, gp"),
         ({"candidates": "ease,magic"}, "there is no model kind 'magic'"),
