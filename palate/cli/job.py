@@ -19,9 +19,9 @@ from typing import Any, TypeVar
 import click
 
 from palate.errors import MissingDependencyError, ParameterError
+from palate.jvm import FAST_ARROW, QUICK, QUIET_LOGS
 
 _STDERR = 2
-QUICK = " -XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 
 def jobs() -> dict[str, tuple[Path, str]]:
@@ -68,7 +68,8 @@ def job_command(
     known = jobs()
     if name not in known:
         raise ParameterError(f"there is no job {name[:80]!r}.", where="job", hint=f"There are: {', '.join(known)}.")
-    command = [str(spark_submit()), "--conf", f"spark.driver.extraJavaOptions={_quiet_logs()}{QUICK if quick else ''}"]
+    java = " ".join([QUIET_LOGS, FAST_ARROW, *([QUICK] if quick else [])])  # a `--conf` of the caller's wins
+    command = [str(spark_submit()), "--conf", f"spark.driver.extraJavaOptions={java}"]
     if master is not None:
         command += ["--master", master]
     for key, value in (conf or {}).items():
@@ -77,13 +78,6 @@ def job_command(
     environment.setdefault("PYSPARK_PYTHON", sys.executable)
     environment.setdefault("PYSPARK_DRIVER_PYTHON", environment["PYSPARK_PYTHON"])
     return [*command, str(known[name][0]), *arguments], environment
-
-
-def _quiet_logs() -> str:
-    """As the session has it; a `--conf` of the caller's comes later and wins."""
-    spec = importlib.util.find_spec("palate")
-    folder = Path(spec.origin).parent if spec and spec.origin else Path()
-    return f"-Dlog4j2.configurationFile={(folder / 'spark' / 'log4j2.properties').as_uri()}"
 
 
 class _JobHelp(click.Command):

@@ -11,20 +11,17 @@ import os
 import sys
 import tempfile
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 from palate.doctor import JAVA_VERSIONS, find_java, java_remedy
 from palate.errors import MissingDependencyError, ParameterError
+from palate.jvm import FAST_ARROW, QUIET_LOGS
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Python workers are as many as there are cores, so that each computes on one thread."""
-
-QUIET_LOGS = f"-Dlog4j2.configurationFile={Path(__file__).with_name('log4j2.properties').as_uri()}"
-"""A JVM option: errors only, on standard error."""
 
 
 def require_java() -> None:
@@ -106,7 +103,8 @@ def _defaults(master: str) -> dict[str, str]:
         "spark.ui.enabled": "false",
         "spark.ui.showConsoleProgress": "false",
         "spark.log.level": "ERROR",
-        "spark.driver.extraJavaOptions": QUIET_LOGS,
+        "spark.driver.extraJavaOptions": f"{QUIET_LOGS} {FAST_ARROW}",
+        "spark.executor.extraJavaOptions": FAST_ARROW,
         "spark.sql.execution.arrow.pyspark.enabled": "true",
         "spark.sql.session.timeZone": "UTC",
         "spark.sql.execution.pyspark.udf.faulthandler.enabled": "true",

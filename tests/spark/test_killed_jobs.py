@@ -30,9 +30,9 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 KILLED = """
 import json, os, runpy, signal, sys
-from palate.cli.job import QUICK
-from palate.spark.session import QUIET_LOGS, spark_session
-config = {"spark.sql.shuffle.partitions": "1", "spark.driver.extraJavaOptions": QUIET_LOGS + QUICK}
+from palate.jvm import QUICK, QUIET_LOGS
+from palate.spark.session import spark_session
+config = {"spark.sql.shuffle.partitions": "1", "spark.driver.extraJavaOptions": f"{QUIET_LOGS} {QUICK}"}
 spark_session("killed", master="local[1]", config=config).range(1).collect()
 for line in sys.stdin:
     target, *sys.argv = json.loads(line)

@@ -19,15 +19,15 @@ import pytest
 from click.testing import CliRunner
 
 import palate
-from palate.cli.job import QUICK, jobs
+from palate.cli.job import jobs
 from palate.errors import ConflictError
+from palate.jvm import QUICK, QUIET_LOGS
 from palate.spark.jobs.pipeline import command
 from palate.spark.pipeline.commands import pipeline
 from palate.spark.pipeline.digests import Digests
 from palate.spark.pipeline.options import open_pipeline
 from palate.spark.pipeline.plan import plan
 from palate.spark.pipeline.state import State
-from palate.spark.session import QUIET_LOGS
 
 pytestmark = pytest.mark.spark
 
@@ -245,7 +245,7 @@ def test_mlflow_has_the_pipeline_with_its_steps_and_their_runs_nested(job: Any, 
 @pytest.mark.slow
 def test_a_killed_driver_resumes_where_it_was(run: Run, file: Path, tmp_path: Path) -> None:
     bundle, script = tmp_path / "out" / "popular", jobs()["pipeline"][0]
-    submit = f"--master local[1] --conf 'spark.driver.extraJavaOptions={QUIET_LOGS}{QUICK}' pyspark-shell"
+    submit = f"--master local[1] --conf 'spark.driver.extraJavaOptions={QUIET_LOGS} {QUICK}' pyspark-shell"
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(bundle), str(script), str(file), "--no-track", "--parallel", "1"],
         capture_output=True,

@@ -15,8 +15,9 @@ from pyarrow import parquet
 from sklearn.datasets import load_digits
 
 from palate.bundle import load_bundle
-from palate.cli.job import QUICK, job_command, jobs, spark_submit
+from palate.cli.job import job_command, jobs, spark_submit
 from palate.errors import MissingDependencyError, ParameterError
+from palate.jvm import QUICK
 from palate.spark.jobs.digits import purity
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
