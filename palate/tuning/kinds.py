@@ -48,9 +48,10 @@ class Kind:
 
     @property
     def defaults(self) -> dict[str, Any]:
-        """The model's own values of what is tuned of it."""
+        """The model's own values of what is tuned of it; but the recent items count as they do at first."""
         params = recommender_class(self.name).Params()
-        return {name: getattr(params, name) for name in self.space.ranges}
+        values = {name: getattr(params, name) for name in self.space.ranges}
+        return values | ({"recency": self.space.first["recency"]} if "recency" in values else {})
 
     def estimate(self, values: Mapping[str, Any]) -> float:
         """Seconds that a fit with these settings may take: by the space, corrected by what trials took."""

@@ -114,7 +114,7 @@ def test_how_much_the_recent_counts_is_tuned_where_it_looks_ahead() -> None:
     ahead, anywhere = (Auto(**values, look=look).fit(drifting(80)) for look in ("", "anywhere"))
     assert ahead.story is not None
     assert anywhere.story is not None
-    assert all("recency" in each.candidate.values for each in ahead.story.outcomes)
+    assert [each.candidate.values["recency"] for each in ahead.story.outcomes] == [0.5, 0.5]  # then as is proposed
     assert not any("recency" in each.candidate.values for each in anywhere.story.outcomes)
     with pytest.raises(ParameterError, match=r"auto\.look: the interactions have no times"):
         Auto(**values, look="ahead").fit(halves(told=False).train)
