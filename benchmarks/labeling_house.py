@@ -49,6 +49,10 @@ class House:
         made = [self._accounts.create_key(f"annotator {each}", ["label"]) for each in range(number)]
         return [token for _, token in made], [f"key:{key}" for key, _ in made]
 
+    def key(self, *scopes: str) -> str:
+        """A token that may do so much."""
+        return self._accounts.create_key("manager", scopes)[1]
+
     def start(self, workers: int = 2, jobs: int = 0) -> int:
         """Start the service and wait until it answers; the id of its first process."""
         command = [sys.executable, "-m", "palate.cli", "label", "serve", "--port", str(self.port)]
