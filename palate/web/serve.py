@@ -69,11 +69,10 @@ def serve(
 def _run(host: str, port: int, workers: int, threads: int, certificate: Path | None, key: Path | None) -> None:
     from granian.constants import Interfaces
     from granian.log import LogLevels
-    from granian.server import Server
 
     # Fresh workers: prometheus_client chooses where it counts when it is imported, and threads don't survive a fork.
     multiprocessing.set_start_method("spawn", force=True)
-    Server(
+    _one_queue()(
         "palate.web.serve:application",
         address=host,
         port=port,
@@ -89,6 +88,26 @@ def _run(host: str, port: int, workers: int, threads: int, certificate: Path | N
         ssl_cert=certificate,
         ssl_key=key,
     ).serve()
+
+
+def _one_queue() -> type[Any]:
+    """Granian's server with one listening socket for all workers, as it has off Linux.
+
+    On Linux each worker would have a socket of its own, and with it a queue: connections that wait in that of a worker
+    which is replaced, or dies, would be reset.
+    """
+    from granian.server import Server
+
+    class OneQueue(Server):  # type: ignore[valid-type, misc]
+        def _init_shared_socket(self: Any) -> None:
+            Server._init_shared_socket(self)
+            if self._shd is None:
+                held = self._ssp.build()
+                self._shd, self._ssp, self._sfd = held, None, held.get_fd()
+                self._sso = socket.socket(fileno=self._sfd)
+                self._sso.set_inheritable(True)
+
+    return OneQueue
 
 
 def application() -> Any:

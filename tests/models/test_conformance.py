@@ -165,7 +165,7 @@ def test_one_user_at_a_time_gets_the_same(model: Recommender) -> None:
     assert model.best(-1, 5) is None
 
 
-@pytest.mark.parametrize("kind", ["als", "ials", "bpr", "ease", "graph-filter", "content", "blend"])
+@pytest.mark.parametrize("kind", ["als", "content"])
 def test_fitting_again_forgets_what_was_learned_before(kind: str) -> None:
     model = fitted(kind)
     model.recommend([NAME(2), "nobody"], 5)
