@@ -24,6 +24,10 @@ class LabelingSettings(WebSettings):
     image_hosts: tuple[str, ...] = ()
     """From which other hosts browsers may load the images of tasks, such as `["https://images.example.org"]`."""
 
+    webhook_hosts: tuple[str, ...] = ()
+    """Hosts that webhooks may go to although they lead inward, such as `["intranet:8080"]`; the port may be left out
+    where it is the usual one."""
+
     label_studio_url: str = ""
     """The Label Studio that projects are kept alike with."""
     label_studio_token_file: Path | None = None

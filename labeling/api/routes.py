@@ -7,7 +7,7 @@ from typing import Any
 
 from flask import Blueprint, Response
 
-from labeling.api import automation, label_studio, life, team
+from labeling.api import automation, hooks, label_studio, life, team
 from labeling.api.caller import LABEL, MANAGE, by, labeling, me
 from labeling.api.models import (
     Added,
@@ -47,6 +47,7 @@ def blueprint() -> Blueprint:
         *team.RULES,
         *automation.RULES,
         *label_studio.RULES,
+        *hooks.RULES,
     ]
     bp = require_all(Blueprint("v1", __name__, url_prefix="/v1"), LABEL)
     for method, path, view in rules:

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import ipaddress
-import socket
 from urllib.parse import urlsplit
 
 from labeling.label_studio.tables import URL_LENGTH
-from palate.errors import ParameterError, RemoteError
+from labeling.outward import addresses
+from palate.errors import ParameterError
 
 METADATA = frozenset({"100.100.100.200", "fd00:ec2::254"})
 """Where clouds tell machines their credentials, beside the link-local addresses."""
@@ -34,7 +33,7 @@ def checked(url: str, *, link_local: bool = False) -> str:
     if parts.query or parts.fragment:
         raise ParameterError("has more than a path after its host.", where="url")
     if not link_local:
-        for address in _addresses(host, port or (443 if parts.scheme == "https" else 80)):
+        for address in addresses(host, port or (443 if parts.scheme == "https" else 80)):
             if address.is_link_local or address.is_unspecified or address.is_multicast or str(address) in METADATA:
                 raise ParameterError(
                     f"leads to {address}, which is not called: clouds keep machines' credentials there.",
@@ -43,15 +42,3 @@ def checked(url: str, *, link_local: bool = False) -> str:
                 )
     shown = f"[{host}]" if ":" in host else host
     return f"{parts.scheme}://{shown}{'' if port is None else f':{port}'}{parts.path.rstrip('/')}"
-
-
-def _addresses(host: str, port: int) -> list[ipaddress.IPv4Address | ipaddress.IPv6Address]:
-    try:
-        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
-    except (socket.gaierror, UnicodeError):
-        raise RemoteError("is not found.", where=host, hint="Is its name right?") from None
-    addresses = []
-    for *_, address in found:
-        one = ipaddress.ip_address(str(address[0]).split("%")[0])
-        addresses.append(one.ipv4_mapped or one if isinstance(one, ipaddress.IPv6Address) else one)
-    return addresses

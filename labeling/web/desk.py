@@ -229,12 +229,21 @@ def _deed(do: Callable[[], object] | None, project_id: int, page: str, again: Ca
         do()
     except (InputError, ConflictError) as error:
         return Response(again(project_id=project_id, error=str(error)), error.status, mimetype="text/html")
+    return back(page, project_id)
+
+
+def tabs(project: Project) -> list[tuple[str, str]]:
+    """The project's pages for whoever asks: endpoint and name."""
+    pages = ["overview", "reviews", "comments"]
+    if may(project.id, ADMINISTRATOR):
+        pages += ["members", "webhooks"]
+    return [("labeling.work", "Label"), *((f"labeling.{page}", page.capitalize()) for page in pages)]
+
+
+def back(page: str, project_id: int) -> Response:
+    """To a page anew, so that reloading it does nothing twice."""
     return redirect(url_for(f"labeling.{page}", project_id=project_id), 303)
 
 
 def _page(name: str, project: Project, error: str, **more: Any) -> str:
-    tabs = [("labeling.work", "Label")]
-    tabs += [(f"labeling.{page}", page.capitalize()) for page in ("overview", "reviews", "comments")]
-    if may(project.id, ADMINISTRATOR):
-        tabs.append(("labeling.members", "Members"))
-    return render_template(f"labeling/{name}.html", project=project, tabs=tabs, error=error, **more)
+    return render_template(f"labeling/{name}.html", project=project, tabs=tabs(project), error=error, **more)

@@ -8,7 +8,7 @@ from labeling.api.caller import LABEL, MANAGE, labeling, me
 from labeling.config import Control, Interface
 from labeling.editor import COMMAND
 from labeling.store.members import ADMINISTRATOR, REVIEWER
-from labeling.web import desk, editor, images
+from labeling.web import desk, editor, hooks, images
 from palate.web import principal, require_all
 
 SHOWN = ("choice", "choices", "rating", "pairwise", "text", "spans", "boxes")
@@ -24,6 +24,7 @@ def blueprint() -> Blueprint:
     bp.add_url_rule("/projects/<int:project_id>", view_func=work)
     desk.add_pages(bp)
     editor.add_editor(bp)
+    hooks.add_hooks(bp)
     images.add_images(bp)
     return require_all(bp, LABEL)
 

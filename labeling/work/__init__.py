@@ -1,5 +1,5 @@
-"""Long work of the labeling service, done by worker processes as jobs: consensus, rounds of automatic labeling, and
-what goes between here and a Label Studio.
+"""Long work of the labeling service, done by worker processes as jobs: consensus, rounds of automatic labeling, what
+goes between here and a Label Studio, and webhooks.
 
     palate label serve          starts one worker beside the servers
     palate label work           is a worker alone, on any machine that reaches the database
@@ -19,6 +19,8 @@ from palate.store.jobs import Handler
 
 def handlers(engine: Engine, settings: LabelingSettings) -> Mapping[str, Handler]:
     """Every kind of job of this service, and what does it."""
+    from labeling.hooks.collect import KIND as WEBHOOK
+    from labeling.hooks.send import Sender
     from labeling.label_studio import jobs as label_studio
     from labeling.work import consensus, files, rounds
 
@@ -27,5 +29,6 @@ def handlers(engine: Engine, settings: LabelingSettings) -> Mapping[str, Handler
         consensus.KIND: lambda context: consensus.run(engine, context),
         files.IMPORT: lambda context: files.run_import(engine, context),
         files.EXPORT: lambda context: files.run_export(engine, context),
+        WEBHOOK: Sender(engine, settings.webhook_hosts),
         rounds.KIND: rounds.Rounds(engine, settings.cache),
     }

@@ -11,6 +11,7 @@ import time
 
 from sqlalchemy import Engine
 
+from labeling.hooks.collect import collect
 from labeling.store import projects, runs
 from labeling.store.runs import Run
 from labeling.work import consensus, rounds
@@ -45,14 +46,14 @@ class Planner:
             stop.wait(max(PAUSE, 9 * (time.monotonic() - began)))
 
     def look(self) -> int:
-        """Queue every step of a run, and every consensus, that is due now; how many were."""
+        """Queue every step of a run, every consensus and every message to a webhook that is due now; how many were."""
         with reading(self._engine) as db:
             active = runs.active(db)
             consolidated = [project for project in projects.listed(db) if project.consensus != consensus.NONE]
         found = sum(self._run(run) for run in active)
         for project in consolidated:
             found += consensus.enqueue_due(self._engine, project, self._kept_fresh) is not None
-        return found
+        return found + collect(self._engine)
 
     def _run(self, run: Run) -> bool:
         job = None if run.job is None else self._found(run.job)

@@ -368,6 +368,12 @@ ROUTES = [
     ("DELETE", "/projects/{}/jobs/1", None),
     ("GET", "/projects/{}/label-studio", None),
     ("POST", "/projects/{}/label-studio/sync", {}),
+    ("GET", "/projects/{}/webhooks", None),
+    ("POST", "/projects/{}/webhooks", {"url": "https://8.8.8.8/hook"}),
+    ("DELETE", "/projects/{}/webhooks/1", None),
+    ("POST", "/projects/{}/webhooks/1/ping", None),
+    ("GET", "/projects/{}/webhooks/1/deliveries", None),
+    ("POST", "/projects/{}/webhooks/1/deliveries/1/send", None),
 ]
 
 
@@ -399,7 +405,8 @@ MANAGING += [
 ]
 MANAGING += ["PUT /projects/{}/reviews/1", "GET /projects/{}/agreement", "GET /projects/{}/people"]
 MANAGING += ["GET /projects/{}/tasks/1"]
-MANAGING += [f"{method} {path}" for method, path, _ in ROUTES if re.search("/(consensus|autolabel|.*ports|jobs)", path)]
+WORK = re.compile("/(consensus|autolabel|.*ports|jobs|webhooks)")
+MANAGING += [f"{method} {path}" for method, path, _ in ROUTES if WORK.search(path)]
 
 
 def test_annotators_manage_nothing(ann, films):
