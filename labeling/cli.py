@@ -13,6 +13,7 @@ from labeling.commands.editor import editor
 from labeling.commands.publish import publish
 from labeling.commands.simulate import simulate
 from labeling.commands.sync import sync
+from labeling.commands.wanted import wanted
 from labeling.config import KINDS
 from labeling.config.generate import takes_labels
 from labeling.service import FORMATS, Labeling
@@ -45,6 +46,7 @@ label.add_command(editor)
 label.add_command(simulate)
 label.add_command(publish)
 label.add_command(sync)
+label.add_command(wanted)
 
 
 @label.command()

@@ -30,6 +30,7 @@ from services.recommender.deployments import views
 from services.recommender.pages import following
 from services.recommender.shares import shares_of_app
 from services.recommender.state import as_json, count, state
+from services.recommender.wanted import wanted
 
 
 def blueprint() -> Blueprint:
@@ -46,6 +47,7 @@ def blueprint() -> Blueprint:
     v1.get("/items/popular")(popular)
     v1.get("/items/trending")(trending)
     v1.get("/items/latest")(latest)
+    v1.get("/items/wanted")(wanted)
     v1.get("/items/<id:item>/similar")(similar)
     v1.get("/items")(editing.list_items)
     v1.get("/items/<id:item>")(editing.get_item)

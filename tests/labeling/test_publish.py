@@ -109,6 +109,38 @@ def test_a_new_item_without_metadata_becomes_recommendable_by_one_label(service,
     assert "blank" in api.recommended("Comedy")
 
 
+def test_what_is_much_met_and_little_known_is_asked_for_first(service, api, tmp_path, monkeypatch):
+    for item, known in (("dim", {}), ("busy", {}), ("known", {"categories": ["Comedy"], "tags": ["old"]})):
+        api.put(item, **known)
+    events = [{"user": f"u{i}", "item": item, "kind": "view"} for item in ("busy", "known") for i in range(20)]
+    headers = {"Authorization": f"Bearer {Accounts(api.live.store.engine).create_key('e', ['events'])[1]}"}
+    assert api.app.test_client().post("/v1/events", json={"events": events}, headers=headers).status_code == 201
+    end = time.monotonic() + 20
+    while api.catalogue.wanted("genre", 1)[0].item != "busy" and time.monotonic() < end:
+        time.sleep(0.05)
+    found = {each.item: each for each in api.catalogue.wanted("genre", 10_000)}
+    assert (found["busy"].score, found["busy"].unknown, found["busy"].events) == (21, 1, 20)
+    assert (found["known"].score, found["dim"].score) == (21 / 4, 1)
+    project = service.create(Definition("Genres", ("Comedy", "Western")), [NewTask("dim", {"title": "dim"})])[0].id
+    monkeypatch.setenv("PALATE_HOME", str(tmp_path))
+    monkeypatch.setenv(KEY, api.token)
+
+    def wanted():
+        asked = ["label", "wanted", str(project), "--url", api.url, "--as", "genre", "--limit", "10000"]
+        return CliRunner().invoke(palate, asked, catch_exceptions=False).output
+
+    assert f"{len(found)} items are wanted: {len(found) - 1} tasks added, 1 moved." in wanted()
+    assert f"{len(found)} items are wanted: 0 tasks added, 0 moved." in wanted()
+    task = service.next_task(project, "ann").task
+    assert task.external_id == "busy"
+    service.submit(project, "ann", task.task_id, {"choices": ["Comedy"]})
+    publish(*service.finals(project), api.catalogue, "genre")
+    while any(each.item == "busy" for each in api.catalogue.wanted("genre", 10_000)) and time.monotonic() < end:
+        time.sleep(0.05)
+    assert "busy" not in [each.item for each in api.catalogue.wanted("genre", 10_000)]
+    assert service.next_task(project, "ann").task.external_id == "known"
+
+
 def test_publishing_again_changes_only_what_changed(service, api):
     api.put("one", categories=["Classic"], attributes={"year": 1950})
     api.put("two")
