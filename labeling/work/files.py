@@ -27,6 +27,8 @@ IMPORT, EXPORT = "labeling.import", "labeling.export"
 KEPT = 3
 """Exports that are kept of each project."""
 _TASKS = 2_000
+_ATTEMPTS = 20
+"""Workers that may die over one file: each goes on where the one before it stopped."""
 
 Told = Callable[[float, str], None]
 
@@ -43,7 +45,8 @@ def begin_import(engine: Engine, project_id: int, data: bytes, form: str) -> int
         for number, first in enumerate(range(0, len(data), files.PART)):
             files.add(db, file, number, data[first : first + files.PART])
         files.end(db, file)
-    return Jobs(engine).enqueue(IMPORT, {"project": project_id, "file": file, "format": form})
+    payload = {"project": project_id, "file": file, "format": form}
+    return Jobs(engine).enqueue(IMPORT, payload, max_attempts=_ATTEMPTS)
 
 
 def begin_export(engine: Engine, project_id: int, form: str, every_task: bool) -> int:
