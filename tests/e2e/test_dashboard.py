@@ -1,4 +1,4 @@
-"""The dashboard as people meet it: a real server with two workers, a real Chromium."""
+"""The dashboard as people meet it: a real server, a real Chromium."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def house(serve, tmp_path_factory):
     accounts = Accounts(open_store(settings).engine)
     accounts.add_person("ann", PASSWORD, ["recommend", "catalogue", "deployments"])
     token = accounts.create_key("test", ["*"])[1]
-    command = ["api", "serve", "--port", "{port}", "--workers", "2", "--bundle", str(bundles)]
+    command = ["api", "serve", "--port", "{port}", "--workers", "1", "--bundle", str(bundles)]
     server = serve(command, {"PALATE_HOME": str(home), "XDG_CACHE_HOME": str(home / "cache")})
     user, item = str(data.users.ids.ids[0].as_py()), str(data.items.ids.ids[0].as_py())
     with RecommenderClient(server.url, token) as client:
@@ -41,7 +41,7 @@ def house(serve, tmp_path_factory):
         client.put_deployment("shop", [{"name": "old", "weight": 9}, {"name": "new", "weight": 1}])
         client.add_event(user, item, "purchase")
         title = 'title contains "First"'
-        while not all(client.popular(limit=1, filter=title).items for _ in range(10)):  # both workers know of it
+        while not client.popular(limit=1, filter=title).items:  # it is served a moment later
             time.sleep(0.1)
         for _ in range(3):
             client.recommend(user)
@@ -93,7 +93,7 @@ def test_from_page_to_page(house, page):
     expect(page.get_by_role("row", name=re.compile(r"^new .*75\.0 %"))).to_be_visible()
 
 
-def test_cold_starts_of_all_workers_are_told(house, page):
+def test_cold_starts_are_told(house, page):
     sign_in(page, house[0])
     for _ in range(50):
         page.goto(f"{house[0].url}/dashboard?span=day")
