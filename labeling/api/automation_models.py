@@ -98,8 +98,8 @@ class RunIn(Model):
     """A promise and its price: `target` is the share of automatic labels that shall be right, `confidence` how surely.
 
     `budget`: answers of people from now on, audit included. `check`: the share of automatic labels that people check
-    at least. `model`: auto, tfidf, embeddings or table. `suggest`: whether people see what the model says of a task.
-    `warm_from`: an earlier project whose labels train along.
+    at least. `model`: auto, tfidf, embeddings, table, images or network. `suggest`: whether people see what the model
+    says of a task. `warm_from`: an earlier project whose labels train along.
     """
 
     target: Share = 0.95

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from labeling.autolabel.features import table_views, text_views
 from labeling.autolabel.learners import CrossFitted, KernelLearner, Learner, Stack
@@ -18,6 +22,20 @@ def learner_for(known: Known, features: str = "auto", cache: Path | None = None)
     return Stack(
         [KernelLearner(views), CrossFitted("trees", boosted_trees, views["raw"] if "raw" in views else views["scaled"])]
     )
+
+
+def learner_of_images(images: NDArray[np.float32], *, network: bool = False) -> Learner:
+    """A kernel on the principal components of their pixels; with `network`, stacked with a convolutional network.
+
+    images: (n, height, width[, channels]).
+    """
+    from labeling.autolabel.images import ConvNet, image_views
+
+    kernel = KernelLearner(image_views(images))
+    if not network:
+        return kernel
+    rows, shape = images.reshape(len(images), -1), images.shape[1:]
+    return Stack([kernel, CrossFitted("network", partial(ConvNet, shape), rows)])
 
 
 def boosted_trees(seed: int) -> Any:

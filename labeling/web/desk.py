@@ -16,7 +16,7 @@ from labeling.consensus import METHODS
 from labeling.overview import Overview
 from labeling.store.definition import Project
 from labeling.store.members import ADMINISTRATOR, REVIEWER, ROLES
-from labeling.work.settings import MODELS, RunSettings
+from labeling.work.settings import RunSettings, models
 from palate.errors import ConflictError, InputError, ParameterError
 from palate.web import principal
 from palate.web.charts import Line, bars, lines
@@ -61,7 +61,7 @@ def overview(project_id: int, error: str = "") -> str:
         state=state,
         charts=_charts(found),
         methods=list(METHODS),
-        models=MODELS,
+        models=models(),
         defaults=RunSettings(),
         may_run=may(project_id, ADMINISTRATOR),
     )

@@ -7,15 +7,20 @@ already stays as it is, so an import that was broken off is finished by repeatin
 
 from __future__ import annotations
 
+import base64
 import io
+import re
 import warnings
 import zipfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from hashlib import blake2b
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
 from sqlalchemy import Connection, Engine, select
 
 from labeling.config import Interface
@@ -32,6 +37,8 @@ ENDINGS = (".png", ".jpg", ".jpeg", ".gif", ".webp", ".bmp", ".tif", ".tiff", ".
 MAX_BYTES = 20 << 20
 MAX_PIXELS = 60_000_000
 MAX_IMAGES = 100_000
+SIDE = 32
+"""Pixels of an image's sides as a model sees it."""
 _BATCH = 50
 
 Told = Callable[[float, str], None]
@@ -212,6 +219,41 @@ def _kept(db: Connection, project: Project, field: str, picture: Picture, seen: 
     files.end(db, file)
     shown = {field: address(project.id, file), "path": picture.path, "width": seen.width, "height": seen.height}
     return NewTask(picture.path, shown)
+
+
+def pixels_of(
+    engine: Engine, project_id: int, addresses: Sequence[str], *, check: Callable[[], None] = lambda: None
+) -> NDArray[np.float32]:
+    """Images as a model looks at them: (n, 32, 32, 3), from 0 to 1, the whole image whatever its shape.
+
+    Those that this service keeps and those that are in the task itself (`data:`); nothing is fetched from anywhere.
+    check: called every now and then, may end the work. Raises SchemaError for an address of another kind.
+    """
+    found = np.zeros((len(addresses), SIDE, SIDE, 3), dtype=np.float32)
+    for number, where in enumerate(addresses):
+        if number % _BATCH == 0:
+            check()
+        content = _content(engine, project_id, where)
+        look(where[:80], content)
+        with pillow().open(io.BytesIO(content), formats=list(TYPES)) as image:
+            image.draft("RGB", (SIDE * 2, SIDE * 2))
+            found[number] = np.asarray(image.convert("RGB").resize((SIDE, SIDE)), dtype=np.float32) / 255
+    return found
+
+
+def _content(engine: Engine, project_id: int, where: str) -> bytes:
+    own = re.fullmatch(rf"/projects/{project_id}/images/([0-9]{{1,18}})", where)
+    if own:
+        with reading(engine) as db:
+            file = image(db, projects.get(db, project_id), int(own[1]))
+            return b"".join(files.parts(db, file.id))
+    inline = re.fullmatch(r"data:image/[a-z]+;base64,([A-Za-z0-9+/=]+)", where)
+    if inline:
+        with suppress(ValueError):
+            return base64.b64decode(inline[1], validate=True)
+    raise SchemaError(
+        "is no image that this service has.", where=where[:80], hint="Import the images: palate label import FOLDER."
+    )
 
 
 def image(db: Connection, project: Project, file_id: int) -> files.File:

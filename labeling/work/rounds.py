@@ -11,6 +11,7 @@ import io
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -23,6 +24,7 @@ from labeling.store import projects, runs
 from labeling.store.definition import Project
 from labeling.store.forecasts import forget_predictions, store_predictions
 from labeling.store.runs import Run
+from labeling.work.images import pixels_of
 from labeling.work.settings import RunSettings, control_of, learner_for_tasks, text_of
 from palate.errors import MissingDependencyError, ParameterError
 from palate.store import JobContext, clock, reading, writing
@@ -95,7 +97,8 @@ class Rounds:
             whole = learner_for_tasks(project.interface, both, settings.model, self._cache)
             learner: Learner = WarmStarted(whole, np.array([code for _, code in earlier], dtype=np.int32))
         else:
-            learner = learner_for_tasks(project.interface, data, settings.model, self._cache)
+            pixels = partial(pixels_of, self._engine, project.id, check=context.check)
+            learner = learner_for_tasks(project.interface, data, settings.model, self._cache, pixels)
         self._kept = run.id, [task for task, _ in rows], learner
         return self._kept[1], learner
 
