@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from sqlalchemy import BigInteger, Connection, Engine, Row, Select, cast, delete, func, insert, select, update
+import numpy as np
+from sqlalchemy import Connection, Engine, Row, Select, Text, cast, delete, func, insert, select, update
 from sqlalchemy.dialects import postgresql, sqlite
 
 from palate.store.engine import reading, writing
@@ -65,10 +67,9 @@ class CountStore:
         with reading(self.engine) as db:
             for row in db.execute(select(tallies.c.token, *_sums()).where(*which).group_by(tallies.c.token)):
                 found[row.token] = _summed(row)
-            for token, place, number in db.execute(_classes(db.dialect.name).where(*which)):
-                classes = [0] * len(found[token].latencies)
-                classes[int(place)] = int(number)
-                found[token] += Tally(latencies=tuple(classes))
+            for token, _, text in db.execute(_classes().where(*which)):
+                latencies = np.array(json.loads(f"[{text}]")).sum(axis=0)
+                found[token] += Tally(latencies=tuple(latencies.tolist()))
             for token, number in db.execute(
                 select(clicks.c.token, func.count()).where(*clicked).group_by(clicks.c.token)
             ):
@@ -116,17 +117,11 @@ def _summed(row: Row[Any]) -> Tally:
     return Tally(int(row.requests), int(row.lists), int(row.errors), int(row.dropped))
 
 
-def _classes(dialect: str) -> Select[Any]:
-    """(token, class, requests) of the latencies. A month of them is summed by the database, while others answer."""
-    if dialect == "postgresql":
-        elements = func.json_array_elements_text(tallies.c.latencies)
-        each = elements.table_valued("value", with_ordinality="place", joins_implicitly=True).render_derived()
-        place = each.c.place - 1
-    else:
-        each = func.json_each(tallies.c.latencies).table_valued("key", "value", joins_implicitly=True)
-        place = each.c.key
-    number = func.sum(cast(each.c.value, BigInteger))
-    return select(tallies.c.token, place.label("class"), number).group_by(tallies.c.token, "class")
+def _classes() -> Select[Any]:
+    """(token, day, latencies of its slots as one text of JSON): a month of slots is too much to read one by one."""
+    text = func.aggregate_strings(cast(tallies.c.latencies, Text), ",")
+    day = tallies.c.slot // (86_400 // SLOT)
+    return select(tallies.c.token, day.label("day"), text).group_by(tallies.c.token, "day")
 
 
 def _tally(row: Row[Any]) -> Tally:
