@@ -33,6 +33,9 @@ class LabelingSettings(WebSettings):
     label_studio_token_file: Path | None = None
     """A file that holds a token for it: a legacy one or a personal access token."""
 
+    label_studio_minutes: float = Field(0, ge=0, le=7 * 24 * 60)
+    """How often projects are synchronised with it by themselves; 0 means only when asked for."""
+
     @field_validator("image_hosts")
     @classmethod
     def _hosts(cls, hosts: tuple[str, ...]) -> tuple[str, ...]:

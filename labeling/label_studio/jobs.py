@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from dataclasses import asdict
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Engine
@@ -18,7 +19,7 @@ from labeling.label_studio.address import checked
 from labeling.settings import LabelingSettings
 from labeling.store import projects
 from palate.errors import ConflictError, ParameterError, RemoteError
-from palate.store import Job, JobContext, Jobs, reading
+from palate.store import Job, JobContext, Jobs, clock, reading
 from palate.store.jobs import Handler
 
 if TYPE_CHECKING:
@@ -43,6 +44,26 @@ def begin_sync(engine: Engine, settings: LabelingSettings, project_id: int, *, f
         return None
     waiting = None if full else latest(engine, SYNC, project_id, state="queued")
     return waiting.id if waiting else Jobs(engine).enqueue(SYNC, {"project": project_id, "full": full})
+
+
+def enqueue_due(engine: Engine, settings: LabelingSettings) -> int:
+    """Queue a synchronisation of each project that is kept alike with the Label Studio of the settings, and whose last
+    one ended, well or not, more than so many minutes ago as they say; how many.
+    """
+    if not settings.label_studio_url or not settings.label_studio_minutes:
+        return 0
+    with reading(engine) as db:
+        found = ledger.linked_to(db, _url(settings))
+        due = clock(db) - timedelta(minutes=settings.label_studio_minutes)
+    count = 0
+    for project in found:
+        last = latest(engine, SYNC, project)
+        if last is None or (last.finished is not None and last.finished < due):
+            # The key is the last one's: several workers that see the same queue it once.
+            key = f"{project}/after/{0 if last is None else last.id}"
+            Jobs(engine).enqueue(SYNC, {"project": project, "full": False}, key=key)
+            count += 1
+    return count
 
 
 def is_ours(engine: Engine, settings: LabelingSettings, project_id: int) -> bool:

@@ -70,6 +70,11 @@ def link(connection: Connection, project_id: int) -> Link | None:
     return None if row is None else Link(*row)
 
 
+def linked_to(connection: Connection, url: str) -> list[int]:
+    """Which projects here are linked with some there."""
+    return list(connection.execute(select(links.c.project_id).where(links.c.url == url)).scalars())
+
+
 def linked_with(connection: Connection, url: str, remote_id: int) -> int | None:
     """Which project here is linked with one there."""
     query = select(links.c.project_id).where(links.c.url == url, links.c.remote_id == remote_id)

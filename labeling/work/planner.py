@@ -12,6 +12,8 @@ import time
 from sqlalchemy import Engine
 
 from labeling.hooks.collect import collect
+from labeling.label_studio import jobs as label_studio
+from labeling.settings import LabelingSettings
 from labeling.store import projects, runs
 from labeling.store.runs import Run
 from labeling.work import consensus, rounds
@@ -28,8 +30,10 @@ log = logging.getLogger("palate.labeling")
 class Planner:
     """Queues what is due in one store."""
 
-    def __init__(self, engine: Engine, *, kept_fresh: float = KEPT_FRESH) -> None:
-        self._engine = engine
+    def __init__(
+        self, engine: Engine, settings: LabelingSettings | None = None, *, kept_fresh: float = KEPT_FRESH
+    ) -> None:
+        self._engine, self._settings = engine, settings
         self._jobs = Jobs(engine)
         self._kept_fresh = kept_fresh
 
@@ -46,13 +50,15 @@ class Planner:
             stop.wait(max(PAUSE, 9 * (time.monotonic() - began)))
 
     def look(self) -> int:
-        """Queue every step of a run, every consensus and every message to a webhook that is due now; how many were."""
+        """Queue what is due now: steps of runs, consensus, synchronisations, messages to webhooks; how many were."""
         with reading(self._engine) as db:
             active = runs.active(db)
             consolidated = [project for project in projects.listed(db) if project.consensus != consensus.NONE]
         found = sum(self._run(run) for run in active)
         for project in consolidated:
             found += consensus.enqueue_due(self._engine, project, self._kept_fresh) is not None
+        if self._settings is not None:
+            found += label_studio.enqueue_due(self._engine, self._settings)
         return found + collect(self._engine)
 
     def _run(self, run: Run) -> bool:

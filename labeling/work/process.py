@@ -31,7 +31,7 @@ def work(settings: LabelingSettings, stop: threading.Event, *, lease_seconds: fl
 
     engine = open_engine(settings.database("labeling"))
     migrate(engine, "labeling", MIGRATIONS)
-    planner = threading.Thread(target=Planner(engine).run, args=(stop,), name="planner", daemon=True)
+    planner = threading.Thread(target=Planner(engine, settings).run, args=(stop,), name="planner", daemon=True)
     planner.start()
     try:
         run_worker(engine, handlers(engine, settings), stop, lease_seconds=lease_seconds, poll_seconds=POLL)
@@ -43,7 +43,7 @@ def work(settings: LabelingSettings, stop: threading.Event, *, lease_seconds: fl
 
 def work_off(engine: Engine, settings: LabelingSettings) -> None:
     """Plan and do all that is due now, and what becomes due by that; then return."""
-    planner, stop, found = Planner(engine), threading.Event(), handlers(engine, settings)
+    planner, stop, found = Planner(engine, settings), threading.Event(), handlers(engine, settings)
     while planner.look():
         run_worker(engine, found, stop, until_idle=True)
     run_worker(engine, found, stop, until_idle=True)

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
+
 import pytest
 from click.testing import CliRunner
 
+from labeling.label_studio.jobs import enqueue_due
 from labeling.label_studio.tables import links
 from palate.cli import palate
 from palate.errors import ParameterError, RemoteError
-from palate.store import writing
+from palate.store import clock, writing
+from palate.store.tables import jobs
 
 URL = "http://127.0.0.1:1"
 """Where nobody listens."""
@@ -43,6 +47,25 @@ def test_what_there_is_between_a_project_and_label_studio(service, films):
     assert (now["url"], now["remote_project"], now["by_service"]) == (URL, 3, True)
     assert (now["synchronisation"]["id"], now["synchronisation"]["state"]) == (begun.json["job"], "failed")
     assert now["synchronisation"]["error"] == "PALATE_LABEL_STUDIO_TOKEN_FILE: is not set."
+
+
+def test_projects_are_synchronised_by_themselves_every_so_often(service, films):
+    def at_work(**settings):
+        named = service.settings.model_copy(update={"label_studio_url": URL, **settings})
+        return enqueue_due(service.engine, named)
+
+    assert at_work(label_studio_minutes=5) == 0  # it is linked with none
+    with writing(service.engine) as db:
+        db.execute(links.insert().values(project_id=films.id, url=URL, remote_id=3, mark="m"))
+    assert at_work(label_studio_minutes=0) == 0
+    assert at_work(label_studio_minutes=5, label_studio_url="http://127.0.0.1:2") == 0
+    assert at_work(label_studio_minutes=5) == 1
+    assert at_work(label_studio_minutes=5) == 0  # one waits
+    service.work()
+    assert at_work(label_studio_minutes=5) == 0  # it has just been tried
+    with writing(service.engine) as db:
+        db.execute(jobs.update().values(finished=clock(db) - timedelta(minutes=6)))
+    assert at_work(label_studio_minutes=5) == 1
 
 
 @pytest.mark.parametrize(("method", "end"), [("GET", ""), ("POST", "/sync")])
