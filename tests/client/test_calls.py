@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import socket
 import threading
 import time
@@ -9,7 +10,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
-from palate.client.calls import Caller, Limiter, Policy
+from palate.client.asynchronous import AsyncCaller
+from palate.client.calls import Caller, Limiter, Policy, Request, exchange
 from palate.errors import ParameterError, RemoteError
 
 QUICK = Policy(retries=3, backoff=0.01, longest=0.02, timeout=5)
@@ -30,7 +32,7 @@ class Script:
                 reply = script.replies.pop(0) if len(script.replies) > 1 else script.replies[0]
                 reply(self)
 
-            do_PUT = do_POST
+            do_PUT = do_DELETE = do_POST
 
             def log_message(self, *_):
                 pass
@@ -199,3 +201,62 @@ def test_closing_ends_the_waits_of_other_threads(script):
     thread.join(60)
     assert ["caller was closed" in text for text in told] == [True]
     assert len(script.seen) == 1
+
+
+# -- awaited -----------------------------------------------------------------------------------------------------------
+
+
+def awaited(url, policy=QUICK, **more):
+    """The same call from an event loop."""
+
+    async def ask():
+        caller = AsyncCaller(url, "the-key", policy)
+        try:
+            return await caller.run(exchange(Request("POST", "/x", b"body", **more), policy, url))
+        finally:
+            await caller.close()
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("bad", [reply(429), reply(503), broken, half])
+def test_a_bad_moment_is_outlasted_without_blocking(script, bad):
+    script.replies = [bad, bad, reply(200, b"fine", Content_Type="text/plain")]
+    answer = awaited(script.url)
+    assert (answer.status, answer.body, answer.content_type) == (200, b"fine", "text/plain")
+    assert [(path, headers["Authorization"], body) for path, headers, body in script.seen] == [
+        ("/x", "Bearer the-key", b"body")
+    ] * 3
+
+
+def test_the_awaited_caller_says_what_the_other_says(script):
+    script.replies = [reply(404, b'{"detail": "no such thing"}')]
+    with pytest.raises(RemoteError, match="it answered 404: no such thing") as refused:
+        awaited(script.url)
+    assert (refused.value.code, refused.value.problem) == (404, {"detail": "no such thing"})
+    script.replies = [slow]
+    with pytest.raises(RemoteError, match=r"no answer within 0.2 seconds.*once"):
+        awaited(script.url, Policy(retries=0, timeout=0.2))
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        url = f"http://127.0.0.1:{probe.getsockname()[1]}"
+    with pytest.raises(RemoteError, match=r"cannot be reached.*4 times"):
+        awaited(url, repeatable=False)  # it was never sent
+
+
+@pytest.mark.parametrize(("bad", "times"), [(broken, 1), (reply(500), 1), (reply(503), 4), (reply(429), 4)])
+def test_what_must_not_be_done_twice_is_sent_again_only_if_it_was_not_done(script, bad, times):
+    script.replies = [bad]
+    with pytest.raises(RemoteError) as failed:
+        awaited(script.url, repeatable=False)
+    assert len(script.seen) == times
+    assert ("may have been done" in failed.value.hint) == (times == 1)
+
+
+def test_a_deletion_that_finds_nothing_the_second_time_was_done_the_first(script):
+    script.replies = [broken, reply(404)]
+    caller = Caller(script.url, None, QUICK)
+    assert caller.run(exchange(Request("DELETE", "/x"), QUICK, script.url)).status == 404
+    with pytest.raises(RemoteError, match="404"):
+        caller.run(exchange(Request("DELETE", "/x"), QUICK, script.url))
+    caller.close()
