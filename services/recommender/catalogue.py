@@ -14,6 +14,7 @@ import pyarrow as pa
 
 from palate.dataset.ids import Codes, Id, IdMap
 from palate.dataset.schema import ITEM_SCHEMA, Items
+from services.recommender.entries import Entries
 from services.recommender.filters.columns import FLAGS, LISTS, NUMBERS, TEXT, Columns, Facts
 
 NO_TIME = -(2**63)
@@ -80,7 +81,7 @@ class Catalogue:
     """
 
     ids: IdMap
-    entries: list[dict[str, Any]]
+    entries: Entries
     available: npt.NDArray[np.bool_]
     deleted: npt.NDArray[np.bool_]
     timestamps: npt.NDArray[np.int64]
@@ -92,9 +93,8 @@ class Catalogue:
     def of(cls, ids: IdMap, timestamps: npt.NDArray[np.int64] | None = None) -> Catalogue:
         """A catalogue that knows nothing but the ids and, where given, when each item appeared."""
         n = len(ids)
-        entries = [{"item": item, "title": None, "categories": []} for item in ids.ids.to_pylist()]
         when = np.full(n, NO_TIME, np.int64) if timestamps is None else timestamps
-        return cls(ids, entries, np.ones(n, bool), np.zeros(n, bool), when, {}, [()] * n, [_NO_ATTRIBUTES] * n)
+        return cls(ids, Entries(ids), np.ones(n, bool), np.zeros(n, bool), when, {}, [()] * n, [_NO_ATTRIBUTES] * n)
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -123,10 +123,10 @@ class Catalogue:
         def each(read: Callable[[int], Any]) -> Callable[[Sequence[int] | None], list[Any]]:
             return lambda codes: [read(code) for code in (everything if codes is None else codes)]
 
-        categories = LISTS, each(lambda code: entries[code]["categories"])
+        categories = LISTS, each(lambda code: entries.told(code, "categories") or [])
         builtin = {
             "item": (TEXT, lambda codes: [str(item) for item in ids.decode(_codes(codes, len(entries)))]),
-            "title": (TEXT, each(lambda code: entries[code]["title"])),
+            "title": (TEXT, each(lambda code: entries.told(code, "title"))),
             "category": categories,
             "categories": categories,
             "tags": (LISTS, each(lambda code: tags[code])),
@@ -156,7 +156,7 @@ class Catalogue:
         more = Catalogue.of(IdMap(ids.ids.slice(len(self))))
         after = Catalogue(
             ids,
-            self.entries + more.entries,
+            self.entries.resized(ids),
             np.concatenate([self.available, more.available]),
             np.concatenate([self.deleted, more.deleted]),
             np.concatenate([self.timestamps, more.timestamps]),
@@ -169,9 +169,10 @@ class Catalogue:
     def first(self, n: int) -> Catalogue:
         """The first `n` items alone."""
         cut = {name: codes[codes < n] for name, codes in self.by_category.items()}
+        ids = IdMap(self.ids.ids.slice(0, n))
         return Catalogue(
-            IdMap(self.ids.ids.slice(0, n)),
-            self.entries[:n],
+            ids,
+            self.entries.resized(ids),
             self.available[:n],
             self.deleted[:n],
             self.timestamps[:n],

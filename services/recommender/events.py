@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -63,7 +62,7 @@ class EventStore:
                 same = held.get(event.id)
                 if same is None:
                     held[event.id] = event
-                    fresh.append({**dataclasses.asdict(event), "received": received, "change": change})
+                    fresh.append({**vars(event), "received": received, "change": change})
                 elif _said(same, same.dated) != _said(event, same.dated):
                     raise ConflictError(
                         f"the id {event.id[:80]!r} is taken by another event.",

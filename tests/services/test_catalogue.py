@@ -37,7 +37,7 @@ def test_it_is_what_the_latest_rows_say(batches):
         for category in "xyz":
             assert (code in grown.by_category.get(category, [])) == (category in row.categories)
             assert grown.outside([category])[code] == (category not in row.categories)
-    assert catalogue.entries == before
+    assert list(catalogue.entries) == before
     assert not catalogue.by_category
 
 
