@@ -27,7 +27,13 @@ def to_dict(plan: Plan, state: State) -> dict[str, Any]:
         "cold_start": None if state.cold is None else dataclasses.asdict(state.cold),
         "versions": state.versions,
         "seconds": state.seconds,
-        "urls": {"api": plan.api, "labeling": plan.labeling, "mlflow": plan.mlflow, "label_link": state.label_link},
+        "urls": {
+            "api": plan.api,
+            "dashboard_link": state.dashboard_link,
+            "labeling": plan.labeling,
+            "label_link": state.label_link,
+            "mlflow": plan.mlflow,
+        },
         "token": state.token,
     }
 
@@ -108,6 +114,7 @@ def _seconds(state: State) -> Table:
 def _urls(plan: Plan, state: State) -> list[tuple[str, str]]:
     return [
         ("recommendation API", f"{plan.api}/docs"),
+        ("its dashboard (signs you in, once)", state.dashboard_link),
         ("labeling (signs you in, once)", state.label_link),
         ("MLflow", plan.mlflow),
         ("what was written", str(plan.home)),

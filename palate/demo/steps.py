@@ -21,7 +21,7 @@ from palate.errors import MissingDependencyError
 from palate.store import Accounts, open_engine
 from palate.tracking import Tracker
 
-API_SCOPES = ("recommend", "events", "catalogue", "metrics")
+API_SCOPES = ("recommend", "events", "catalogue", "deployments", "metrics")
 LABEL_SCOPES = ("label", "label:manage")
 LABELED_ITEMS = 500
 SMALL_BYTES = 64 * 1024**2
@@ -37,6 +37,7 @@ class State:
     cold: Cold | None = None
     versions: dict[str, str] = field(default_factory=dict)
     token: str = ""
+    dashboard_link: str = ""
     label_link: str = ""
     seconds: dict[str, float] = field(default_factory=dict)
     notes: list[str] = field(default_factory=list)
@@ -138,7 +139,8 @@ def serve(plan: Plan, processes: Processes, state: State) -> None:
     """start the recommendation API"""
     processes.run("import-items", palate_command("api", "import-items", plan.prepared))
     accounts = Accounts(open_engine(plan.settings.database("recommender")))
-    _, state.token = accounts.create_key("demo", API_SCOPES)
+    key, state.token = accounts.create_key("demo", API_SCOPES)
+    state.dashboard_link = f"{plan.api}/sign-in?code={accounts.create_code(key)}"
     processes.start("api", palate_command("api", "serve", "--host", HOST, "--port", plan.ports.api, "--workers", 2))
     processes.wait_until_ready("api", f"{plan.api}/ready")
 

@@ -85,8 +85,9 @@ def test_on_the_generated_set_until_ctrl_c_when_nothing_can_be_downloaded(tmp_pa
             urls = told["urls"]
             plan = Plan(home, ports=Ports(*(int(urls[name].split(":")[2]) for name in ("api", "labeling", "mlflow"))))
             check(plan, told["token"], lambda _: None)
-            with urllib.request.urlopen(urls["label_link"], timeout=20) as page:
-                assert b"This link signs you in once" in page.read()
+            for link in ("dashboard_link", "label_link"):
+                with urllib.request.urlopen(urls[link], timeout=20) as page:
+                    assert b"This link signs you in once" in page.read()
         finally:
             demo.send_signal(signal.SIGINT)
             assert demo.wait(timeout=60) == 0
