@@ -22,6 +22,8 @@ from palate.store import Job, Jobs, reading, writing
 
 PAUSE = 1.0
 """Seconds between two looks; longer where a look takes long, so that it never is more than a tenth of the time."""
+SYNC_PAUSE = 10.0
+"""Seconds between two looks for projects that are to be synchronised."""
 KEPT_FRESH = 60.0
 """Seconds between two computations of a project's consensus while answers come."""
 log = logging.getLogger("palate.labeling")
@@ -35,6 +37,7 @@ class Planner:
     ) -> None:
         self._engine, self._settings = engine, settings
         self._jobs = Jobs(engine)
+        self._next_sync = 0.0
         self._kept_fresh = kept_fresh
 
     def run(self, stop: threading.Event) -> None:
@@ -57,7 +60,8 @@ class Planner:
         found = sum(self._run(run) for run in active)
         for project in consolidated:
             found += consensus.enqueue_due(self._engine, project, self._kept_fresh) is not None
-        if self._settings is not None:
+        if self._settings is not None and time.monotonic() >= self._next_sync:
+            self._next_sync = time.monotonic() + SYNC_PAUSE
             found += label_studio.enqueue_due(self._engine, self._settings)
         return found + collect(self._engine)
 

@@ -14,7 +14,9 @@ from werkzeug.serving import make_server
 from labeling.service import Labeling
 from labeling.settings import LabelingSettings
 from labeling.store.definition import Definition, NewTask
+from labeling.work.process import work_off
 from labeling.work.publish import publish
+from labeling.work.settings import RunSettings
 from palate.bundle import publish_bundle, set_current
 from palate.cli import palate
 from palate.client.calls import Policy
@@ -107,6 +109,27 @@ def test_a_new_item_without_metadata_becomes_recommendable_by_one_label(service,
     while "blank" not in api.recommended("Comedy") and time.monotonic() < end:
         time.sleep(0.05)
     assert "blank" in api.recommended("Comedy")
+
+
+def test_a_new_item_without_metadata_becomes_recommendable_by_one_automatic_label(service, api, tmp_path):
+    words = {"Comedy": "laugh joke fun", "Western": "horse dust sheriff"}
+    truth = {f"auto-{i}": "Comedy" if i % 2 else "Western" for i in range(200)}
+    tasks = [NewTask(item, {"text": f"{words[name]} {item}"}) for item, name in truth.items()]
+    project = service.create(Definition("Auto", tuple(words)), tasks)[0].id
+    service.automation.start(project, RunSettings(target=0.9, model="tfidf", seed_items=40), "boss")
+    while service.automation.run(project).run.state == "running":
+        work_off(service.engine, LabelingSettings(home=tmp_path))
+        while (task := service.next_task(project, "ann").task) is not None:
+            service.submit(project, "ann", task.task_id, {"choices": [truth[task.external_id]]})
+    item = next(each for each in service.automation.labels(project) if each.label == "Comedy").external_id
+    api.put(item, available=True)
+    assert item not in api.recommended("Comedy")
+    assert publish(*service.finals(project), api.catalogue, "genre").changed == 1
+    assert api.catalogue.item(item)["attributes"]["genre_source"] == "model"
+    end = time.monotonic() + 20
+    while item not in api.recommended("Comedy") and time.monotonic() < end:
+        time.sleep(0.05)
+    assert item in api.recommended("Comedy")
 
 
 def test_what_is_much_met_and_little_known_is_asked_for_first(service, api, tmp_path, monkeypatch):
