@@ -153,11 +153,8 @@ def contestants() -> Iterator[tuple[str, Any, list[dict[str, Any]]]]:
     yield "boosted trees", trees, [{"leaves": leaves, "rate": 0.05} for leaves in (7, 15, 31)]
     short = {"epochs": 6, "batch_size": 2048}
     yield "FM", machine, [{"network": "fm", "regularization": penalty, **short} for penalty in (1e-4, 1e-3)]
-    yield (
-        "DeepFM",
-        machine,
-        [{"network": "deepfm", "hidden": 16, "layers": 1, "learning_rate": rate, **short} for rate in (0.002, 0.005)],
-    )
+    deep = {"network": "deepfm", "hidden": 32, "regularization": 1e-3, **short}
+    yield "DeepFM", machine, [{"deep_regularization": penalty, **deep} for penalty in (1e-3, 3e-3)]
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})

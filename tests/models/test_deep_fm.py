@@ -60,6 +60,15 @@ def test_engines_agree(trained, network):
     assert ours == pytest.approx(theirs, abs=0.02)
 
 
+def test_a_penalty_of_its_own_holds_the_deep_part_back():
+    columns, labels = table()
+    lengths = []
+    for penalty in (0.0, 10.0):
+        model = DeepFM(**{**SMALL, "deep_regularization": penalty, "members": 1}).fit(columns, labels, KINDS)
+        lengths.append(np.linalg.norm(model.members[0]["output"]))
+    assert lengths[1] < 0.3 * lengths[0]
+
+
 def test_regression():
     columns, labels = table()
     values = 3.0 + 0.5 * labels

@@ -30,7 +30,8 @@ class Definition:
             h_l = max(0, W_l h_(l-1) + b_l), all of `hidden` width
 
     The loss of a row is log(1 + exp(s)) - y s ("classification") or (s - y)^2 ("regression"), plus `regularization`
-    times the sum over its slots of |v_j|^2 + w_j^2, x_j being other than 0. Adam moves the parameters by the sum over
+    times the sum over its slots of |v_j|^2 + w_j^2, x_j being other than 0, plus `deep_regularization` times the sum of
+    |W_l|^2 and |o|^2, which every row uses. Adam moves the parameters by the sum over
     a batch: the mean's gradients are no larger than Adam's epsilon, which engines do not treat quite alike.
     """
 
@@ -45,6 +46,14 @@ class Definition:
     regularization: float
     offset: float
     """The log odds of label 1 in training, or the mean of the values."""
+    deep_regularization: float = 0.0
+
+    @property
+    def deep_weights(self) -> list[str]:
+        """Names of the parameters that `deep_regularization` is for."""
+        if self.network == "fm":
+            return []
+        return [*(f"hidden_{layer}_weight" for layer in range(self.layers)), "output"]
 
     @property
     def n_fields(self) -> int:

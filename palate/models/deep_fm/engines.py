@@ -39,7 +39,10 @@ class TorchMachine(TorchParameters):
             losses = torch.square(scores - labels)
         used = (values != 0).float()
         lengths = (torch.square(factors) * used).sum() + (torch.square(weights) * used).sum()
-        return losses.sum() + d.regularization * lengths
+        loss = losses.sum() + d.regularization * lengths
+        for name in d.deep_weights if d.deep_regularization else ():
+            loss = loss + d.deep_regularization * len(labels) * torch.square(held[name]).sum()
+        return loss
 
 
 class GluonMachine(GluonParameters):
@@ -77,7 +80,10 @@ class GluonMachine(GluonParameters):
             losses = nd.square(scores - labels)
         used = values != 0
         lengths = nd.broadcast_mul(nd.square(factors), used).sum() + (nd.square(weights) * used).sum()
-        return losses.sum() + d.regularization * lengths
+        loss = losses.sum() + d.regularization * lengths
+        for name in d.deep_weights if d.deep_regularization else ():
+            loss = loss + d.deep_regularization * len(labels) * nd.square(held[name]).sum()
+        return loss
 
 
 def make_engine(name: str, definition: Definition, start: Parameters) -> Engine:

@@ -33,6 +33,8 @@ class DeepFMParams(ModelParams):
     network: "fm", or "deepfm", which adds a deep part. task: "classification" of labels 0 and 1, or "regression".
     factors: width of the embeddings. hidden, layers: of the deep part.
     regularization: the penalty on the squared embedding and weight of each feature, each time it occurs.
+    deep_regularization: that on the squared weights of the deep part's layers, for each row: it keeps the deep part
+        from learning by heart what the embeddings tell.
     epochs, batch_size, learning_rate: of Adam; the learning rate falls to 0.
     forget: the share of a row's values that are hidden at random in training, so that rows with unknown ones can be
         scored.
@@ -51,6 +53,7 @@ class DeepFMParams(ModelParams):
     hidden: int = field(default=64, metadata=within(1, 65_536))
     layers: int = field(default=2, metadata=within(1, 8))
     regularization: float = field(default=3e-4, metadata=within(above=0))
+    deep_regularization: float = field(default=1e-3, metadata=within(0))
     epochs: int = field(default=15, metadata=within(1, 10_000))
     batch_size: int = field(default=1024, metadata=within(1, 1 << 20))
     learning_rate: float = field(default=0.005, metadata=within(above=0))
@@ -200,7 +203,7 @@ class DeepFM:
 def _definition(params: DeepFMParams, encoder: FieldEncoder, offset: float) -> Definition:
     return Definition(
         params.network, params.task, max(encoder.width, 1), tuple(encoder.slots), params.factors, params.hidden,
-        params.layers, params.regularization, offset,
+        params.layers, params.regularization, offset, params.deep_regularization,
     )  # fmt: skip
 
 
