@@ -67,7 +67,7 @@ def serve(
 
 
 def _run(host: str, port: int, workers: int, threads: int, certificate: Path | None, key: Path | None) -> None:
-    from granian.constants import Interfaces
+    from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
 
     # Fresh workers: prometheus_client chooses where it counts when it is imported, and threads don't survive a fork.
@@ -77,6 +77,8 @@ def _run(host: str, port: int, workers: int, threads: int, certificate: Path | N
         address=host,
         port=port,
         interface=Interfaces.WSGI,
+        # A worker that is told to stop while it still guesses the version of a fresh connection would close it.
+        http=HTTPModes.http1,
         workers=workers,
         blocking_threads=threads,
         factory=True,
@@ -106,6 +108,9 @@ def _one_queue() -> type[Any]:
                 self._shd, self._ssp, self._sfd = held, None, held.get_fd()
                 self._sso = socket.socket(fileno=self._sfd)
                 self._sso.set_inheritable(True)
+                if hasattr(socket, "TCP_DEFER_ACCEPT"):
+                    # A worker that stops closes connections on which nothing was sent yet, so it gets none of those.
+                    self._sso.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
 
     return OneQueue
 

@@ -87,3 +87,25 @@ def test_a_reader_follows_the_cursor_and_training_reads_the_files(api, tmp_path)
     for query in ("after=-1", "after=x", "limit=0", "limit=100001", f"after={2**63}"):
         assert api.get(f"/v1/events/export?{query}").status_code == 422
     assert api.get("/v1/events/export", token=api.key("recommend")).status_code == 403
+
+
+def test_events_are_committed_and_flushed_before_the_answer_begins(api):
+    """By the database's own word: at the first byte of the answer another connection reads them."""
+    seen, inner = [], api.app.wsgi_app
+
+    def watching(environ, start_response):
+        def begun(status, headers, *more):
+            if environ["REQUEST_METHOD"] == "POST":
+                with api.store.engine.connect() as other:
+                    held = other.exec_driver_sql("select count(*) from recommender_events").scalar()
+                    settings = [other.exec_driver_sql(f"PRAGMA {n}").scalar() for n in ("journal_mode", "synchronous")]
+                seen.append((status[:3], held, settings))
+            return start_response(status, headers, *more)
+
+        return inner(environ, begun)
+
+    api.app.wsgi_app = watching
+    for number in (1, 2):
+        sent = {"events": [{"id": f"{number}-{at}", "user": "u", "item": "western-1"} for at in range(100)]}
+        api.call("POST", "/v1/events", sent)
+    assert seen == [("201", 100, ["wal", 2]), ("201", 200, ["wal", 2])], "write-ahead log, synchronous=FULL"

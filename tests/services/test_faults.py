@@ -24,6 +24,7 @@ class Visitors:
 
     def __init__(self, server, count=3):
         self.server, self.stop = server, threading.Event()
+        self.phase = "models"
         self.statuses, self.workers, self.versions, self.failures = set(), set(), set(), []
         self.threads = [threading.Thread(target=self.ask, args=(number,)) for number in range(count)]
 
@@ -32,7 +33,7 @@ class Visitors:
             try:
                 status, answer, worker = self.server.call("GET", f"/v1/users/b{number}/recommendations")
             except OSError as error:
-                self.failures.append(error)
+                self.failures.append((self.phase, error))
                 continue
             self.statuses.add(status)
             self.workers.add(worker)
@@ -67,6 +68,7 @@ def test_no_request_fails_while_workers_and_models_are_replaced(settings, bundle
                 set_current(bundles, made)
                 visitors.until(lambda made=made: made.name in visitors.versions, "another model")
             _half_sent(server)
+            visitors.phase = "workers"
             for _ in range(ROUNDS):
                 before = set(visitors.workers)
                 server.process.send_signal(signal.SIGHUP)
