@@ -138,7 +138,8 @@ def reviews(project_id: int, error: str = "") -> str:
     """The next answer to judge."""
     project, review, waiting = labeling().next_review(project_id, me())
     interface = project.interface
-    value = None if review is None or review.value is None else cell(interface, review.value)
+    said = None if review is None else review.value
+    value = None if said is None else cell(interface, said)
     data = {} if review is None else review.data
     return _page(
         "reviews",
@@ -148,14 +149,16 @@ def reviews(project_id: int, error: str = "") -> str:
         waiting=waiting,
         value=value,
         shown=_shown(interface, data),
+        boxes=[region["value"] for region in said or () if region.get("type") == "rectanglelabels"],
+        images=[str(data[each.field]) for each in interface.objects if each.tag == "Image" and data.get(each.field)],
         labels=interface.controls[0].labels if project.kind in ("choice", "choices") else (),
-        chosen=set() if review is None or review.value is None else _chosen(review.value),
+        chosen=_chosen(said or []),
     )
 
 
 def _shown(interface: Interface, data: dict[str, Any]) -> list[str]:
     """The texts of a task's data that its people see."""
-    found = [data.get(each.field) for each in interface.objects if each.field is not None]
+    found = [data.get(each.field) for each in interface.objects if each.field is not None and each.tag != "Image"]
     return [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in found if each]
 
 

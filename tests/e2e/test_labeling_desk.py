@@ -85,6 +85,6 @@ def test_a_phone_shows_every_page_without_scrolling_sideways(house, new_context,
     server, _ = house
     page = new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme).new_page()
     sign_in(page, server)
-    for name in ("overview", "reviews", "comments", "members"):
+    for name in ("overview", "reviews", "comments", "members", "webhooks"):
         page.goto(f"{server.url}/projects/1/{name}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, name

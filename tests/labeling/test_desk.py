@@ -156,3 +156,20 @@ def test_who_may(house, boss):
     assert bob.http.post("/projects/1/reviews", data={"verdict": "accept"}).status_code == 403  # no token
     assert 'href="/projects/1/overview"' in bob.see("")
     boss.see("overview", 404, 99)
+
+
+def test_a_review_shows_the_image_and_the_boxes_that_were_drawn(house, boss):
+    service = house[1]
+    picture = "data:image/png;base64,iVBORw0KGgo="
+    definition = Definition("Boxes", ("Circle", f"Square {NASTY}"), kind="boxes")
+    project = service.create(definition, [NewTask("1", {"image": picture})])[0].id
+    service.change(project, {"review": "open"})
+    task = service.next_task(project, "ann").task
+    box = {"x": 10, "y": 20, "width": 30, "height": 40, "rectanglelabels": [f"Square {NASTY}"]}
+    region = {"from_name": "label", "to_name": "image", "type": "rectanglelabels", "value": box}
+    service.submit(project, "ann", task.task_id, [region])
+    page = boss.see("reviews", project=project)
+    assert f'<img src="{picture}"' in page
+    assert '<rect x="10" y="20" width="30" height="40">' in page
+    assert "ann drew: " in page
+    assert f'<p class="shown" dir="auto">{picture}' not in page
