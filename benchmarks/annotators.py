@@ -9,12 +9,13 @@ from __future__ import annotations
 import asyncio
 import json
 import time
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-PATIENCE = 60.0
+PATIENCE = 300.0
 """Seconds in which a service that is gone has to be back."""
 _PAUSE = 0.05
 
@@ -48,20 +49,33 @@ def label(
     turns: int,
     calls: int = 1,
     thought: float = 0.0,
+    until: Callable[[], bool] = lambda: False,
+    load: Load | None = None,
 ) -> Load:
-    """Each person answers up to `turns` tasks, or until none is left.
+    """Each person answers up to `turns` tasks, or until none is left, or `until` says so.
 
     calls: 1 answers and fetches the next task in one, 2 in two. thought: seconds before each answer. The wait of a turn
     is what its calls take together, or with `thought` that for the next task alone.
     """
-    return asyncio.run(_all(port, project, tokens, value, turns, calls, thought))
+    return asyncio.run(
+        _all(port, project, tokens, value, turns, calls, thought, until, Load() if load is None else load)
+    )
 
 
-async def _all(port: int, project: int, tokens: list[str], value: Any, turns: int, calls: int, thought: float) -> Load:
-    load = Load()
+async def _all(
+    port: int,
+    project: int,
+    tokens: list[str],
+    value: Any,
+    turns: int,
+    calls: int,
+    thought: float,
+    until: Callable[[], bool],
+    load: Load,
+) -> Load:
     started = time.perf_counter()
     people = [_Person(port, project, token, who, load) for who, token in enumerate(tokens)]
-    await asyncio.gather(*(each.work(value, turns, calls, thought) for each in people))
+    await asyncio.gather(*(each.work(value, turns, calls, thought, until) for each in people))
     load.seconds = time.perf_counter() - started
     return load
 
@@ -71,12 +85,12 @@ class _Person:
         self._line = _Line(port, token)
         self._path, self._who, self._load = f"/v1/projects/{project}", who, load
 
-    async def work(self, value: Any, turns: int, calls: int, thought: float) -> None:
+    async def work(self, value: Any, turns: int, calls: int, thought: float, until: Callable[[], bool]) -> None:
         task = (await self._ask("POST", "/next", {"holding": []}))["task"]
         if thought:
             await asyncio.sleep(thought * self._who / 32)  # nobody begins with the others
         for _ in range(turns):
-            if task is None:
+            if task is None or until():
                 break
             if thought:
                 await asyncio.sleep(thought)
