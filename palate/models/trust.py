@@ -107,6 +107,10 @@ class Trust:
         parts = np.asarray(weights[:cut], dtype=np.float32).reshape(-1, len(PART_TERMS))
         return Trust(parts, np.asarray(weights[cut:], dtype=np.float32), self.user_scale, self.item_scale)
 
+    def of_parts(self, which: Sequence[bool]) -> Trust:
+        """The weights of some of the parts."""
+        return Trust(self.parts[np.array(which, dtype=bool)], self.shared, self.user_scale, self.item_scale)
+
     @property
     def flat(self) -> Floats:
         return np.concatenate([self.parts.ravel(), self.shared])

@@ -109,6 +109,13 @@ def test_where_ranking_with_all_parts_would_take_most_of_the_budget_there_are_fe
     assert len(model.story.outcomes) > 3
 
 
+@pytest.mark.parametrize("told", [True, False])
+def test_every_part_counts_something(told: bool) -> None:
+    model = found(told=told)
+    assert len(model.rankers) == len(model.trust.parts)
+    assert model.trust.parts.any(axis=1).all()
+
+
 def test_how_much_the_recent_counts_is_tuned_where_it_looks_ahead() -> None:
     values = {"candidates": "user-knn", "trials": 2, "budget": "10m"}
     ahead, anywhere = (Auto(**values, look=look).fit(drifting(80)) for look in ("", "anywhere"))
