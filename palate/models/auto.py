@@ -246,7 +246,7 @@ class Auto(Blend):
             parts = [rankers[0], *(part for part in parts if _covers(part.kind) and part is not rankers[0])]
             self.trust = self._rule_for(parts)
         else:  # what counts nothing need not be fitted again
-            counts = self.trust.parts.any(axis=1).tolist()
+            counts = [bool(weights.any()) for weights in self.trust.parts]
             idle = [part for part, some in zip(rankers, counts, strict=True) if not some]
             parts, self.trust = [part for part in parts if part not in idle], self.trust.of_parts(counts)
         return parts, (found.blended, found.alone)
