@@ -1,6 +1,6 @@
 """A real server under load while its workers are replaced, its models change, and clients stop half-way.
 
-PALATE_TEST_ROUNDS says how often workers and models are replaced: 1 unless told, 20 before a release.
+TEST_ROUNDS says how often workers and models are replaced: 1 unless told, 20 before a release.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ import pytest
 from palate.bundle import publish_bundle, set_current
 from tests.services.server import Server
 
-ROUNDS = int(os.environ.get("PALATE_TEST_ROUNDS", "1"))
+ROUNDS = int(os.environ.get("TEST_ROUNDS", "1"))
 
 
 class Visitors:
