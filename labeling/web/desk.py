@@ -150,7 +150,7 @@ def reviews(project_id: int, error: str = "") -> str:
         value=value,
         shown=_shown(interface, data),
         boxes=[region["value"] for region in said or () if region.get("type") == "rectanglelabels"],
-        images=[str(data[each.field]) for each in interface.objects if each.tag == "Image" and data.get(each.field)],
+        images=_images(interface, data),
         labels=interface.controls[0].labels if project.kind in ("choice", "choices") else (),
         chosen=_chosen(said or []),
     )
@@ -160,6 +160,12 @@ def _shown(interface: Interface, data: dict[str, Any]) -> list[str]:
     """The texts of a task's data that its people see."""
     found = [data.get(each.field) for each in interface.objects if each.field is not None and each.tag != "Image"]
     return [each if isinstance(each, str) else json.dumps(each, ensure_ascii=False) for each in found if each]
+
+
+def _images(interface: Interface, data: dict[str, Any]) -> list[str]:
+    """The addresses of the images that its people see."""
+    found = [data.get(each.field) for each in interface.objects if each.field is not None and each.tag == "Image"]
+    return [str(each) for each in found if each]
 
 
 def _chosen(value: list[dict[str, Any]]) -> set[str]:
