@@ -19,6 +19,9 @@ from labeling.work import images
 from palate.errors import ParameterError, SchemaError
 from palate.store import Accounts
 
+sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+"""For what both databases do alike: the tests without it run on both."""
+
 
 def picture(form="PNG", size=(40, 30), mode="RGB", **more):
     file = io.BytesIO()
@@ -65,6 +68,7 @@ def tasks(service, project):
     return {task["meta"]["external_id"]: task["data"] for task in found}
 
 
+@sqlite
 def test_a_folder_becomes_tasks_once_and_a_new_image_is_added(service, project, folder):
     assert taken_in(service, project, images.in_folder(folder)) == {"tasks": 2, "present": 0, "answers": 0}
     data = tasks(service, project)
@@ -74,6 +78,7 @@ def test_a_folder_becomes_tasks_once_and_a_new_image_is_added(service, project, 
     assert taken_in(service, project, images.in_folder(folder)) == {"tasks": 1, "present": 2, "answers": 0}
 
 
+@sqlite
 def test_sides_are_those_that_are_shown(service, project, folder):
     exif = Image.Exif()
     exif[0x0112] = 6  # a camera held upright
@@ -101,6 +106,7 @@ def test_what_is_no_image_is_told_by_its_content(content, said):
     assert refused.value.where == "z.png"
 
 
+@sqlite
 def test_one_that_is_no_image_changes_nothing(service, project, folder):
     (folder / "z.png").write_text("<svg/>")
     with pytest.raises(SchemaError, match="is no image"):
@@ -123,6 +129,7 @@ def test_an_archive_whose_paths_leave_it_is_refused(name):
         images.in_zip(zipped({name: picture()}))
 
 
+@sqlite
 def test_what_cannot_be_taken_in_says_why(service, folder):
     texts = service.create(Definition("Texts", ("A", "B")))[0].id
     with pytest.raises(ParameterError, match="shows no image"):

@@ -30,6 +30,9 @@ from palate.store.tables import jobs
 
 now = partial(collect, settled=timedelta(0))
 
+sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+"""For what both databases do alike: the tests without it run on both."""
+
 
 class Listener:
     """A service that is told: `heard` are the requests, `status` what it answers."""
@@ -131,6 +134,7 @@ def test_answers_are_told_once_signed_and_in_order(service, project, hooks, list
     assert (delivery.state, delivery.tries, delivery.status) == ("delivered", 1, 204)
 
 
+@sqlite
 def test_an_answer_is_told_only_when_all_before_it_are_seen(service, project, hooks, listener, store):
     hook = hooks.add(project, listener.url, ["answers.created"], "boss")
     answer(service, project)
@@ -141,6 +145,7 @@ def test_an_answer_is_told_only_when_all_before_it_are_seen(service, project, ho
     assert len(hooks.deliveries(project, hook.id)) == 1
 
 
+@sqlite
 def test_the_end_of_a_project_is_told_and_told_again_when_it_is_reached_again(
     service, project, hooks, listener, deliver
 ):
@@ -159,6 +164,7 @@ def test_the_end_of_a_project_is_told_and_told_again_when_it_is_reached_again(
 
 
 @pytest.mark.parametrize("status", [500, 404, 302])
+@sqlite
 def test_what_is_not_taken_is_tried_again(service, project, hooks, listener, deliver, status):
     hook = hooks.add(project, listener.url, [], "boss")
     hooks.ping(project, hook.id)
@@ -218,6 +224,7 @@ def test_no_address(url):
         target(url)
 
 
+@sqlite
 def test_a_name_that_turns_inward_later_is_not_followed(service, project, listener, store, monkeypatch):
     places = {"first": "93.184.216.34", "then": "127.0.0.1"}
     turn = iter(["first", "then"])
