@@ -108,7 +108,7 @@ class Server:
 
     def memory(self) -> int:
         """Bytes (PSS) of all its processes together."""
-        import psutil
+        import psutil  # type: ignore[import-untyped]
 
         whole = psutil.Process(self.process.pid)
         return sum(each.memory_full_info().pss for each in (whole, *whole.children(recursive=True)))
@@ -200,8 +200,8 @@ def load(server: Server, request: str, seconds: float, connections: int, key: st
     with tempfile.NamedTemporaryFile("w", suffix=".lua", delete=False) as script:
         script.write(SCRIPT.format(key=key or server.key, request=request))
     try:
-        command = [wrk(), "--threads", "1", "--connections", str(connections), "--duration", f"{max(1, round(seconds))}s",
-                   "--timeout", "10s", "--script", script.name, server.url]  # fmt: skip
+        command = [wrk(), "--threads", "1", "--connections", str(connections), "--timeout", "10s",
+                   "--duration", f"{max(1, round(seconds))}s", "--script", script.name, server.url]  # fmt: skip
         told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     finally:
         os.unlink(script.name)

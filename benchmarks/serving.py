@@ -73,7 +73,8 @@ def middle(runs: Sequence[Load]) -> Load:
     failed = sum(run.failed for run in runs)
     if failed:
         raise RuntimeError(f"{failed} requests failed")
-    return Load(*(statistics.median(getattr(run, name) for run in runs) for name in ("rate", "p50", "p99")), 0)
+    rate, p50, p99 = (statistics.median(getattr(run, name) for run in runs) for name in ("rate", "p50", "p99"))
+    return Load(rate, p50, p99, 0)
 
 
 def told(runs: Mapping[str, Sequence[Load]]) -> str:

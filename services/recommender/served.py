@@ -74,7 +74,10 @@ class Bases:
     @classmethod
     def of(cls, base: Release, rows: list[ItemRow]) -> Bases:
         """`rows`: the items of the store, from which a missing content model is fitted."""
-        popularity = base.part("popularity") or recommender_class("popularity")().fit(base.interactions())
+        popularity = base.part("popularity")
+        if popularity is None:
+            popularity = recommender_class("popularity")().fit(base.interactions())
+            popularity.seen = base.model.seen  # the same pairs: those of the bundle are mapped, and shared by workers
         content = base.part("content")
         told = [row for row in rows if any(row.content)]
         if content is None and told:
