@@ -10,7 +10,7 @@ SHOP = Size(50_000, 20_000, 4_800_000)
 
 
 def run(quick: bool) -> Timing:
-    return measure(TINY, 8, 1) if quick else measure(SHOP, 64, 5)
+    return measure(TINY, 8, 1) if quick else measure(SHOP, 64, 10)
 
 
 BENCHMARK = Benchmark(
