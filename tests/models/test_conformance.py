@@ -167,7 +167,7 @@ def test_one_user_at_a_time_gets_the_same(model: Recommender) -> None:
 
 @pytest.mark.parametrize("kind", ["als", "content"])
 def test_fitting_again_forgets_what_was_learned_before(kind: str) -> None:
-    model = fitted(kind)
+    model = make_recommender(kind, SMALL.get(kind)).fit(interactions(NAME), catalogue(NAME), people(NAME))  # its own
     model.recommend([NAME(2), "nobody"], 5)
     model.best(model.users.code(NAME(2)), 5)
     if model.can(Capability.FOLD_IN_USERS):

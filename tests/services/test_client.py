@@ -9,6 +9,7 @@ import io
 import json
 import socket
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.parquet as pq
 import pytest
@@ -59,20 +60,24 @@ def house(shared_api):
 
 
 class Awaiting:
-    """The awaited client as if it blocked, so that the tests of the other one are its tests, too."""
+    """The awaited client as if it blocked, so that the tests of the other one are its tests, too. Its loop has a thread
+    of its own: in the tests' thread a browser's may be running."""
 
     def __init__(self, *args, **more):
         self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
         self._client = AsyncRecommenderClient(*args, **more)
 
     def __getattr__(self, name):
         def call(*args, **more):
             found = getattr(self._client, name)(*args, **more)
-            if isinstance(found, collections.abc.AsyncIterator):
-                return self._loop.run_until_complete(self._all(found))
-            return self._loop.run_until_complete(found)
+            return self._wait(self._all(found) if isinstance(found, collections.abc.AsyncIterator) else found)
 
         return call
+
+    def _wait(self, coroutine):
+        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
 
     async def _all(self, found):
         return [each async for each in found]
@@ -81,7 +86,9 @@ class Awaiting:
         return self
 
     def __exit__(self, *_):
-        self._loop.run_until_complete(self._client.close())
+        self._wait(self._client.close())
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
         self._loop.close()
 
 
@@ -249,7 +256,9 @@ def test_calls_of_the_awaited_client_run_side_by_side(house):
         async with AsyncRecommenderClient(house.url, house.api.token, policy=QUICK) as client:
             return await asyncio.gather(*(client.recommend(f"a{n}", limit=1) for n in range(10)))
 
-    assert {answer.items[0].categories[0] for answer in asyncio.run(ask())} == {"Comedy"}
+    with ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(asyncio.run, ask()).result()
+    assert {answer.items[0].categories[0] for answer in answers} == {"Comedy"}
 
 
 PAIRS = [
