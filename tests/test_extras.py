@@ -62,7 +62,8 @@ def make(environment, wheel, extra, base=None):
         (site(environment) / "base.pth").write_text(f"{site(base)}\n")
     wanted = f"palate{f'[{extra}]' if extra else ''} @ {wheel.as_uri()}"
     python = environment / "bin" / "python"
-    pip = [*PIP, "--python", str(python), "install", "--quiet", "--no-compile", "--constraint", str(ROOT / "constraints.txt")]
+    quiet = ["--quiet", "--no-compile", "--constraint", str(ROOT / "constraints.txt")]
+    pip = [*PIP, "--python", str(python), "install", *quiet]
     run([*pip, wanted])
     if extra == "mxnet":
         told = subprocess.run([*pip, "--no-deps", "mxnet==1.9.1"], capture_output=True, check=False)
