@@ -15,10 +15,9 @@ from palate.models import make_recommender
 from palate.store import Accounts
 from services.recommender.app import open_store
 from services.recommender.settings import RecommenderSettings
+from tests.e2e.people import PASSWORD, sign_in
 
 pytestmark = pytest.mark.browser
-
-PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(scope="module")
@@ -49,11 +48,9 @@ def house(serve, tmp_path_factory):
     return server, user, item
 
 
-def sign_in(page, server):
+def arrive(page, server):
     page.goto(server.url)
-    page.fill("[name=name]", "ann")
-    page.fill("[name=password]", PASSWORD)
-    page.press("[name=password]", "Enter")
+    sign_in(page)
     expect(page.get_by_role("heading", name="Overview")).to_be_visible()
 
 
@@ -63,7 +60,7 @@ def go(page, name):
 
 def test_from_page_to_page(house, page):
     server, user, _ = house
-    sign_in(page, server)
+    arrive(page, server)
     expect(page.get_by_role("heading", name="Cold starts")).to_be_visible()
     go(page, "Users")
     page.get_by_label("User").fill(user)
@@ -94,7 +91,7 @@ def test_from_page_to_page(house, page):
 
 
 def test_cold_starts_are_told(house, page):
-    sign_in(page, house[0])
+    arrive(page, house[0])
     for _ in range(50):
         page.goto(f"{house[0].url}/dashboard?span=day")
         if page.get_by_text("50.0 %").first.is_visible():
@@ -106,7 +103,7 @@ def test_cold_starts_are_told(house, page):
 def test_on_a_phone_in_the_dark_no_page_is_wider_than_the_screen(house, new_context):
     server, user, item = house
     page = new_context(viewport={"width": 360, "height": 740}, color_scheme="dark").new_page()
-    sign_in(page, server)
+    arrive(page, server)
     light = "() => getComputedStyle(document.body).backgroundColor.match(/\\d+/g).map(Number)[0]"
     for path in (
         "",

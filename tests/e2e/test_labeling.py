@@ -15,10 +15,10 @@ from labeling.settings import LabelingSettings
 from labeling.store.definition import Definition, NewTask
 from labeling.store.forecasts import Prediction
 from palate.store import Accounts
+from tests.e2e.people import PASSWORD, sign_in
 
 pytestmark = pytest.mark.browser
 
-PASSWORD = "correct horse battery"
 LABELS = ("Comedy", "Drama", "War")
 NASTY = "<script>window.hit = 1</script><img src=x onerror='window.hit = 1'>"
 
@@ -60,12 +60,6 @@ class House:
         if "/sign-in" in page.url:
             sign_in(page, name)
         expect(page.locator("#task-title")).not_to_be_empty()
-
-
-def sign_in(page, name="ann", password=PASSWORD):
-    page.fill("[name=name]", name)
-    page.fill("[name=password]", password)
-    page.press("[name=password]", "Enter")
 
 
 @pytest.fixture(scope="module")

@@ -11,10 +11,9 @@ from labeling.service import Labeling
 from labeling.settings import LabelingSettings
 from labeling.store.definition import Definition, NewTask
 from palate.store import Accounts
+from tests.e2e.people import PASSWORD, sign_in
 
 pytestmark = pytest.mark.browser
-
-PASSWORD = "correct horse battery"
 
 
 @pytest.fixture(scope="module")
@@ -30,17 +29,15 @@ def house(serve, tmp_path_factory):
     service.engine.dispose()
 
 
-def sign_in(page, server):
+def arrive(page, server):
     page.goto(server.url)
-    page.fill("[name=name]", "ann")
-    page.fill("[name=password]", PASSWORD)
-    page.press("[name=password]", "Enter")
+    sign_in(page)
     expect(page.get_by_role("heading", name="Projects")).to_be_visible()
 
 
 def test_people_and_model_share_the_work(house, page):
     server, service = house
-    sign_in(page, server)
+    arrive(page, server)
     page.get_by_role("link", name="Overview of Where?").click()
     page.get_by_label("Share that shall be right").fill("0.9")
     page.locator("select[name=model]").select_option("tfidf")
@@ -84,7 +81,7 @@ def test_people_and_model_share_the_work(house, page):
 def test_a_phone_shows_every_page_without_scrolling_sideways(house, new_context, scheme):
     server, _ = house
     page = new_context(viewport={"width": 360, "height": 740}, color_scheme=scheme).new_page()
-    sign_in(page, server)
+    arrive(page, server)
     for name in ("overview", "reviews", "comments", "members", "webhooks"):
         page.goto(f"{server.url}/projects/1/{name}")
         assert page.evaluate("document.documentElement.scrollWidth") <= 360, name

@@ -19,10 +19,10 @@ from labeling.store.definition import Definition, NewTask
 from labeling.store.forecasts import Prediction
 from labeling.work.images import import_pictures, in_folder
 from palate.store import Accounts
+from tests.e2e.people import PASSWORD, sign_in
 
 pytestmark = pytest.mark.browser
 
-PASSWORD = "correct horse battery"
 BOXES = """<View>
   <Image name="image" value="$image"/>
   <RectangleLabels name="shape" toName="image"><Label value="Circle"/><Label value="Square"/></RectangleLabels>
@@ -68,9 +68,7 @@ def fetched():
 def open_project(page, server, project, name="ann"):
     page.goto(f"{server.url}/projects/{project}")
     if "/sign-in" in page.url:
-        page.fill("[name=name]", name)
-        page.fill("[name=password]", PASSWORD)
-        page.press("[name=password]", "Enter")
+        sign_in(page, name)
 
 
 def shown(page, task):
