@@ -6,8 +6,10 @@ import glob
 import os
 import pwd
 import shutil
+import signal
 import subprocess
 import tempfile
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -25,6 +27,30 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         marks.setdefault(item.path, set()).update(mark.name for mark in item.iter_markers())
     items.sort(key=lambda item: ("slow" not in marks[item.path], "spark" not in marks[item.path]))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_teardown() -> Iterator[None]:
+    """A failed test's end has a limit, too: with the failure, pytest-timeout gives up the one it had set."""
+
+    def late(*_: object) -> None:
+        pytest.fail("What follows a failed test took over two minutes.")
+
+    free = threading.current_thread() is threading.main_thread() and not any(signal.getitimer(signal.ITIMER_REAL))
+    if free:
+        signal.signal(signal.SIGALRM, late)
+        signal.setitimer(signal.ITIMER_REAL, 120)
+    try:
+        return (yield)
+    finally:
+        if free:
+            signal.setitimer(signal.ITIMER_REAL, 0)
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    """Whoever watches a long run learns of a failure when it happens, and not at the end alone."""
+    if report.failed and hasattr(report, "node"):  # told by a process of several
+        print(f"\nFAILED {report.nodeid} ({report.when})\n{report.longreprtext[-3000:]}", flush=True)
 
 
 @pytest.fixture(scope="session")

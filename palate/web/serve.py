@@ -16,6 +16,7 @@ import signal
 import socket
 import sys
 import tempfile
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -122,6 +123,7 @@ def application() -> Any:
     that dies later is replaced.
     """
     configure_logging()
+    threading.Thread(target=_end_with_the_server, daemon=True).start()
     module, _, attribute = os.environ[TARGET].partition(":")
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
     try:
@@ -136,6 +138,14 @@ def application() -> Any:
     gc.freeze()
     (folder / READY).touch()
     return app
+
+
+def _end_with_the_server() -> None:
+    """A worker whose server was killed would hold the port, and answer, for ever: it finishes what it has, and ends."""
+    server = multiprocessing.parent_process()
+    if server is not None:
+        server.join()
+        os.kill(os.getpid(), signal.SIGTERM)
 
 
 def configure_logging() -> None:

@@ -108,9 +108,10 @@ def serve(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Callable[[list[s
         server.stop()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def chromium() -> Iterator[Browser]:
-    """Chromium as it is installed here; skips without."""
+    """Chromium as it is installed here; skips without. It leaves an event loop running in the tests' thread, where no
+    other can run then: hence one for each file, not for all."""
     program = os.environ.get("PALATE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
     if not program:
         pytest.skip("needs chromium: install it, or name it in PALATE_CHROMIUM")

@@ -11,7 +11,9 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -78,14 +80,16 @@ def start(tmp_path: Path, free_port: int) -> Iterator[Callable[..., subprocess.P
 
     def begin(factory: str, level: str = "INFO") -> subprocess.Popen[str]:
         command, own = [sys.executable, str(script), factory], environment | {"PALATE_LOG_LEVEL": level}
-        running.append(subprocess.Popen(command, env=own, cwd=tmp_path, stderr=subprocess.PIPE, text=True))
+        # Workers hold the pipe too: what is left at the end is killed as a group, or reading it would not end.
+        options: dict[str, Any] = {"stderr": subprocess.PIPE, "text": True, "start_new_session": True}
+        running.append(subprocess.Popen(command, env=own, cwd=tmp_path, **options))
         return running[-1]
 
     yield begin
     for process in running:
-        if process.poll() is None:
-            process.kill()
-        process.communicate()
+        with suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        process.communicate(timeout=30)
 
 
 def get(port: int, path: str) -> str:
@@ -130,7 +134,8 @@ def test_a_rush_is_shed_and_what_is_in_flight_when_it_stops_is_answered(
 ) -> None:
     process = start("app", "WARNING")  # nobody reads the pipe meanwhile: a line for each request would fill it
     until_up(process, free_port)
-    answers = asyncio.run(rush(free_port, 400))
+    with ThreadPoolExecutor(1) as pool:
+        answers = pool.submit(asyncio.run, rush(free_port, 400)).result()
     assert {status for status, _ in answers} == {200, 503}, "each got an answer"
     assert all(b"retry-after: 1" in head.lower() for status, head in answers if status == 503)
     get(free_port, "/pid")
@@ -155,6 +160,14 @@ async def rush(port: int, count: int) -> list[tuple[int, bytes]]:
         return int(head.split()[1]), head
 
     return list(await asyncio.gather(*(ask() for _ in range(count))))
+
+
+def test_workers_end_when_the_server_is_killed(start: Callable[..., subprocess.Popen[str]], free_port: int) -> None:
+    process = start("app", "WARNING")
+    until_up(process, free_port)
+    process.kill()
+    process.communicate(timeout=40)  # ends when nobody holds the pipe any more
+    check_port("127.0.0.1", free_port)
 
 
 def test_an_app_that_cannot_be_made_stops_the_server_with_its_reason(
