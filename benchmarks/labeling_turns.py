@@ -23,7 +23,7 @@ _SPELL = 12.0
 
 
 def run(quick: bool) -> Timing:
-    """On each database there is: without a pause, until no task is left, in two calls a turn, with a second of thought."""
+    """On each database: without a pause, until no task is left, in two calls a turn, with a second of thought."""
     tasks, people, few = (20, 4, 10) if quick else (10_000, PEOPLE, 500)
     loads: dict[str, dict[str, Load]] = {}
     for name in ("sqlite", "postgresql"):
