@@ -5,18 +5,23 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, update
+from sqlalchemy import Connection, Row, Table, bindparam, update
 
 from palate.errors import StoreError
 from services.recommender.tables import counters
 
 _CHUNK = 500
+_NEXT = (
+    update(counters)
+    .where(counters.c.name == bindparam("counter"))
+    .values(value=counters.c.value + 1)
+    .returning(counters.c.value)
+)
 
 
 def next_number(connection: Connection, name: str) -> int:
     """The next number of a counter; its row stays locked until the transaction ends."""
-    query = update(counters).where(counters.c.name == name).values(value=counters.c.value + 1)
-    found = connection.execute(query.returning(counters.c.value)).scalar()
+    found = connection.execute(_NEXT, {"counter": name}).scalar()
     if found is None:
         raise StoreError(f"the counter {name!r} is missing.", hint="Start the service once, it makes the tables.")
     return int(found)

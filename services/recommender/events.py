@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
-from sqlalchemy import BigInteger, Engine, Row, and_, cast, func, insert, or_, select
+from sqlalchemy import BigInteger, Connection, Engine, Row, and_, bindparam, cast, func, insert, or_, select
 
 from palate.errors import ConflictError
+from palate.store.commits import Commits
 from palate.store.engine import reading, writing
+from palate.store.quick import Quick, QuickInsert
 from services.recommender.counted import chunked, next_number
 from services.recommender.tables import counters, events, exports
 
@@ -18,8 +19,7 @@ RECENT = 1000
 """How many of a user's latest events count."""
 
 
-@dataclass(frozen=True)
-class Event:
+class Event(NamedTuple):
     """A user did something with an item. `id` makes it count once, however often it is sent.
 
     dated: whether whoever sent it said when it happened; else `timestamp` is when it came.
@@ -38,7 +38,13 @@ class Event:
 class EventStore:
     """The events in the recommender's database; the part of `Store` that is about them."""
 
-    engine: Engine
+    def __init__(self, engine: Engine) -> None:
+        self.engine = engine
+        self._commits = Commits(engine)
+        self._put = QuickInsert(engine, events, (*Event._fields, "received", "change"))
+        wanted: Any = bindparam("user")
+        query = select(events.c.item, events.c.weight).where(events.c.user == wanted)
+        self._touched = Quick(engine, query.order_by(events.c.change.desc(), events.c.id).limit(RECENT))
 
     def acts(self, user: str) -> tuple[tuple[str, str, float], ...]:
         """(item, kind, timestamp) of the user's latest events, newest first."""
@@ -47,31 +53,25 @@ class EventStore:
             found = connection.execute(query.order_by(events.c.change.desc(), events.c.id).limit(RECENT))
             return tuple((item, kind, when) for item, kind, when in found)
 
+    def touched(self, user: str) -> list[tuple[str, float | None]]:
+        """(item, weight) of the user's latest events, newest first."""
+        return [(item, weight) for item, weight in self._touched.all(user=user)]
+
     def add_events(self, batch: Sequence[Event]) -> int:
         """Stores the events, all or none; says how many are new. Those whose id is stored already count once.
 
-        Raises ConflictError, naming the place in the batch, if an id is taken by an event that said anything else.
+        They are on disk when it returns; batches of several threads share a commit. Raises ConflictError, naming the
+        place in the batch, if an id is taken by an event that said anything else.
         """
-        with writing(self.engine) as connection:
-            change = next_number(connection, "events")
-            found = chunked(connection, select(events), events, [event.id for event in batch])
-            held: dict[str, Event | Row[Any]] = {row.id: row for row in found}
-            received = time.time()
-            fresh: list[dict[str, Any]] = []
-            for index, event in enumerate(batch):
-                same = held.get(event.id)
-                if same is None:
-                    held[event.id] = event
-                    fresh.append({**vars(event), "received": received, "change": change})
-                elif _said(same, same.dated) != _said(event, same.dated):
-                    raise ConflictError(
-                        f"the id {event.id[:80]!r} is taken by another event.",
-                        where=f"events[{index}].id",
-                        hint="Nothing of this batch was stored. Give each event an id of its own.",
-                    )
-            if fresh:
-                connection.execute(insert(events), fresh)
-        return len(fresh)
+
+        def write(connection: Connection) -> int:
+            change, received = next_number(connection, "events"), time.time()
+            stored = self._put.run(connection, [(*event, received, change) for event in batch])
+            if stored < len(batch):
+                _refuse_others(connection, batch)
+            return stored
+
+        return self._commits.write(write)
 
     def list_events(self, user: str | None, before: tuple[int, str] | None, limit: int) -> list[Row[Any]]:
         """Events, newest first, of one user or of all, from the one before `before` (its change and id) on."""
@@ -140,6 +140,19 @@ class EventStore:
             )
             found = connection.execute(query.group_by(events.c.item, bucket)).all()
         return int(latest), [(item, int(at), int(count)) for item, at, count in found]
+
+
+def _refuse_others(connection: Connection, batch: Sequence[Event]) -> None:
+    """Raises ConflictError if an id of the batch, all of which are stored now, belongs to an event that differs."""
+    held = {row.id: row for row in chunked(connection, select(events), events, [event.id for event in batch])}
+    for index, event in enumerate(batch):
+        same = held[event.id]
+        if _said(same, same.dated) != _said(event, same.dated):
+            raise ConflictError(
+                f"the id {event.id[:80]!r} is taken by another event.",
+                where=f"events[{index}].id",
+                hint="Nothing of this batch was stored. Give each event an id of its own.",
+            )
 
 
 def _said(event: Event | Row[Any], dated: bool | None) -> tuple[Any, ...]:

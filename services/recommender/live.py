@@ -116,8 +116,7 @@ class Live:
         """Stores events, and which variants' lists they say were clicked; how many are new. Raises as the store."""
         stored = self.store.add_events(events)
         self.traffic.store.add_clicks(self.traffic.clicked(events))
-        self.forget({event.user for event in events})
-        self.nudge()
+        self.forget({event.user for event in events})  # that is all this worker has to follow of them
         return stored
 
     def follow_store(self) -> None:

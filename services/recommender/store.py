@@ -18,7 +18,6 @@ from sqlalchemy import (
     delete,
     exists,
     insert,
-    or_,
     select,
     update,
 )
@@ -28,7 +27,7 @@ from palate.store.engine import reading, writing
 from palate.store.quick import Quick
 from services.recommender.catalogue import ItemRow
 from services.recommender.counted import chunked, next_number
-from services.recommender.events import RECENT, Event, EventStore
+from services.recommender.events import Event, EventStore
 from services.recommender.tables import counters, events, items, lists, rules, users
 
 __all__ = ["Event", "Store", "UserRow", "UserState"]
@@ -68,10 +67,10 @@ class Store(EventStore):
     """The recommender's database. Safe to share between threads; every method is one transaction."""
 
     def __init__(self, engine: Engine) -> None:
-        self.engine = engine
+        super().__init__(engine)
         wanted: Any = bindparam("user")
         stored, acted = exists().where(users.c.id == wanted), exists().where(events.c.user == wanted)
-        self._told = Quick(engine, select(or_(stored, acted)))
+        self._told = Quick(engine, select(stored, acted))
 
     def changes(self) -> dict[str, int]:
         """The latest number of each counter."""
@@ -187,16 +186,14 @@ class Store(EventStore):
 
     def state(self, user: str) -> UserState:
         """The user's row and latest events. Of most users nothing is stored, which is found out at once."""
-        told = self._told.first(user=user)
-        if told is None or not told[0]:
+        stored, acted = self._told.first(user=user) or (False, False)
+        if not stored and not acted:
             return NOBODY
-        query = select(events.c.item, events.c.weight).where(events.c.user == user)
-        with reading(self.engine) as connection:
-            held = connection.execute(select(users).where(users.c.id == user)).first()
-            found = connection.execute(query.order_by(events.c.change.desc(), events.c.id).limit(RECENT)).all()
+        held = self.user(user) if stored else None
+        found = self.touched(user) if acted else []
         liked = dict.fromkeys(item for item, weight in found if weight is None or weight > 0)
         touched = dict.fromkeys(item for item, _ in found)
-        return UserState(_user(held), tuple(touched), tuple(liked))
+        return UserState(held, tuple(touched), tuple(liked))
 
     def users_since(self, users_change: int, events_change: int) -> set[str]:
         """Users whose row or events changed after those numbers."""

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor, wait
 
 import pytest
 
 from palate.errors import ConflictError
+from palate.store.engine import writing
 from palate.store.migrate import differences
 from services.recommender.catalogue import ItemRow
 from services.recommender.store import Event, UserRow
@@ -48,6 +50,24 @@ def test_a_batch_with_a_taken_id_leaves_nothing(store):
         store.add_events([Event("2", "u", "b"), Event("1", "other", "a")])
     assert error.value.where == "events[1].id"
     assert [row.id for row in store.events_since(0)] == ["1"]
+
+
+def test_batches_of_many_threads_at_once_each_have_their_own_outcome(store):
+    store.add_events([Event("taken", "u", "a")])
+    batches = [[Event(f"{name}-{n}", name, "a") for n in range(5)] for name in "abcd"]
+    batches[2].append(Event("taken", "c", "a"))
+    with ThreadPoolExecutor(4) as threads, writing(store.engine):
+        asked = [threads.submit(store.add_events, batch) for batch in batches]
+        # Where writers stand in line all four wait for this one now, and then are written in one transaction.
+        done, _ = wait(asked, timeout=0.5 if store.engine.dialect.name == "sqlite" else 60)
+        assert store.engine.dialect.name != "sqlite" or not done
+    with pytest.raises(ConflictError) as error:
+        asked[2].result(60)
+    assert error.value.where == "events[5].id"
+    assert [asked[at].result(60) for at in (0, 1, 3)] == [5, 5, 5]
+    rows = list(store.events_since(0))
+    assert {row.id for row in rows} == {"taken", *(event.id for at in (0, 1, 3) for event in batches[at])}
+    assert len({row.change for row in rows}) == 4, "each batch has a number of its own"
 
 
 def test_a_user_is_their_row_and_their_latest_events(store):

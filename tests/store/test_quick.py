@@ -1,4 +1,4 @@
-"""Queries run by the driver itself give what SQLAlchemy gives, on both databases, and fail in the same words."""
+"""Statements run by the driver itself do what SQLAlchemy's do, on both databases, and fail in the same words."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import sqlalchemy as sa
 from sqlalchemy.engine import Engine
 
 from palate.errors import StoreError
-from palate.store import writing
-from palate.store.quick import Quick
+from palate.store import reading, writing
+from palate.store.quick import Quick, QuickInsert
 
 tables = sa.MetaData()
 things = sa.Table("quick", tables, sa.Column("name", sa.String(20), primary_key=True), sa.Column("size", sa.Float))
@@ -18,7 +18,7 @@ def test_the_first_row_or_none(fresh: Engine) -> None:
     with writing(fresh) as db:
         tables.create_all(db)
         db.execute(sa.insert(things), [{"name": "a%s", "size": 1.5}, {"name": "b", "size": None}])
-    wanted = sa.bindparam("name")
+    wanted: sa.BindParameter[str] = sa.bindparam("name")
     found = Quick(fresh, sa.select(things.c.name, things.c.size).where(things.c.name == wanted))
     assert found.first(name="a%s") == ("a%s", 1.5)
     assert found.first(name="b") == ("b", None)
@@ -28,6 +28,21 @@ def test_the_first_row_or_none(fresh: Engine) -> None:
     with writing(fresh) as db:
         db.execute(sa.insert(things).values(name="c", size=2))
     assert found.first(name="c") == ("c", 2.0), "what is committed is seen by the next call"
+    larger = sa.select(things.c.name).where(things.c.size > sa.bindparam("size")).order_by(things.c.name.desc())
+    assert Quick(fresh, larger).all(size=1.0) == [("c",), ("a%s",)]
+    assert Quick(fresh, larger).all(size=5.0) == []
+
+
+def test_rows_whose_key_is_taken_are_left_out(fresh: Engine) -> None:
+    with writing(fresh) as db:
+        tables.create_all(db)
+    put = QuickInsert(fresh, things, ("size", "name"))
+    with writing(fresh) as db:
+        assert put.run(db, [(1.5, "a%s"), (None, "b"), (9.0, "b")]) == 2
+    with writing(fresh) as db:
+        assert (put.run(db, [(7.0, "b"), (8.0, "c?")]), put.run(db, [(3.0, "b")])) == (1, 0)
+    with reading(fresh) as db:
+        assert sorted(map(tuple, db.execute(sa.select(things)))) == [("a%s", 1.5), ("b", None), ("c?", 8.0)]
 
 
 def test_what_is_wrong_is_told_as_ever(sqlite) -> None:  # type: ignore[no-untyped-def]
