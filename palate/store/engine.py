@@ -15,7 +15,7 @@ import math
 import os
 import time
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -93,12 +93,12 @@ def _transaction(engine: Engine, options: dict[str, Any]) -> Iterator[Connection
                 yield connection
     except SQLAlchemyError as error:
         # Most is translated where it happens; this is for what comes up while connecting and committing.
-        raise _plain(error, engine) or error from error
+        raise plain(error, engine) or error from error
     except OverflowError as error:
         # sqlite3's own, which SQLAlchemy does not wrap; any other is not ours to explain.
         if "SQLite" not in str(error):
             raise
-        raise _plain(error, engine) or error from error
+        raise plain(error, engine) or error from error
 
 
 def _dumps(value: object) -> str:
@@ -113,8 +113,10 @@ def _open_sqlite(address: URL, busy_seconds: float) -> Engine:
     file = Path(address.database)
     try:
         file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        # Made here so that only this user can read it; SQLite gives its -wal and -shm the same mode.
-        os.close(os.open(file, os.O_RDWR | os.O_CREAT, 0o600))
+        # Made here so that only this user can read it; SQLite gives its -wal and -shm the same mode. One that is there
+        # is left alone: to close it would end all locks that this process holds on it, SQLite's too.
+        with suppress(FileExistsError):
+            os.close(os.open(file, os.O_RDWR | os.O_CREAT | os.O_EXCL, 0o600))
         queue = WriteQueue(file, busy_seconds)
     except OSError as error:
         raise StoreError(f"The database cannot be opened: {error.strerror}.", where=str(file)) from error
@@ -145,7 +147,7 @@ def _open_sqlite(address: URL, busy_seconds: float) -> Engine:
         with engine.connect():
             pass
     except DBAPIError as error:
-        raise _plain(error, engine) or error from error
+        raise plain(error, engine) or error from error
     return engine
 
 
@@ -184,12 +186,12 @@ def _translate(context: ExceptionContext) -> None:
     """SQLAlchemy's hook: replaces what the driver says by our own error."""
     if context.engine is None:
         return
-    plain = _plain(context.sqlalchemy_exception or context.original_exception, context.engine)
-    if plain is not None:
-        context.chained_exception = plain
+    told = plain(context.sqlalchemy_exception or context.original_exception, context.engine)
+    if told is not None:
+        context.chained_exception = told
 
 
-def _plain(error: BaseException, engine: Engine) -> PalateError | None:
+def plain(error: BaseException, engine: Engine) -> PalateError | None:
     """The StoreError, ConflictError or ParameterError that says it plainly; None for what is a bug of ours."""
     where = engine.url.database if engine.dialect.name == "sqlite" else engine.url.render_as_string(hide_password=True)
     if isinstance(error, OverflowError | sa.exc.DataError):

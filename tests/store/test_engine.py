@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import stat
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta, timezone
@@ -112,6 +114,17 @@ def test_sqlite_is_set_up_to_last(sqlite: Callable[..., Engine], tmp_path: Path)
     assert found == ["wal", 2, 1]
     assert stat.S_IMODE((tmp_path / "deep/er/store.db").stat().st_mode) == 0o600
     assert stat.S_IMODE((tmp_path / "deep/er").stat().st_mode) == 0o700
+
+
+def test_opening_a_database_once_more_leaves_its_locks_alone(sqlite: Callable[..., Engine], tmp_path: Path) -> None:
+    engine = sqlite("store.db")
+    with writing(engine) as db:
+        db.exec_driver_sql("CREATE TABLE things (id INTEGER PRIMARY KEY)")
+    sqlite("store.db").dispose()
+    # Another process that is the last to leave a database takes its journal along.
+    read = "import sqlite3, sys; sqlite3.connect(sys.argv[1]).execute('SELECT * FROM things').fetchall()"
+    subprocess.run([sys.executable, "-c", read, str(tmp_path / "store.db")], check=True, timeout=60)
+    assert (tmp_path / "store.db-wal").exists(), "we are still there"
 
 
 def test_a_locked_database_says_so(sqlite: Callable[..., Engine]) -> None:
