@@ -276,7 +276,7 @@ class Changes(Answered):
 
 
 class Rollout(Answered):
-    """`state` is running, done, rolled-back or stopped. evidence: of each bound, 1 is enough to roll back."""
+    """`state` is running, paused, done, rolled-back or stopped. evidence: of each bound, 1 is enough to roll back."""
 
     rollout: int
     deployment: str

@@ -309,8 +309,22 @@ class Methods:
         return self._ask(answers.Rollout, "POST", path, {"variant": variant, **more}, repeatable=False)
 
     @method
+    def pause_rollout(self, name: str, rollout: int) -> Plan[answers.Rollout]:
+        """Keep it at its step; it is watched still."""
+        return self._ask(
+            answers.Rollout, "PATCH", f"{_at('deployments', name)}/rollouts/{rollout:d}", {"state": "paused"}
+        )
+
+    @method
+    def resume_rollout(self, name: str, rollout: int) -> Plan[answers.Rollout]:
+        """Let a paused one go on."""
+        return self._ask(
+            answers.Rollout, "PATCH", f"{_at('deployments', name)}/rollouts/{rollout:d}", {"state": "running"}
+        )
+
+    @method
     def stop_rollout(self, name: str, rollout: int) -> Plan[answers.Rollout]:
-        """Stop it: the weights are those before it again."""
+        """Stop it, or undo one that is done: the weights are those before it again."""
         return self._ask(answers.Rollout, "DELETE", f"{_at('deployments', name)}/rollouts/{rollout:d}")
 
     @method

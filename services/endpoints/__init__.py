@@ -9,6 +9,7 @@ hosting     the models that this worker has loaded, kept in step with the store
 invoking    asking a variant, counted; its endpoint's shadows
 counts      what Prometheus has of each variant
 aws         errors as AWS tells them
+rollouts    /v1/endpoints/{name}/rollouts and /stats
 routes      /endpoints/{name}/invocations, /invocations, /ping, /v1/endpoints
 transform, transforms   a model asked about every row of a file; the same as a job
 scoring     /invocations as MLflow speaks it

@@ -22,6 +22,7 @@ from services.endpoints.settings import EndpointSettings
 from services.endpoints.source import Resolve
 from services.endpoints.store import Store
 from services.endpoints.transforms import handlers
+from services.variants import ticker
 
 MIGRATIONS = "services.endpoints:migrations"
 _JOB_SECONDS = 1.0
@@ -53,9 +54,12 @@ def create(settings: EndpointSettings | None = None) -> Flask:
     )
     app.extensions[KEY] = here
     work = handlers(here, settings.transforms)
+    counts = Counts(metrics(app).registry)
     app.extensions[INVOKING] = invoking = Invoking(
-        Counts(metrics(app).registry),
+        counts,
         lambda stop: run_worker(store.engine, work, stop, poll_seconds=_JOB_SECONDS),
+        lambda stop: counts.kept.loop(store, stop),
+        lambda stop: ticker.loop(store, stop, settings.rollout_seconds),
     )
     app.after_request(_signed)
     here.start()

@@ -11,6 +11,8 @@ from palate.web import Model
 from services.endpoints.hosting import Wanted
 from services.endpoints.source import Source
 from services.endpoints.store import ONLY
+from services.variants import bodies
+from services.variants.bodies import BoundsBody, LatencyOut
 
 NAME = r"^[A-Za-z0-9](-*[A-Za-z0-9])*$"
 """Names as SageMaker takes them."""
@@ -113,8 +115,39 @@ class EndpointOut(Model):
     part: str
     variants: list[VariantOut]
     deployed_at: str
+    rollout: int | None = Field(description="The roll-out that moves its weights now.")
     problem: str | None = Field(description="Why the latest deployment is not what is served.")
 
 
 class Endpoints(Model):
     endpoints: list[EndpointOut]
+
+
+class RolloutOut(bodies.RolloutOut):
+    """`state` is running, paused, done, rolled-back or stopped. `evidence`: of each bound, 1 is enough to roll back."""
+
+    endpoint: str
+    bounds: BoundsBody
+
+
+class Rollouts(Model):
+    rollouts: list[RolloutOut]
+
+
+class StatsPage(Model):
+    seconds: float | None = Field(None, gt=0, allow_inf_nan=False, description="Only the latest so many; else all.")
+
+
+class VariantStats(Model):
+    name: str
+    shadow: bool
+    weight: float
+    requests: int
+    errors: int
+    dropped: int = Field(description="Requests that a shadow was not asked, because too many waited.")
+    latency_ms: LatencyOut
+
+
+class StatsOut(Model):
+    endpoint: str
+    variants: list[VariantStats]

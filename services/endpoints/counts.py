@@ -1,14 +1,17 @@
-"""What is counted of each variant: Prometheus has it over all workers."""
+"""What is counted of each variant: in Prometheus for who watches, in the database for roll-outs."""
 
 from __future__ import annotations
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
+from services.variants.counting import Counting
+
 
 class Counts:
-    """Counts requests. A token is "endpoint/variant"."""
+    """Counts requests. A token is "endpoint/variant/token", the last as the store has it."""
 
     def __init__(self, registry: CollectorRegistry) -> None:
+        self.kept = Counting()
         labels = ["endpoint", "variant"]
         self._requests = Counter(
             "palate_endpoint_requests", "Requests of models, by what became of them.", [*labels, "outcome"],
@@ -18,7 +21,8 @@ class Counts:
 
     def add(self, token: str, *, ms: float = 0.0, lists: int = 0, failed: bool = False, dropped: bool = False) -> None:
         """A request that took so long; or one that a shadow was not asked."""
-        endpoint, _, variant = token.partition("/")
+        endpoint, variant, kept = token.split("/")
+        self.kept.add(kept, ms=ms, failed=failed, dropped=dropped)
         outcome = "dropped" if dropped else "failed" if failed else "answered"
         self._requests.labels(endpoint, variant, outcome).inc()
         if not dropped:

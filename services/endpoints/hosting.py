@@ -16,16 +16,17 @@ from palate.errors import BundleError, InputError, PalateError
 from palate.models.protocol import Artifact
 from services.endpoints.source import Resolve, Source, load
 from services.endpoints.store import Endpoint, Store, Variant, unknown
-from services.variants import draw
+from services.variants.drawing import draw
 
 log = logging.getLogger("palate.endpoints")
 
 
 class Hosted:
-    """A variant with its model in memory."""
+    """A variant with its model in memory. token: as `Counts` takes it."""
 
-    def __init__(self, variant: Variant, artifact: Artifact) -> None:
+    def __init__(self, endpoint: Endpoint, variant: Variant, artifact: Artifact) -> None:
         self.variant = variant
+        self.token = f"{endpoint.name}/{variant.name}/{endpoint.token(variant)}"
         self.artifact = artifact
         self.signature = artifact.signature()
 
@@ -38,8 +39,11 @@ class Running:
     variants: tuple[Hosted, ...]
     shadows: tuple[Hosted, ...]
 
-    def pick(self, wanted: str | None) -> Hosted:
-        """A variant by chance and weight, or the one that is wanted. Raises InputError if that is not there."""
+    def pick(self, wanted: str | None, session: str | None = None) -> Hosted:
+        """A variant by weight, or the one that is wanted. Raises InputError if that is not there.
+
+        session: whoever says the same keeps their variant, as far as the weights let them; None is drawn by chance.
+        """
         if wanted is not None:
             for each in (*self.variants, *self.shadows):
                 if each.variant.name == wanted:
@@ -49,7 +53,7 @@ class Running:
         weights = [(each.variant.name, each.variant.weight) for each in self.variants]
         if not any(weight for _, weight in weights):
             raise BundleError(f"no variant of the endpoint {self.endpoint.name!r} that has traffic can be loaded.")
-        return self.variants[draw(self.endpoint.name, None, weights)]
+        return self.variants[draw(self.endpoint.name, session, weights)]
 
 
 @dataclass(frozen=True)
@@ -151,7 +155,7 @@ class Hosting:
                 loaded = []
                 for variant in endpoint.variants:
                     try:
-                        loaded.append(Hosted(variant, self._load(endpoint, variant, models)))
+                        loaded.append(Hosted(endpoint, variant, self._load(endpoint, variant, models)))
                     except Exception as error:  # one bundle, whatever it throws, must not keep the others from serving
                         problems[endpoint.name] = self._report(endpoint, variant, error)
                 if len(loaded) == len(endpoint.variants) or (held is None and loaded):

@@ -15,7 +15,7 @@ from flask import current_app, request
 from palate.errors import InputError, UnknownIdError
 from services.endpoints.counts import Counts
 from services.endpoints.hosting import Hosted, Hosting, Running
-from services.variants import Shadows, is_failure
+from services.variants.shadows import Shadows, is_failure
 
 KEY = "palate.endpoints"
 INVOKING = "palate.invoking"
@@ -45,23 +45,21 @@ class Invoking:
 
     def ask(self, running: Running, chosen: Hosted, make: Callable[[Hosted], T]) -> T:
         """`make(chosen)`. What it raises is the variant's failure, if it is not the request's fault."""
-        name = running.endpoint.name
         began = time.perf_counter()
         try:
             found = make(chosen)
         except Exception as error:
             if is_failure(error):
-                self._count(name, chosen, began, failed=True)
+                self._count(chosen, began, failed=True)
             raise
-        self._count(name, chosen, began)
+        self._count(chosen, began)
         for shadow in running.shadows:
             if shadow is not chosen:
-                self._shadows.ask(f"{name}/{shadow.variant.name}", lambda shadow=shadow: make(shadow))  # type: ignore[misc]
+                self._shadows.ask(shadow.token, lambda shadow=shadow: make(shadow))  # type: ignore[misc]
         return found
 
-    def _count(self, name: str, chosen: Hosted, began: float, *, failed: bool = False) -> None:
-        ms = (time.perf_counter() - began) * 1000
-        self._counts.add(f"{name}/{chosen.variant.name}", ms=ms, failed=failed)
+    def _count(self, chosen: Hosted, began: float, *, failed: bool = False) -> None:
+        self._counts.add(chosen.token, ms=(time.perf_counter() - began) * 1000, failed=failed)
 
 
 def hosting() -> Hosting:

@@ -9,7 +9,7 @@ from werkzeug.exceptions import NotAcceptable, UnsupportedMediaType
 
 from palate.errors import InputError, PalateError, ParameterError
 from palate.web import gives, public, require, require_all, takes
-from services.endpoints import answers, invoking, payloads, transforms
+from services.endpoints import answers, invoking, payloads, rollouts, transforms
 from services.endpoints.aws import ModelError, speak_sagemaker
 from services.endpoints.bodies import EndpointBody, EndpointOut, Endpoints, VariantOut, WeightsBody
 from services.endpoints.hosting import Hosted, Running
@@ -40,6 +40,12 @@ def management() -> Blueprint:
     v1.put("/endpoints/<name>")(put_endpoint)
     v1.patch("/endpoints/<name>")(patch_endpoint)
     v1.delete("/endpoints/<name>")(delete_endpoint)
+    v1.get("/endpoints/<name>/stats")(rollouts.get_stats)
+    v1.get("/endpoints/<name>/rollouts")(rollouts.list_rollouts)
+    v1.post("/endpoints/<name>/rollouts")(rollouts.post_rollout)
+    v1.get("/endpoints/<name>/rollouts/<int:rollout>")(rollouts.get_rollout)
+    v1.patch("/endpoints/<name>/rollouts/<int:rollout>")(rollouts.patch_rollout)
+    v1.delete("/endpoints/<name>/rollouts/<int:rollout>")(rollouts.stop_rollout)
     v1.post("/endpoints/<name>/transforms")(post_transform)
     v1.get("/transforms/<int:job>")(get_transform)
     v1.delete("/transforms/<int:job>")(cancel_transform)
@@ -58,7 +64,7 @@ def invoke(name: str) -> Response:
     running = hosting().running(name)
     if "X-Amzn-SageMaker-Target-Model" in request.headers:
         raise InputError("The endpoint holds one model per variant; a target model cannot be chosen.")
-    chosen = running.pick(request.headers.get("X-Amzn-SageMaker-Target-Variant"))
+    chosen = running.pick(request.headers.get("X-Amzn-SageMaker-Target-Variant"), _session())
     if request.mimetype not in payloads.REQUESTS:
         raise UnsupportedMediaType(
             f"The body is {request.mimetype or 'of no type'!r}; this endpoint reads {', '.join(payloads.REQUESTS)}."
@@ -109,7 +115,8 @@ def get_endpoint(name: str) -> EndpointOut:
 def put_endpoint(name: str, body: EndpointBody) -> tuple[EndpointOut, int]:
     """Deploy a model behind a name; 201 if the name is new.
 
-    The model is loaded first: what cannot be is refused, and what was served before stays.
+    The model is loaded first: what cannot be is refused, and what was served before stays. Refused with 409 while a
+    roll-out runs.
     """
     checked_name(name)
     try:
@@ -127,14 +134,17 @@ def put_endpoint(name: str, body: EndpointBody) -> tuple[EndpointOut, int]:
 @takes(body=WeightsBody)
 @gives(EndpointOut)
 def patch_endpoint(name: str, body: WeightsBody) -> EndpointOut:
-    """Move the traffic between an endpoint's variants. It holds within a second, in every worker."""
+    """Move the traffic between an endpoint's variants.
+
+    It holds within a second, in every worker. Refused with 409 while a roll-out runs.
+    """
     return _shown(hosting().weigh(name, body.weights))
 
 
 @require("endpoints")
 @gives(EndpointOut)
 def delete_endpoint(name: str) -> EndpointOut:
-    """Take an endpoint down; what it was is answered."""
+    """Take an endpoint down; what it was is answered. Its roll-out, if one runs, ends."""
     held = _shown(hosting().store.get(name))
     hosting().delete(name)
     return held
@@ -205,9 +215,16 @@ def _shown(endpoint: Endpoint) -> EndpointOut:
         outputs=dict(served.signature.outputs) if served else None,
         variants=variants,
         deployed_at=endpoint.deployed.isoformat(),
+        rollout=here.store.running(endpoint.name),
         problem=here.problems.get(endpoint.name),
         **first.source.document(),
     )
+
+
+def _session() -> str | None:
+    """Whose requests are to be answered by the same variant. A session that is to be made anew is nobody's yet."""
+    found = request.headers.get("X-Amzn-SageMaker-Session-Id")
+    return None if found == "NEW_SESSION" else found
 
 
 def _accepted() -> str:

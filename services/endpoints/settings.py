@@ -23,6 +23,8 @@ class EndpointSettings(WebSettings):
     """Which endpoint bare /invocations asks; without it the only one there is."""
     transform_folder: Path | None = None
     """Below which transforms read and write; unset: `transforms` in the home."""
+    rollout_seconds: float = Field(default=2.0, gt=0, le=60)
+    """Seconds between two looks at a running roll-out."""
     retry_seconds: float = Field(default=30.0, gt=0)
     """Seconds until a deployed bundle that could not be loaded is tried again."""
 

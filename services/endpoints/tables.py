@@ -1,10 +1,12 @@
-"""The one table: which models stand behind which name. A row is written whole; `revision` says that it changed."""
+"""Which models stand behind which name: a row is written whole, and `revision` says that it changed. Their roll-outs,
+and what is counted of them."""
 
 from __future__ import annotations
 
 from sqlalchemy import JSON, Column, MetaData, String, Table
 
 from palate.store.types import NAMES, Instant
+from services.variants.tables import Tables, rollout_table, tally_table
 
 metadata = MetaData(naming_convention=NAMES)
 
@@ -16,3 +18,5 @@ endpoints = Table(
     Column("revision", String(32), nullable=False),
     Column("deployed", Instant, nullable=False),
 )
+
+counted = Tables(rollout_table("endpoint_rollouts", metadata), tally_table("endpoint_tallies", metadata))

@@ -19,7 +19,6 @@ from palate.store import migrate, open_engine, run_worker
 from palate.web import add_check, create_app, metrics
 from services.recommender import shares
 from services.recommender.dashboard.pages import NAV, dashboard
-from services.recommender.deployments import ticker
 from services.recommender.deployments.records import ModelSource
 from services.recommender.imports import handlers
 from services.recommender.live import Live
@@ -29,6 +28,7 @@ from services.recommender.settings import RecommenderSettings
 from services.recommender.sources import BundleSource, RegistrySource, Source
 from services.recommender.state import KEY
 from services.recommender.store import Store
+from services.variants import ticker
 
 MIGRATIONS = "services.recommender:migrations"
 _JOB_SECONDS = 1.0
@@ -77,7 +77,7 @@ def create(settings: RecommenderSettings | None = None) -> Flask:
     add_check(app, "catalogue", lambda: _well(live, "store"))
     work = handlers(store)
     live.alongside("imports", lambda stop: run_worker(store.engine, work, stop, poll_seconds=_JOB_SECONDS))
-    live.alongside("counts", live.traffic.write_loop)
+    live.alongside("counts", lambda stop: live.traffic.counting.loop(live.traffic.store, stop))
     live.alongside("shares", counted.write_loop)
     live.alongside("shadows", live.traffic.shadows.loop)
     live.alongside("rollouts", lambda stop: ticker.loop(live.traffic.store, stop, settings.rollout_seconds))

@@ -78,6 +78,7 @@ def blueprint() -> Blueprint:
     v1.get("/deployments/<name>/rollouts")(views.list_rollouts)
     v1.post("/deployments/<name>/rollouts")(views.post_rollout)
     v1.get("/deployments/<name>/rollouts/<int:rollout>")(views.get_rollout)
+    v1.patch("/deployments/<name>/rollouts/<int:rollout>")(views.patch_rollout)
     v1.delete("/deployments/<name>/rollouts/<int:rollout>")(views.stop_rollout)
     return v1
 

@@ -205,6 +205,8 @@ def test_deployments(client, house):
     assert len(house.requests) == 1
     running = client.rollouts("shop")[0]
     assert (running.state, running.bounds["errors"]) == ("running", 0.01)
+    assert client.pause_rollout("shop", running.rollout).state == "paused"
+    assert client.resume_rollout("shop", running.rollout).state == "running"
     assert client.stop_rollout("shop", running.rollout).state == "stopped"
     assert client.rollout("shop", running.rollout).ended_at is not None
     house.lose(1)

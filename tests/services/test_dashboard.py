@@ -8,13 +8,13 @@ import time
 import pytest
 
 from palate.store import Accounts
-from services.recommender.deployments.records import SLOT
-from services.recommender.deployments.rollouts import LATENCIES, Tally
 from services.recommender.deployments.store import DeploymentStore
 from services.recommender.shares import KEY as SHARES
 from services.recommender.store import Event
+from services.variants.tallies import LATENCIES, SLOT, Tally
 
 PASSWORD = "correct horse battery"
+TURN = "/dashboard/deployments/rollouts"
 PAGES = ["", "/users", "/users?id=a0", "/items", "/items?id=comedy-1", "/deployments", "/models", "/events"]
 
 
@@ -194,12 +194,50 @@ def test_a_roll_out_is_shown_and_stopped(shared_api, ann, shop):
     said = {"variant": "new", "kind": "linear", "share": 0.5, "seconds": 3600}
     number = shared_api.call("POST", "/v1/deployments/shop/rollouts", said).json["rollout"]
     page = told(ann.get("/dashboard/deployments?name=shop"))
-    assert f"Roll-out {number} (linear) moves them: new is at 50.0 %, step 1 of 2." in page
+    assert f"Roll-out {number} (linear) to new is running at 50.0 %, step 1 of 2." in page
     refused = ann.post("/dashboard/deployments", 409, name="shop", variant="new", weight="1")
     assert f"roll-out {number} moves the weights" in refused
-    ann.post("/dashboard/deployments", name="shop", do="stop", rollout=str(number))
+    ann.post(TURN, name="shop", do="stop", rollout=str(number))
     assert shared_api.live.traffic.store.get(shop).weights == {"old": 3.0, "new": 1.0}
     assert "Move the traffic" in told(ann.get("/dashboard/deployments?name=shop"))
+
+
+def test_a_roll_out_is_begun_paused_resumed_and_undone_on_the_page(shared_api, ann, shop):
+    store = shared_api.live.traffic.store
+    page = "/dashboard/deployments?name=shop"
+    fields = dict(re.findall(r'<input name="(\w+)" type="number"[^>]*?(?: value="([^"]*)")?>', ann.get(page)))
+    fields.pop("weight")
+    assert fields == {
+        "share": "10", "minutes": "10", "errors": "1", "slow_ms": "", "slow": "5", "click_through": "",
+    }  # fmt: skip
+    ann.post(TURN, name="shop", do="begin", variant="new", kind="linear", **{**fields, "click_through": "90"})
+    number, begun = store.rollouts("shop", 1)[0]
+    assert (begun.kind, begun.steps[:2], begun.seconds) == ("linear", (0.1, 0.2), 600)
+    assert (begun.bounds.errors, begun.bounds.slow_ms, begun.bounds.click_through) == (0.01, None, 0.9)
+    ann.post(TURN, name="shop", do="pause", rollout=str(number))
+    assert "is paused at 10.0 %" in told(ann.get(page))
+    ann.post(TURN, name="shop", do="resume", rollout=str(number))
+    assert "is running at 10.0 %" in told(ann.get(page))
+    assert "moves the weights" in ann.post(TURN, 409, name="shop", do="begin", variant="new")
+    ann.post(TURN, name="shop", do="stop", rollout=str(number))
+    ann.post(TURN, name="shop", do="begin", variant="new", kind="blue-green", minutes="0.01")
+    number = store.rollouts("shop", 1)[0][0]
+    store.look(number, time.time() + 100, 0.0)
+    assert "done at" in told(ann.get(page))
+    ann.post(TURN, name="shop", do="stop", rollout=str(number))
+    assert "Undone by person recommend-catalogue-deployments." in told(ann.get(page))
+    assert store.get(shop).weights == {"old": 3.0, "new": 1.0}
+
+
+def test_a_roll_out_that_cannot_be_is_not_begun(shared_api, ann, shop):
+    for wrong in ("none", "watch", ""):
+        assert "no such variant to roll out" in ann.post(TURN, 422, name="shop", do="begin", variant=wrong)
+    for wrong in ({"share": "0"}, {"errors": "100"}, {"minutes": ""}, {"click_through": "nan"}, {"kind": "sudden"}):
+        ann.post(TURN, 422, name="shop", do="begin", variant="new", **wrong)
+    ann.post(TURN, 404, name="none", do="begin", variant="new")
+    ann.post(TURN, 404, name="shop", do="pause", rollout="0")
+    Visitor(shared_api, "recommend").post(TURN, 403, name="shop", do="begin", variant="new")
+    assert shared_api.live.traffic.store.running("shop") is None
 
 
 def test_the_versions_of_the_model_stand_side_by_side(shared_api, ann, shop):

@@ -11,12 +11,13 @@ from services_world import ITEMS, WESTERNS
 
 from palate.bundle import publish_bundle, set_current
 from palate.store.migrate import differences
-from services.recommender.deployments import ticker
-from services.recommender.deployments.records import SLOT, Deployment, ModelSource, Variant, list_id, made_by
-from services.recommender.deployments.rollouts import Bounds, Tally, begun
+from services.recommender.deployments.records import Deployment, ModelSource, Variant, list_id, made_by
 from services.recommender.deployments.store import DeploymentStore
 from services.recommender.tables import metadata
-from services.variants import draw
+from services.variants import ticker
+from services.variants.drawing import draw
+from services.variants.rollouts import Bounds, begun
+from services.variants.tallies import SLOT, Tally
 
 USERS = [f"u{number}" for number in range(400)]
 
@@ -293,6 +294,25 @@ def test_a_roll_out_can_be_stopped(api, other, put):
     assert api.get("/v1/deployments/shop/rollouts/99").status_code == 404
 
 
+def test_a_roll_out_is_paused_and_what_is_done_is_undone(api, other, put):
+    put(variants=two(other, 3, 1))
+    number = begin(api, kind="blue-green", seconds=600)["rollout"]
+    path = f"/v1/deployments/shop/rollouts/{number}"
+    assert api.call("PATCH", path, {"state": "paused"}).json["state"] == "paused"
+    assert begin(api, 409)["type"] == "/problems/conflict"
+    assert api.call("PATCH", path, {"state": "running"}).json["state"] == "running"
+    api.live.traffic.store.look(number, time.time() + 700, 0)
+    assert api.get(path).json["state"] == "done"
+    assert api.call("PATCH", path, {"state": "paused"}).status_code == 409
+    assert weights(api) == {"old": 0.0, "new": 1.0}
+    undone = api.call("DELETE", path).json
+    assert (undone["state"], undone["reason"]) == ("stopped", "Undone by key test.")
+    assert weights(api) == {"old": 0.75, "new": 0.25}
+    told = [each["what"] for each in api.get("/v1/deployments/shop/changes").json["changes"]]
+    assert told[0] == f"roll-out {number} stopped at 0.25: Undone by key test."
+    assert told[1:4] == [f"roll-out {number} {what} at 1" for what in ("done", "running", "paused")]
+
+
 @pytest.fixture
 def deployed(store):
     """The deployments of an empty database, with one in which `new` has a tenth of the traffic by a roll-out."""
@@ -309,7 +329,7 @@ def test_migrations_and_declarations_of_deployments_agree(store):
 def test_one_of_all_workers_advances_a_roll_out(deployed):
     held, tokens = deployed
     bounds = Bounds(click_through=0.9)
-    number, _ = held.begin("shop", "ada", lambda found: begun("x", "new", (0.1, 1.0), 50, bounds, found.weights, 1000))
+    number, _ = held.begin("shop", "ada", lambda weights: begun("x", "new", (0.1, 1.0), 50, bounds, weights, 1000))
     held.look(number, 1060, 1)
     held.look(number, 1060.5, 1)
     assert held.rollout("shop", number).step == 1

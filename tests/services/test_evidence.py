@@ -7,9 +7,10 @@ import math
 import numpy as np
 import pytest
 
-from services.recommender.deployments import evidence
-from services.recommender.deployments.evidence import Loss, excess
-from services.recommender.deployments.rollouts import BACK, DONE, RUNNING, Bounds, Rollout, Tally, begun, looked
+from services.variants import evidence
+from services.variants.evidence import Loss, excess
+from services.variants.rollouts import BACK, DONE, RUNNING, Bounds, Rollout, begun, looked, paused, resumed
+from services.variants.tallies import Tally
 
 ENOUGH = math.log(1 / 0.05)
 
@@ -112,6 +113,19 @@ def test_it_waits_for_the_requests_it_was_told():
     found = started(least=100)
     assert looked(found, tally(99), [], 5000.0).step == 0
     assert looked(found, tally(100), [], 5000.0).step == 1
+
+
+def test_a_pause_does_not_count_for_the_time_of_a_step():
+    found = paused(looked(started(), tally(10), [], 1040.0), 1040.0)
+    assert paused(found, 1050.0) == found
+    found = looked(found, tally(10), [], 5000.0)
+    assert (found.step, found.standing) == (0, "paused")
+    found = resumed(found, 5000.0)
+    assert looked(found, tally(10), [], 5019.0).step == 0
+    assert looked(resumed(found, 9999.0), tally(10), [], 5021.0).step == 1
+    further = looked(found, tally(10), [], 5021.0)
+    assert looked(further, tally(10), [], 5080.0).step == 1  # the next step has all of its time
+    assert looked(paused(further, 5030.0), tally(20, errors=10), [], 5090.0).state == BACK
 
 
 @pytest.mark.parametrize(

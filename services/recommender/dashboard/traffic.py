@@ -1,10 +1,10 @@
-"""Deployments: how the variants of one do, over time and against each other; weights moved, a roll-out stopped."""
+"""Deployments: how the variants of one do, over time and against each other; its weights moved."""
 
 from __future__ import annotations
 
 import time
 from datetime import UTC, datetime
-from typing import Any, Literal
+from typing import Any
 
 from flask import redirect, render_template, url_for
 from pydantic import Field
@@ -15,9 +15,10 @@ from palate.web import Model, principal, require, takes
 from palate.web.charts import Line, intervals, lines
 from services.recommender.deployments import views
 from services.recommender.deployments.bodies import DeploymentPatch, Weight
-from services.recommender.deployments.records import SLOT, Deployment
-from services.recommender.deployments.rollouts import RUNNING
+from services.recommender.deployments.records import Deployment
 from services.recommender.state import state
+from services.variants.rollouts import RUNNING
+from services.variants.tallies import SLOT
 
 RANGES = {"hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400}
 """Name to seconds."""
@@ -35,8 +36,6 @@ class Move(Asked):
     """variant, weight: as many of the one as of the other."""
 
     name: str = Field(max_length=63)
-    do: Literal["weigh", "stop"] = "weigh"
-    rollout: int = Field(0, ge=0, lt=2**31)
     variant: list[str] = Field(default_factory=list)
     weight: list[Weight] = Field(default_factory=list)
 
@@ -44,7 +43,7 @@ class Move(Asked):
 @takes(query=Asked)
 def deployments(query: Asked) -> str:
     """All deployments, or one of them."""
-    return _page(query) if query.name else _all()
+    return page(query) if query.name else _all()
 
 
 def _all() -> str:
@@ -52,7 +51,8 @@ def _all() -> str:
     return render_template("dashboard/deployments.html", deployments=found)
 
 
-def _page(query: Asked, error: str = "") -> str:
+def page(query: Asked, error: str = "") -> str:
+    """The page of one deployment; error: what was wrong with a form. Raises UnknownIdError if there is none."""
     live, name = state()[0], str(query.name)
     store = live.traffic.store
     held = store.get(name)
@@ -75,7 +75,8 @@ def _page(query: Asked, error: str = "") -> str:
             "Click-through of each variant, with the interval that holds 95 % of its posterior",
             [(variant, rate.low, rate.mean, rate.high) for variant, rate in rates],
         ),
-        rollout=rollouts[0] if rollouts and rollouts[0][1].state == RUNNING else None,
+        rollout=rollouts[0] if rollouts else None,
+        moving=bool(rollouts) and rollouts[0][1].state == RUNNING,
         changes=store.history(name, _CHANGES),
         span=query.span,
         ranges=list(RANGES),
@@ -111,15 +112,10 @@ def _traffic(held: Deployment, seconds: int) -> Any:
 @require("deployments")
 @takes(form=Move)
 def move(form: Move) -> str | Response:
-    """What the page's buttons do: move the weights, stop the roll-out. What was wrong stands on the page."""
-    live, who = state()[0], principal()
+    """Move the weights. What was wrong stands on the page."""
     try:
-        if form.do == "stop":
-            live.traffic.store.stop(form.name, form.rollout, f"{who.kind} {who.name}")
-            live.nudge()
-        else:
-            views.changed(form.name, DeploymentPatch(weights=dict(zip(form.variant, form.weight, strict=False))))
+        views.changed(form.name, DeploymentPatch(weights=dict(zip(form.variant, form.weight, strict=False))))
     except (InputError, ConflictError) as error:
-        page = _page(Asked(name=form.name, span=form.span), error=str(error))
-        return Response(page, error.status, mimetype="text/html")
+        shown = page(Asked(name=form.name, span=form.span), error=str(error))
+        return Response(shown, error.status, mimetype="text/html")
     return redirect(url_for("dashboard.deployments", name=form.name, span=form.span), 303)

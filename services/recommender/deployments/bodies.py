@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import math
 from pathlib import PurePath
-from typing import Annotated, Literal, Self
+from typing import Annotated, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -14,12 +13,11 @@ from services.recommender.asking import RulesBody
 from services.recommender.bodies import Body, Names
 from services.recommender.deployments.named_filters import MAX_FILTER, checked_filter
 from services.recommender.deployments.records import Deployment, ModelSource, Variant
-from services.recommender.deployments.rollouts import Bounds
+from services.variants import bodies
+from services.variants.bodies import LatencyOut
 
 ThisName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](-?[A-Za-z0-9]){0,62}$", max_length=63)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
-Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
-_MONTH = 30 * 86_400
 
 
 class VariantBody(Body):
@@ -110,50 +108,21 @@ def _checked(filters: dict[str, str]) -> dict[str, str]:
     return filters
 
 
-class BoundsBody(Body):
+class BoundsBody(bodies.BoundsBody):
     """What the variant must keep, or it is rolled back. null: not watched."""
 
-    errors: Share | None = Field(0.01, description="The share of its requests that may fail.")
-    slow_ms: Annotated[float, Field(gt=0, le=5000, allow_inf_nan=False)] | None = Field(
-        None, description="Requests that take longer are slow."
-    )
-    slow: Share = Field(0.05, description="The share of its requests that may be slow.")
     click_through: Annotated[float, Field(gt=0, le=1, allow_inf_nan=False)] | None = Field(
         None, description="The least click-through, as a share of that of the other variants."
     )
-    risk: Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False)] = Field(
-        0.05, description="The probability, at most, of rolling back a variant that keeps all of them."
-    )
-
-    @property
-    def bounds(self) -> Bounds:
-        return Bounds(**self.model_dump())
 
 
-class RolloutBody(Body):
+class RolloutBody(bodies.RolloutBody):
     """Move the traffic to a variant: canary (a share, then all), linear (share by share) or blue-green (all)."""
 
-    variant: ThisName
-    kind: Literal["canary", "linear", "blue-green"] = "canary"
-    share: Annotated[float, Field(ge=0.001, le=1, allow_inf_nan=False)] = Field(
-        0.1, description="Of the traffic, in the first step (and by how much each step goes on, if linear)."
-    )
-    seconds: Annotated[float, Field(gt=0, le=_MONTH, allow_inf_nan=False)] = Field(
-        600, description="How long each step takes at least. The last one is watched as long."
-    )
-    least_requests: int = Field(0, ge=0, le=10**9, description="What the variant must have answered in each step.")
     click_seconds: Annotated[float, Field(ge=0, le=86_400, allow_inf_nan=False)] = Field(
         60, description="How long after its list a click may come to count for the bound."
     )
     bounds: BoundsBody = Field(default_factory=BoundsBody)
-
-    @property
-    def steps(self) -> tuple[float, ...]:
-        if self.kind == "blue-green" or self.share == 1:
-            return (1.0,)
-        if self.kind == "canary":
-            return self.share, 1.0
-        return (*(round(step * self.share, 6) for step in range(1, math.ceil(1 / self.share))), 1.0)
 
 
 class VariantOut(Model):
@@ -185,26 +154,12 @@ class Deployments(Model):
     deployments: list[DeploymentOut]
 
 
-class RolloutOut(Model):
-    """`state` is running, done, rolled-back or stopped. `evidence`: of each bound, 1 is enough to roll back."""
+class RolloutOut(bodies.RolloutOut):
+    """`state` is running, paused, done, rolled-back or stopped. `evidence`: of each bound, 1 is enough to roll back."""
 
-    rollout: int
     deployment: str
-    variant: str
-    kind: str
-    state: str
-    reason: str
-    share: float = Field(description="What the variant has of the traffic by this roll-out.")
-    step: int
-    steps: list[float]
-    seconds: float
-    least_requests: int
     click_seconds: float
     bounds: BoundsBody
-    evidence: dict[str, float]
-    began_at: str
-    step_began_at: str
-    ended_at: str | None
 
 
 class Rollouts(Model):
@@ -221,14 +176,6 @@ class ClickThroughOut(Model):
     mean: float
     low: float
     high: float
-
-
-class LatencyOut(Model):
-    """In milliseconds, to the class in which each lies; null without requests."""
-
-    p50: float | None
-    p95: float | None
-    p99: float | None
 
 
 class VariantStats(Model):

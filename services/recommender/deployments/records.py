@@ -10,10 +10,10 @@ from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
+from services.variants.tallies import SLOT
+
 DEFAULT = "default"
 """The deployment that answers who names none, if there is one."""
-SLOT = 10
-"""Seconds of requests that are counted together."""
 _TOKEN = 8
 _LIST = 32
 
@@ -106,15 +106,6 @@ class Deployment:
             kept = was.token if was is not None and was.source == each.source else secrets.token_hex(_TOKEN // 2)
             variants.append(replace(each, token=kept))
         return replace(self, variants=tuple(variants))
-
-
-def shares(weights: Mapping[str, float], to: str, share: float) -> dict[str, float]:
-    """Weights that sum to 1 and give `share` to `to`, the others the rest as they had it among themselves."""
-    others = {name: weight for name, weight in weights.items() if name != to}
-    total = sum(others.values())
-    if not total:
-        return {**dict.fromkeys(others, 0.0), to: 1.0}
-    return {**{name: (1 - share) * weight / total for name, weight in others.items()}, to: share}
 
 
 def list_id(token: str) -> str:

@@ -1,7 +1,6 @@
 """The tables of deployments, on the metadata of the recommender's other tables.
 
-Tallies are what all workers counted of a variant's requests in `SLOT` seconds; a click is a list that was clicked,
-once, in the slot in which it was made.
+A click is a list that was clicked, once, in the slot in which it was made.
 """
 
 from __future__ import annotations
@@ -9,6 +8,7 @@ from __future__ import annotations
 from sqlalchemy import JSON, BigInteger, Column, Float, Index, Integer, String, Table, Text
 
 from services.recommender.tables import metadata
+from services.variants.tables import Tables, rollout_table, tally_table
 
 deployments = Table(
     "recommender_deployments",
@@ -19,27 +19,8 @@ deployments = Table(
     Column("changed", Float, nullable=False),
 )
 
-rollouts = Table(
-    "recommender_rollouts",
-    metadata,
-    Column("id", Integer, primary_key=True),
-    Column("deployment", String(63), nullable=False, index=True),
-    Column("state", String(16), nullable=False, index=True),
-    Column("document", JSON, nullable=False),
-    Column("looked", Float, nullable=False),
-)
-
-tallies = Table(
-    "recommender_tallies",
-    metadata,
-    Column("token", String(8), primary_key=True),
-    Column("slot", BigInteger, primary_key=True, autoincrement=False),
-    Column("requests", BigInteger, nullable=False),
-    Column("lists", BigInteger, nullable=False),
-    Column("errors", BigInteger, nullable=False),
-    Column("dropped", BigInteger, nullable=False),
-    Column("latencies", JSON, nullable=False),
-)
+rollouts = rollout_table("recommender_rollouts", metadata)
+tallies = tally_table("recommender_tallies", metadata)
 
 clicks = Table(
     "recommender_clicks",
@@ -49,6 +30,8 @@ clicks = Table(
     Column("slot", BigInteger, nullable=False),
     Index("ix_recommender_clicks_token_slot", "token", "slot"),
 )
+
+counted = Tables(rollouts, tallies, clicks)
 
 changes = Table(
     "recommender_changes",

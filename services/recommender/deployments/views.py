@@ -5,14 +5,12 @@ from __future__ import annotations
 import re
 import time
 from dataclasses import replace
-from datetime import UTC, datetime
-from typing import Any
+from typing import Literal
 
 from palate.errors import PalateError, ParameterError
 from palate.web import gives, principal, require, takes
 from palate.web.problems import FieldErrors
 from services.recommender.asking import RulesBody
-from services.recommender.deployments import evidence
 from services.recommender.deployments.bodies import (
     BoundsBody,
     ChangeOut,
@@ -22,7 +20,6 @@ from services.recommender.deployments.bodies import (
     DeploymentOut,
     DeploymentPatch,
     Deployments,
-    LatencyOut,
     RolloutBody,
     RolloutOut,
     Rollouts,
@@ -32,11 +29,13 @@ from services.recommender.deployments.bodies import (
     VariantStats,
 )
 from services.recommender.deployments.records import OWN, Deployment
-from services.recommender.deployments.rollouts import RUNNING, Rollout, begun
 from services.recommender.deployments.store import DeploymentStore
 from services.recommender.live import Live
 from services.recommender.rules import check
 from services.recommender.state import state
+from services.variants import evidence
+from services.variants.bodies import LatencyOut, RolloutPatch, moment, told
+from services.variants.rollouts import Rollout
 
 _NAME = re.compile(r"[A-Za-z0-9](-?[A-Za-z0-9]){0,62}")
 
@@ -157,7 +156,7 @@ def figures(name: str, seconds: float | None) -> StatsOut:
                 dropped=tally.dropped,
                 click_through=ClickThroughOut(**vars(rate)),
                 probability_best=chances.get(each.name),
-                latency_ms=LatencyOut(p50=tally.quantile(0.5), p95=tally.quantile(0.95), p99=tally.quantile(0.99)),
+                latency_ms=LatencyOut.of(tally),
             )
         )
     return StatsOut(deployment=name, variants=variants)
@@ -169,7 +168,7 @@ def list_changes(name: str) -> Changes:
     found = _store().history(name)
     if not found:
         _store().get(name)
-    return Changes(changes=[ChangeOut(at=_moment(each.at), who=each.who, what=each.what) for each in found])
+    return Changes(changes=[ChangeOut(at=moment(each.at), who=each.who, what=each.what) for each in found])
 
 
 @gives(Rollouts)
@@ -189,18 +188,15 @@ def post_rollout(name: str, body: RolloutBody) -> tuple[RolloutOut, int]:
     probability of at most `risk` it does so to a variant that keeps them all. Refused with 409 while another runs.
     """
 
-    def make(before: Deployment) -> Rollout:
-        to = before.variant(body.variant)
-        if to is None or to.shadow:
-            known = ", ".join(before.weights)
-            raise FieldErrors([("variant", f"There is no such variant to roll out; there are: {known}.")])
-        more: dict[str, Any] = {"least": body.least_requests, "click_seconds": body.click_seconds}
-        bounds = body.bounds.bounds
-        return begun(body.kind, to.name, body.steps, body.seconds, bounds, before.weights, time.time(), **more)
-
-    number, made = _store().begin(name, _who(), make)
-    state()[0].nudge()
+    number, made = start(name, body)
     return _told(name, number, made), 201
+
+
+def start(name: str, body: RolloutBody) -> tuple[int, Rollout]:
+    """Begins a roll-out for whoever asks. Raises FieldErrors, UnknownIdError, ConflictError."""
+    begun = _store().begin(name, _who(), lambda before: body.begun(before, click_seconds=body.click_seconds))
+    state()[0].nudge()
+    return begun
 
 
 @gives(RolloutOut)
@@ -210,12 +206,33 @@ def get_rollout(name: str, rollout: int) -> RolloutOut:
 
 
 @require("deployments")
+@takes(body=RolloutPatch)
+@gives(RolloutOut)
+def patch_rollout(name: str, rollout: int, body: RolloutPatch) -> RolloutOut:
+    """Pause a roll-out, or let it go on.
+
+    A paused one stays at its step; it is watched still, and rolled back when a bound is broken. Refused with 409 if it
+    has ended.
+    """
+    return _told(name, rollout, turned(name, rollout, "pause" if body.state == "paused" else "resume"))
+
+
+@require("deployments")
 @gives(RolloutOut)
 def stop_rollout(name: str, rollout: int) -> RolloutOut:
-    """Stop a roll-out: the weights are those before it again. One that has ended stays as it is."""
-    found = _store().stop(name, rollout, _who())
+    """Stop a roll-out, or undo one that is done: the weights are those before it again.
+
+    One that was stopped or rolled back stays as it is. Refused with 409 if the weights were changed since it was done.
+    """
+    return _told(name, rollout, turned(name, rollout, "stop"))
+
+
+def turned(name: str, rollout: int, do: Literal["pause", "resume", "stop"]) -> Rollout:
+    """The roll-out after whoever asks did that to it. Raises UnknownIdError, ConflictError."""
+    store = _store()
+    found: Rollout = {"pause": store.pause, "resume": store.resume, "stop": store.stop}[do](name, rollout, _who())
     state()[0].nudge()
-    return _told(name, rollout, found)
+    return found
 
 
 def _store() -> DeploymentStore:
@@ -257,7 +274,6 @@ def _shown(live: Live, deployment: Deployment) -> DeploymentOut:
     armed = {each.variant.name: each for each in (*plan.variants, *plan.shadows)} if plan else {}
     problems = plan.problems if plan else {}
     total = sum(deployment.weights.values())
-    running = [number for number, each in live.traffic.store.rollouts(deployment.name, 1) if each.state == RUNNING]
     variants = []
     for each in deployment.variants:
         served = armed[each.name].served if each.name in armed else None
@@ -281,37 +297,15 @@ def _shown(live: Live, deployment: Deployment) -> DeploymentOut:
         filters=dict(deployment.filters),
         clicks=list(deployment.clicks),
         revision=deployment.revision,
-        changed_at=_moment(deployment.changed),
-        rollout=running[0] if running else None,
+        changed_at=moment(deployment.changed),
+        rollout=live.traffic.store.running(deployment.name),
     )
 
 
 def _told(name: str, number: int, rollout: Rollout) -> RolloutOut:
     return RolloutOut(
-        rollout=number,
+        **told(number, rollout),
         deployment=name,
-        variant=rollout.to,
-        kind=rollout.kind,
-        state=rollout.state,
-        reason=rollout.reason,
-        share=_share(rollout),
-        step=rollout.step,
-        steps=list(rollout.steps),
-        seconds=rollout.seconds,
-        least_requests=rollout.least,
         click_seconds=rollout.click_seconds,
-        bounds=BoundsBody(**vars(rollout.bounds)),
-        evidence=dict(rollout.evidence),
-        began_at=_moment(rollout.began),
-        step_began_at=_moment(rollout.step_began),
-        ended_at=None if rollout.ended is None else _moment(rollout.ended),
+        bounds=BoundsBody(**BoundsBody.of(rollout.bounds)),
     )
-
-
-def _share(rollout: Rollout) -> float:
-    weights = rollout.weights
-    return weights[rollout.to] / sum(weights.values())
-
-
-def _moment(seconds: float) -> str:
-    return datetime.fromtimestamp(seconds, UTC).isoformat()

@@ -173,7 +173,8 @@ def test_what_was_deployed_before_there_were_variants_stays(tmp_path):
     engine = open_engine(f"sqlite:///{tmp_path / 'endpoints.db'}")
     migrate(engine, "endpoints", "services.endpoints:migrations")
     with writing(engine) as connection:
-        connection.exec_driver_sql("DROP TABLE endpoint_deployments")
+        for table in metadata.tables:
+            connection.exec_driver_sql(f"DROP TABLE {table}")
         connection.exec_driver_sql("UPDATE alembic_version_endpoints SET version_num = '0001'")
         connection.exec_driver_sql(
             "CREATE TABLE endpoints (name VARCHAR(63) PRIMARY KEY, source JSON NOT NULL, digest VARCHAR(64) NOT NULL, "

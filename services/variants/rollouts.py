@@ -10,55 +10,16 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-import numpy as np
-
-from services.recommender.deployments.evidence import Loss, excess
-from services.recommender.deployments.records import SLOT, shares
+from services.variants.evidence import Loss, excess
+from services.variants.tallies import SLOT, Tally
 
 Json = dict[str, Any]
 
-LATENCIES = (
-    0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 500.0,
-    1000.0, 2000.0, 5000.0,
-)  # fmt: skip
-"""Milliseconds that separate the classes in which latencies are counted; the last class has no end."""
 LATE = 5
 """Seconds after which every worker has written down what it counted in a slot."""
 RUNNING, DONE, BACK, STOPPED = "running", "done", "rolled-back", "stopped"
-
-
-@dataclass(frozen=True)
-class Tally:
-    """What was counted of a variant. latencies: requests by class, one more than LATENCIES; dropped: shadows only."""
-
-    requests: int = 0
-    lists: int = 0
-    errors: int = 0
-    dropped: int = 0
-    clicks: int = 0
-    latencies: tuple[int, ...] = (0,) * (len(LATENCIES) + 1)
-
-    def __add__(self, other: Tally) -> Tally:
-        return Tally(
-            self.requests + other.requests,
-            self.lists + other.lists,
-            self.errors + other.errors,
-            self.dropped + other.dropped,
-            self.clicks + other.clicks,
-            tuple(a + b for a, b in zip(self.latencies, other.latencies, strict=True)),
-        )
-
-    def slower(self, ms: float) -> int:
-        """How many took longer than the class in which so many milliseconds are."""
-        return sum(self.latencies[int(np.searchsorted(LATENCIES, ms)) + 1 :])
-
-    def quantile(self, share: float) -> float | None:
-        """The latency below which that share of the requests lies, in ms: the upper end of its class."""
-        total = sum(self.latencies)
-        if not total:
-            return None
-        at = int(np.searchsorted(np.cumsum(self.latencies), share * total))
-        return LATENCIES[min(at, len(LATENCIES) - 1)]
+PAUSED = "paused"
+"""How a running roll-out is told that waits at its step."""
 
 
 @dataclass(frozen=True)
@@ -87,7 +48,8 @@ class Rollout:
     steps: the shares of the traffic that `to` gets, one after the other, each for `seconds`. least: requests that `to`
     must have answered in a step before the next. click_seconds: how long a click may take to count for the bound.
     before: the weights to go back to. slot: the first one whose lists are not yet in `loss`. evidence: by bound, as
-    multiples of what would be enough to go back (1 and more is).
+    multiples of what would be enough to go back (1 and more is). paused: since when it waits at its step, if it does.
+    waited: seconds for which it did so before, in this step.
     """
 
     to: str
@@ -107,6 +69,8 @@ class Rollout:
     loss: Loss | None = None
     evidence: Mapping[str, float] = field(default_factory=dict)
     ended: float | None = None
+    paused: float | None = None
+    waited: float = 0.0
 
     def document(self) -> Json:
         return asdict(self)
@@ -124,6 +88,16 @@ class Rollout:
         if self.state in (BACK, STOPPED):
             return dict(self.before)
         return shares(self.before, self.to, self.steps[self.step])
+
+    @property
+    def share(self) -> float:
+        """What `to` has of the traffic now."""
+        return self.weights[self.to] / sum(self.weights.values())
+
+    @property
+    def standing(self) -> str:
+        """The state, as people are told it."""
+        return PAUSED if self.state == RUNNING and self.paused is not None else self.state
 
     def settled(self, now: float) -> int:
         """The first slot of which lists may still be clicked, or not be counted yet."""
@@ -171,11 +145,24 @@ def looked(rollout: Rollout, own: Tally, blocks: list[tuple[Tally, Tally]], now:
     broken = next((name for name, value in found.items() if value >= 1), None)
     if broken is not None:
         return replace(after, state=BACK, reason=_reason(broken, bounds, own, loss), ended=now)
-    if now - rollout.step_began < rollout.seconds or own.requests < rollout.least:
+    went = now - rollout.step_began - rollout.waited
+    if rollout.paused is not None or went < rollout.seconds or own.requests < rollout.least:
         return after
     if rollout.step + 1 < len(rollout.steps):
-        return replace(after, step=rollout.step + 1, step_began=now)
+        return replace(after, step=rollout.step + 1, step_began=now, waited=0.0)
     return replace(after, state=DONE, ended=now)
+
+
+def paused(rollout: Rollout, now: float) -> Rollout:
+    """It stays at its step, is watched as before, and goes back as before."""
+    return rollout if rollout.paused is not None else replace(rollout, paused=now)
+
+
+def resumed(rollout: Rollout, now: float) -> Rollout:
+    """It goes on; for the step's time the pause does not count."""
+    if rollout.paused is None:
+        return rollout
+    return replace(rollout, paused=None, waited=rollout.waited + max(now - rollout.paused, 0.0))
 
 
 def _reason(broken: str, bounds: Bounds, own: Tally, loss: Loss | None) -> str:
@@ -190,3 +177,12 @@ def _reason(broken: str, bounds: Bounds, own: Tally, loss: Loss | None) -> str:
         f"{loss.clicks} of {loss.lists} lists were clicked, of the others' {loss.base_clicks} of {loss.base_lists}; "
         f"{loss.share:.3g} of their click-through is the least."
     )
+
+
+def shares(weights: Mapping[str, float], to: str, share: float) -> dict[str, float]:
+    """Weights that sum to 1 and give `share` to `to`, the others the rest as they had it among themselves."""
+    others = {name: weight for name, weight in weights.items() if name != to}
+    total = sum(others.values())
+    if not total:
+        return {**dict.fromkeys(others, 0.0), to: 1.0}
+    return {**{name: (1 - share) * weight / total for name, weight in others.items()}, to: share}

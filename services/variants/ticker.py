@@ -7,20 +7,20 @@ import threading
 import time
 
 from palate.errors import StoreError
-from services.recommender.deployments.store import DeploymentStore
+from services.variants.store import RolloutStore
 
-log = logging.getLogger("palate.recommender")
+log = logging.getLogger("palate.variants")
 _FORGET = 3600.0
 """Seconds between two times of forgetting old counts."""
 
 
-def tick(store: DeploymentStore, now: float, every: float) -> None:
+def tick(store: RolloutStore, now: float, every: float) -> None:
     """Looks at the roll-outs that nobody has looked at for `every` seconds. Raises StoreError."""
     for number in store.due(now - every):
         store.look(number, now, every)
 
 
-def loop(store: DeploymentStore, stop: threading.Event, every: float) -> None:
+def loop(store: RolloutStore, stop: threading.Event, every: float) -> None:
     """Ticks until `stop` is set."""
     forgotten = time.monotonic()
     while not stop.wait(every / 2):

@@ -1,14 +1,11 @@
-"""What the services share of variants: who gets which by weight, and shadows that are asked without answering."""
+"""Shadows: variants that are asked what others answer, and never answer themselves."""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-import math
-import secrets
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from queue import Empty, Full, Queue
 from typing import Any, Protocol
 
@@ -17,30 +14,6 @@ from palate.errors import PalateError
 log = logging.getLogger("palate.variants")
 _WAITING = 100
 """Requests that may wait for the shadows; what comes beyond is dropped, and counted."""
-
-
-def draw(name: str, user: str | None, weights: Sequence[tuple[str, float]]) -> int:
-    """Which of the (variant, weight), of which one is above 0: by chance for nobody, always the same for a user.
-
-    name: what the variants are of. Weighted rendezvous hashing: raising one weight moves users to that variant only,
-    and none between the others (Schindelhauer and Schomaker, "Weighted distributed hash tables", 2005).
-    """
-    if user is None:
-        point = secrets.randbelow(1 << 53) / (1 << 53) * sum(weight for _, weight in weights)
-        for at, (_, weight) in enumerate(weights):
-            point -= weight
-            if point < 0:
-                return at
-        return max(range(len(weights)), key=lambda at: weights[at][1])
-    chosen, least = 0, math.inf
-    for at, (variant, weight) in enumerate(weights):
-        if weight > 0:
-            text = f"{name}\n{variant}\n{user}".encode("utf-8", "surrogatepass")
-            drawn = int.from_bytes(hashlib.blake2b(text, digest_size=8).digest())
-            distance = -math.log((drawn + 1) / (2**64 + 1)) / weight
-            if distance < least:
-                chosen, least = at, distance
-    return chosen
 
 
 def is_failure(error: Exception) -> bool:

@@ -1,0 +1,142 @@
+"""What may be said of roll-outs over HTTP, and what is answered; each house adds what it alone has."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal
+
+from pydantic import ConfigDict, Field, StringConstraints
+
+from palate.web import Model
+from palate.web.problems import FieldErrors
+from services.variants.rollouts import Bounds, Rollout, begun
+from services.variants.tallies import Tally
+
+Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
+_MONTH = 30 * 86_400
+
+
+class Body(Model):
+    """JSON says its types: "10" is no number there, as it is in a query."""
+
+    model_config = ConfigDict(strict=True)
+
+
+class BoundsBody(Body):
+    """What the variant must keep, or it is rolled back. null: not watched."""
+
+    errors: Share | None = Field(0.01, description="The share of its requests that may fail.")
+    slow_ms: Annotated[float, Field(gt=0, le=5000, allow_inf_nan=False)] | None = Field(
+        None, description="Requests that take longer are slow."
+    )
+    slow: Share = Field(0.05, description="The share of its requests that may be slow.")
+    risk: Annotated[float, Field(gt=0, le=0.5, allow_inf_nan=False)] = Field(
+        0.05, description="The probability, at most, of rolling back a variant that keeps all of them."
+    )
+
+    @property
+    def bounds(self) -> Bounds:
+        return Bounds(**self.model_dump())
+
+    @classmethod
+    def of(cls, bounds: Bounds) -> dict[str, Any]:
+        """Its fields, as a roll-out has them."""
+        return {name: getattr(bounds, name) for name in cls.model_fields}
+
+
+class RolloutBody(Body):
+    """Move the traffic to a variant: canary (a share, then all), linear (share by share) or blue-green (all)."""
+
+    variant: Annotated[str, StringConstraints(min_length=1, max_length=63)]
+    kind: Literal["canary", "linear", "blue-green"] = "canary"
+    share: Annotated[float, Field(ge=0.001, le=1, allow_inf_nan=False)] = Field(
+        0.1, description="Of the traffic, in the first step (and by how much each step goes on, if linear)."
+    )
+    seconds: Annotated[float, Field(gt=0, le=_MONTH, allow_inf_nan=False)] = Field(
+        600, description="How long each step takes at least. The last one is watched as long."
+    )
+    least_requests: int = Field(0, ge=0, le=10**9, description="What the variant must have answered in each step.")
+    bounds: BoundsBody = Field(default_factory=BoundsBody)
+
+    @property
+    def steps(self) -> tuple[float, ...]:
+        if self.kind == "blue-green" or self.share == 1:
+            return (1.0,)
+        if self.kind == "canary":
+            return self.share, 1.0
+        return (*(round(step * self.share, 6) for step in range(1, math.ceil(1 / self.share))), 1.0)
+
+    def begun(self, before: Mapping[str, float], **more: Any) -> Rollout:
+        """The roll-out, from these weights on. Raises FieldErrors for a variant that is not there, or never answers."""
+        if self.variant not in before:
+            known = ", ".join(before)
+            raise FieldErrors([("variant", f"There is no such variant to roll out; there are: {known}.")])
+        bounds, least = self.bounds.bounds, self.least_requests
+        return begun(
+            self.kind, self.variant, self.steps, self.seconds, bounds, before, time.time(), least=least, **more
+        )
+
+
+class RolloutPatch(Body):
+    """Whether it goes on."""
+
+    state: Literal["paused", "running"]
+
+
+class RolloutOut(Model):
+    """`state` is running, paused, done, rolled-back or stopped. `evidence`: of each bound, 1 is enough to roll back."""
+
+    rollout: int
+    variant: str
+    kind: str
+    state: str
+    reason: str
+    share: float = Field(description="What the variant has of the traffic by this roll-out.")
+    step: int
+    steps: list[float]
+    seconds: float
+    least_requests: int
+    evidence: dict[str, float]
+    began_at: str
+    step_began_at: str
+    ended_at: str | None
+
+
+class LatencyOut(Model):
+    """In milliseconds, to the class in which each lies; null without requests."""
+
+    p50: float | None
+    p95: float | None
+    p99: float | None
+
+    @classmethod
+    def of(cls, tally: Tally) -> LatencyOut:
+        return cls(p50=tally.quantile(0.5), p95=tally.quantile(0.95), p99=tally.quantile(0.99))
+
+
+def told(number: int, rollout: Rollout) -> dict[str, Any]:
+    """The fields of `RolloutOut`."""
+    return {
+        "rollout": number,
+        "variant": rollout.to,
+        "kind": rollout.kind,
+        "state": rollout.standing,
+        "reason": rollout.reason,
+        "share": rollout.share,
+        "step": rollout.step,
+        "steps": list(rollout.steps),
+        "seconds": rollout.seconds,
+        "least_requests": rollout.least,
+        "evidence": dict(rollout.evidence),
+        "began_at": moment(rollout.began),
+        "step_began_at": moment(rollout.step_began),
+        "ended_at": None if rollout.ended is None else moment(rollout.ended),
+    }
+
+
+def moment(seconds: float) -> str:
+    """A time in seconds since 1970, as ISO 8601 in UTC."""
+    return datetime.fromtimestamp(seconds, UTC).isoformat()
