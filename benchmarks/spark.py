@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 import os
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 
 from pyspark.sql import SparkSession
 
@@ -15,7 +17,17 @@ from palate.jvm import FAST_ARROW
 
 @contextmanager
 def spark_session() -> Iterator[SparkSession]:
-    """Spark on all cores of this machine, quiet, stopped at the end; Arrow as docs/stages.md advises."""
+    """Spark on all cores of this machine, quiet, nothing cached at the end; Arrow as docs/stages.md advises. A process
+    has one, which ends with it."""
+    session = _session()
+    try:
+        yield session
+    finally:
+        session.catalog.clearCache()
+
+
+@cache
+def _session() -> SparkSession:
     os.environ.setdefault("PYSPARK_PYTHON", sys.executable)
     session = (
         SparkSession.builder.master("local[*]")
@@ -30,10 +42,8 @@ def spark_session() -> Iterator[SparkSession]:
         .config("spark.log.level", "ERROR")
         .getOrCreate()
     )
-    try:
-        yield session
-    finally:
-        session.stop()
+    atexit.register(session.stop)
+    return session
 
 
 def blas() -> str:
