@@ -115,10 +115,11 @@ class Server:
 
 
 @contextmanager
-def serving(folder: Path, made: ALS, answer: int, workers: int = WORKERS) -> Iterator[Server]:
-    """The service with a bundle of this model, ready. answer: bytes of the constant view."""
+def serving(folder: Path, made: ALS | None, answer: int, workers: int = WORKERS) -> Iterator[Server]:
+    """The service with a bundle of this model (None: that of the folder), ready. answer: bytes of the constant view."""
     bundles, home = folder / "bundles", folder / "home"
-    set_current(bundles, publish_bundle(made, bundles))
+    if made is not None:
+        set_current(bundles, publish_bundle(made, bundles))
     settings = RecommenderSettings(home=home)
     engine = open_store(settings).engine
     key = Accounts(engine).create_key("benchmark", ["*"])[1]

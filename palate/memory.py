@@ -1,8 +1,11 @@
-"""How much memory a process may still take."""
+"""How much memory a process may still take, and giving back what it has no use for any more."""
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 import os
+import sys
 from pathlib import Path
 
 
@@ -23,6 +26,15 @@ def free_memory() -> int:
     if not found:
         found.append(os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") // 2)
     return max(0, min(found))
+
+
+def give_back() -> None:
+    """Hands the system what was freed but is kept for the next use: after work that took much for a short time."""
+    arrow = sys.modules.get("pyarrow")
+    if arrow is not None:
+        arrow.default_memory_pool().release_unused()
+    with contextlib.suppress(AttributeError, OSError):  # a C library other than glibc
+        ctypes.CDLL(None).malloc_trim(0)
 
 
 def _lines(path: str) -> list[str]:

@@ -14,7 +14,7 @@ import pyarrow as pa
 from scipy import sparse
 
 from palate.bundle.manifest import DenseEntry, IdsEntry, SparseEntry
-from palate.dataset.ids import IdMap
+from palate.dataset.ids import IdMap, plain
 from palate.errors import BundleDamagedError, SchemaError
 
 
@@ -72,7 +72,7 @@ def open_ids(root: Path, entry: IdsEntry, *, full: bool = False) -> IdMap:
         ids, order = batch.column("id"), batch.column("order")
         if len(ids) != entry.count or order.type != pa.int32() or order.null_count:
             raise BundleDamagedError(f"it holds {len(ids)} ids instead of {entry.count}.", where=str(path))
-        opened = IdMap(ids, order.to_numpy(zero_copy_only=True))
+        opened = IdMap(ids, plain(order, np.int32))
     except FileNotFoundError:
         raise BundleDamagedError("the file is missing.", where=str(path)) from None
     except (pa.ArrowException, OSError, KeyError, IndexError, SchemaError) as error:

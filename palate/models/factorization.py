@@ -161,15 +161,22 @@ class FactorModel(Recommender):
     def _untouched(self) -> npt.NDArray[np.intp]:
         return np.flatnonzero(~self.item_factors.any(axis=1))
 
+    @property
+    def _alike(self) -> Floats:
+        """The factors whose directions say which items are alike, `(n_items, width)`."""
+        return self.item_factors
+
     @cached_property
-    def _directions(self) -> Floats:
-        """Item factors of length one, `(n_items, factors)`."""
-        lengths = np.linalg.norm(self.item_factors, axis=1, keepdims=True)
-        directions: Floats = self.item_factors / np.where(lengths == 0, 1, lengths)
-        return directions
+    def _lengths(self) -> Floats:
+        """Euclidean lengths of `_alike`, `(n_items,)`, 1 where they are all zero."""
+        lengths = np.linalg.norm(self._alike, axis=1)
+        return np.asarray(np.where(lengths == 0, 1, lengths), np.float32)
 
     def _similar(self, codes: Codes) -> Floats:
-        scores: Floats = self._directions[codes] @ self._directions.T
+        # Divided by the lengths only now: factors of length one would be a second copy of them all.
+        directions = self._alike[codes] / self._lengths[codes, None]
+        scores: Floats = np.asarray(directions @ self._alike.T, np.float32)
+        scores /= self._lengths
         scores[:, self._untouched] = -np.inf
         scores[np.isin(codes, self._untouched)] = -np.inf
         return scores

@@ -29,6 +29,7 @@ from palate.models.protocol import (
 from palate.retrieval.topk import top_k
 
 _DAY = 86_400.0
+_COUNTED = 4_000_000
 
 
 @dataclass(frozen=True)
@@ -85,6 +86,18 @@ class Popularity(Recommender):
             segments[codes[codes >= 0]] = _segments_of(users, self.params.segment_attribute)[codes >= 0]
         self._set_segments(segments)
 
+    @classmethod
+    def of_model(cls, model: Recommender) -> Self:
+        """From the pairs that a fitted model holds, which are shared: no times, and no segments, are known of them."""
+        made = cls()
+        made.items, made.users, made.seen = model.items, model.users, model.seen
+        made.strengths, made.reference = model.seen.data, 0.0
+        made.first_seen = np.broadcast_to(np.int64(-1), len(model.items))
+        made.segment_ids = np.empty(0, dtype=np.int64)
+        made.by_segment = sparse.csr_matrix((0, len(model.items)), dtype=np.float32)
+        made._sum_up()
+        return made
+
     def _decayed(self, interactions: Interactions) -> Floats:
         """For each entry of `seen`, 0.5 ** (age in half lives) of its latest interaction."""
         assert interactions.timestamps is not None  # noqa: S101  (for the type checker; `_fit` asked)
@@ -96,8 +109,14 @@ class Popularity(Recommender):
         return np.asarray(np.exp2(-age / self.params.half_life_days), dtype=np.float32)
 
     def _sum_up(self) -> None:
-        self._now = np.bincount(self.seen.indices, self.strengths, len(self.items)).astype(np.float32)
-        self._ever = np.bincount(self.seen.indices, minlength=len(self.items)).astype(np.float32)
+        now, ever = np.zeros(len(self.items)), np.zeros(len(self.items))
+        for start in range(0, self.seen.nnz, _COUNTED):  # of all at once `bincount` would make wider copies
+            part = slice(start, start + _COUNTED)
+            ever += np.bincount(self.seen.indices[part], minlength=len(ever))
+            if self.params.half_life_days:
+                now += np.bincount(self.seen.indices[part], self.strengths[part], len(now))
+        self._ever = ever.astype(np.float32)
+        self._now = now.astype(np.float32) if self.params.half_life_days else self._ever
 
     def _set_segments(self, segments: npt.NDArray[np.int64]) -> None:
         """`segments`: one per user code, negative for none."""

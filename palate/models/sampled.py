@@ -107,13 +107,10 @@ class SampledFactorModel(FactorModel):
     def _untouched(self) -> npt.NDArray[np.intp]:
         return np.flatnonzero(~self.item_factors.any(axis=1) & (self.item_bias == 0))
 
-    @cached_property
-    def _directions(self) -> Floats:
-        """Item factors of length one, without what stands beside a user's bias, `(n_items, factors)`."""
-        factors = self.item_factors[:, : self.params.factors]
-        lengths = np.linalg.norm(factors, axis=1, keepdims=True)
-        directions: Floats = factors / np.where(lengths == 0, 1, lengths)
-        return directions
+    @property
+    def _alike(self) -> Floats:
+        """Without what stands beside a user's bias."""
+        return self.item_factors[:, : self.params.factors]
 
     def _state(self) -> Arrays:
         return Arrays(

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from palate.dataset.ids import Codes, Id, IdMap
 from palate.dataset.schema import ITEM_SCHEMA, Items
-from services.recommender.entries import Entries
+from services.recommender.entries import Entries, Told
 from services.recommender.filters.columns import FLAGS, LISTS, NUMBERS, TEXT, Columns, Facts
 
 NO_TIME = -(2**63)
@@ -86,15 +86,17 @@ class Catalogue:
     deleted: npt.NDArray[np.bool_]
     timestamps: npt.NDArray[np.int64]
     by_category: Mapping[str, Codes]
-    tags: list[tuple[str, ...]]
-    attributes: list[Mapping[str, Any]]
+    tags: Told[tuple[str, ...]]
+    attributes: Told[Mapping[str, Any]]
 
     @classmethod
     def of(cls, ids: IdMap, timestamps: npt.NDArray[np.int64] | None = None) -> Catalogue:
         """A catalogue that knows nothing but the ids and, where given, when each item appeared."""
         n = len(ids)
         when = np.full(n, NO_TIME, np.int64) if timestamps is None else timestamps
-        return cls(ids, Entries(ids), np.ones(n, bool), np.zeros(n, bool), when, {}, [()] * n, [_NO_ATTRIBUTES] * n)
+        tags: Told[tuple[str, ...]] = Told(n, ())
+        available, deleted = np.ones(n, bool), np.zeros(n, bool)
+        return cls(ids, Entries(ids), available, deleted, when, {}, tags, Told(n, _NO_ATTRIBUTES))
 
     def __len__(self) -> int:
         return len(self.entries)
@@ -161,8 +163,8 @@ class Catalogue:
             np.concatenate([self.deleted, more.deleted]),
             np.concatenate([self.timestamps, more.timestamps]),
             self.by_category,
-            self.tags + more.tags,
-            self.attributes + more.attributes,
+            self.tags.resized(len(ids)),
+            self.attributes.resized(len(ids)),
         )
         return self._handed_on(after, range(len(self), len(after)))
 
@@ -177,12 +179,15 @@ class Catalogue:
             self.deleted[:n],
             self.timestamps[:n],
             {name: codes for name, codes in cut.items() if len(codes)},
-            self.tags[:n],
-            self.attributes[:n],
+            self.tags.resized(n),
+            self.attributes.resized(n),
         )
 
     def changed(self, rows: Iterable[ItemRow]) -> Catalogue:
         """With these rows in place of what was known of their items; ids that are not here are passed over."""
+        rows = list(rows)
+        if not rows:
+            return self
         entries, available = self.entries.copy(), self.available.copy()
         deleted, timestamps = self.deleted.copy(), self.timestamps.copy()
         tags, attributes = self.tags.copy(), self.attributes.copy()

@@ -10,8 +10,7 @@ import logging
 import threading
 from collections.abc import Iterable
 
-import pyarrow as pa
-
+from palate.memory import give_back
 from services.recommender.catalogue import ItemRow
 from services.recommender.served import Served
 from services.recommender.sources import Pointer, Source, load
@@ -62,7 +61,7 @@ class Followed:
         with writing:
             # What changed while it was built is taken in before anybody sees it; taking it in twice is harmless.
             self.served = fresh.changed(self._store.items_since(changes))
-        pa.default_memory_pool().release_unused()  # what looking up all ids at once took
+        give_back()
         gc.freeze()  # else each full collection walks through the catalogue's entries, and all requests wait
         self._pointer, self._failed = pointer, None
         log.info("serving %s (%s)", pointer.version, found.model.kind)

@@ -76,8 +76,7 @@ class Bases:
         """`rows`: the items of the store, from which a missing content model is fitted."""
         popularity = base.part("popularity")
         if popularity is None:
-            popularity = recommender_class("popularity")().fit(base.interactions())
-            popularity.seen = base.model.seen  # the same pairs: those of the bundle are mapped, and shared by workers
+            popularity = Popularity.of_model(base.model)
         content = base.part("content")
         told = [row for row in rows if any(row.content)]
         if content is None and told:
@@ -247,7 +246,7 @@ class Served:
 def _appeared(popularity: Recommender, ids: IdMap) -> npt.NDArray[np.int64]:
     """When each item first appeared in the training data, as far as the popularity model tells."""
     when = np.full(len(ids), NO_TIME, np.int64)
-    if isinstance(popularity, Popularity):
+    if isinstance(popularity, Popularity) and (popularity.first_seen >= 0).any():
         codes = ids.encode(popularity.items.ids)
         told = (codes >= 0) & (popularity.first_seen >= 0)
         when[codes[told]] = popularity.first_seen[told]

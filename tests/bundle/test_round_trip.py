@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import os
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import Any
@@ -17,11 +19,13 @@ from scipy import sparse
 
 from palate.bundle import load_bundle, read_manifest, verify_bundle, write_bundle
 from palate.dataset.ids import IdMap
+from palate.dataset.schema import Interactions
 from palate.errors import BundleError, BundleFormatError, ConflictError, ParameterError
 from palate.models import KINDS
 from palate.models.kmeans import KMeans
 from palate.models.pca import PCA
 from palate.models.pipeline import ArtifactPipeline, Stage
+from palate.models.popularity import Popularity
 from palate.models.protocol import Arrays
 
 names = st.from_regex(r"[A-Za-z0-9_][A-Za-z0-9_-]{0,12}", fullmatch=True)
@@ -259,3 +263,12 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, filled: Any) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(BundleError, match="nothing can be written here"):
         write_bundle(filled, tmp_path / "file" / "b")
+
+
+def test_loading_brings_in_no_library_that_it_has_no_use_for(tmp_path: Path) -> None:
+    """Each of them would be so many megabytes in every process that serves."""
+    write_bundle(Popularity().fit(Interactions.from_ids(["u", "v"], ["x", "y"])), tmp_path / "bundle")
+    look = "import sys; from palate.bundle import load_bundle; load_bundle(sys.argv[1]).items.code('x')"
+    look += "; print(sorted({'pandas', 'torch', 'matplotlib', 'pyspark'} & set(sys.modules)))"
+    command = [sys.executable, "-c", look, str(tmp_path / "bundle")]
+    assert subprocess.run(command, capture_output=True, text=True, check=True, timeout=120).stdout == "[]\n"

@@ -8,6 +8,7 @@ import pytest
 from palate.dataset.ids import IdMap
 from palate.dataset.schema import Interactions, Users
 from palate.errors import NotFittedError, ParameterError, SchemaError
+from palate.models.als import ALS
 from palate.models.popularity import Popularity
 from palate.models.protocol import Context
 from tests.models.checkerboard import NAMES, fitted
@@ -27,6 +28,17 @@ def data() -> Interactions:
 
 def test_a_user_counts_once_per_item() -> None:
     assert Popularity().fit(data()).popular(3).row(0) == [("old", 4), ("new", 2), ("both", 1)]
+
+
+def test_of_a_models_own_pairs_it_ranks_as_if_fitted_to_them() -> None:
+    known = data()
+    model = ALS(factors=2, iterations=1).fit(known)
+    found, fitted_anew = Popularity.of_model(model), Popularity().fit(known)
+    assert found.popular(3).row(0) == fitted_anew.popular(3).row(0)
+    assert found.seen.data is model.seen.data
+    assert found.latest(3).row(0) == [], "no times are known"
+    with_segments = found.with_segments(["u1"], [7])
+    assert with_segments.recommend(["nobody"], 1, context=Context(segment=7)).personal.all()
 
 
 def test_decay_halves_what_is_a_half_life_old() -> None:
