@@ -11,9 +11,10 @@ from labeling.answers import check
 from labeling.queue.leases import require_task, stale
 from labeling.store.definition import Project
 from labeling.store.tables import drafts, slots
+from palate.store.prepared import Prepared
 from palate.store.types import clock
 
-_FORGET = delete(drafts).where(drafts.c.task_id == bindparam("task"), drafts.c.person == bindparam("who"))
+_FORGET = Prepared(delete(drafts).where(drafts.c.task_id == bindparam("task"), drafts.c.person == bindparam("who")))
 
 
 def keep(
@@ -38,4 +39,4 @@ def keep(
 
 def forget(connection: Connection, person: str, task_id: int) -> None:
     """Forget the person's draft, if there is one."""
-    connection.execute(_FORGET, {"task": task_id, "who": person})
+    _FORGET.all(connection, task=task_id, who=person)

@@ -21,23 +21,26 @@ from labeling.store.definition import Project
 from labeling.store.life import require_open
 from labeling.store.tables import LEASED, answers, drafts, is_free, is_held, is_open, predictions, skips, slots, tasks
 from palate.errors import ConflictError, UnknownIdError
+from palate.store.prepared import Prepared
 from palate.store.types import clock
 
 LEASE = timedelta(minutes=15)
 MAX_HELD = 10
 """Tasks one person may hold in a project at a time: the one shown and those loaded ahead, in a few tabs."""
 
-# Statements of every turn are made once: to make one costs several times what the database takes to answer it.
+# Statements of every turn: to make and wrap one costs several times what the database takes to answer it.
 _mine = (slots.c.project_id == bindparam("project")) & (slots.c.person == bindparam("who"))
-_HELD = select(slots.c.task_id).where(_mine, is_held).order_by(slots.c.leased, slots.c.id)
+_HELD = Prepared(select(slots.c.task_id).where(_mine, is_held).order_by(slots.c.leased, slots.c.id))
 _RENEW = (
     update(slots)
     .where(_mine, is_held, slots.c.task_id.in_(bindparam("these", expanding=True)))
     .values(expires=bindparam("until"))
 )
-_TASK = select(tasks.c.data).where(tasks.c.id == bindparam("task"), tasks.c.project_id == bindparam("project"))
+_TASK = Prepared(
+    select(tasks.c.data).where(tasks.c.id == bindparam("task"), tasks.c.project_id == bindparam("project"))
+)
 _other = slots.alias("other")
-_FIRST = (
+_first = (
     select(slots.c.id)
     .where(
         slots.c.project_id == bindparam("project"),
@@ -52,13 +55,13 @@ _FIRST = (
     .limit(1)
     .with_for_update(skip_locked=True)
 )
-_TAKE = (
+_TAKE = Prepared(
     update(slots)
-    .where(slots.c.id == _FIRST.scalar_subquery())
+    .where(slots.c.id == _first.scalar_subquery())
     .values(state=LEASED, person=bindparam("who"), leased=bindparam("now"), expires=bindparam("until"))
     .returning(slots.c.task_id)
 )
-_TURN = (
+_TURN = Prepared(
     select(
         tasks.c.position,
         tasks.c.external_id,
@@ -136,7 +139,7 @@ def _renew(
 ) -> int | None:
     """The first task the person holds and has not on screen, its lease renewed."""
     mine = {"project": project.id, "who": person}
-    held = list(connection.execute(_HELD, mine).scalars())
+    held: list[int] = [task for (task,) in _HELD.all(connection, **mine)]
     waiting = [task for task in held if task not in holding]
     # Whoever asks for more is at work on what they have on screen.
     renewed = [task for task in held if task in holding] + waiting[:1]
@@ -149,8 +152,7 @@ def _renew(
                 hint="Answer or skip them first; asking with an empty `holding` gives them again.",
             )
         return None
-    found: int = waiting[0]
-    return found
+    return waiting[0]
 
 
 def _returned(connection: Connection, project: Project, person: str, holding: Collection[int]) -> Turn | None:
@@ -168,15 +170,15 @@ def _take(connection: Connection, project: Project, person: str, until: datetime
 
     First slots come before second ones, so every task gets one answer before any gets two; among them the rank decides.
     """
-    asked = {"project": project.id, "who": person, "now": now, "until": until}
-    return connection.execute(_TAKE, asked).scalar_one_or_none()
+    found = _TAKE.first(connection, project=project.id, who=person, now=now, until=until)
+    return None if found is None else found[0]
 
 
 def turn(connection: Connection, person: str, task_id: int, expires: datetime | None, value: Any = None) -> Turn:
     """The task as the person sees it, with what they had begun and what a model suggests."""
-    row = connection.execute(_TURN, {"task": task_id, "who": person}).one()
-    suggestion = None if row.model is None else Suggestion(row.predicted, row.score, row.model)
-    return Turn(task_id, row.position, row.external_id, row.data, expires, value, row.draft, suggestion=suggestion)
+    ((position, external_id, data, draft, predicted, score, model),) = _TURN.all(connection, task=task_id, who=person)
+    suggestion = None if model is None else Suggestion(predicted, score, model)
+    return Turn(task_id, position, external_id, data, expires, value, draft, suggestion=suggestion)
 
 
 def stale(task_id: int) -> ConflictError:
@@ -191,8 +193,7 @@ def stale(task_id: int) -> ConflictError:
 
 def require_task(connection: Connection, project: Project, task_id: int) -> dict[str, Any]:
     """The task's data. Raises UnknownIdError."""
-    asked = {"task": task_id, "project": project.id}
-    found = connection.execute(_TASK, asked).first() if 0 < task_id < 2**63 else None
+    found = _TASK.first(connection, task=task_id, project=project.id) if 0 < task_id < 2**63 else None
     if found is None:
         raise unknown(project, task_id)
     data: dict[str, Any] = found[0]

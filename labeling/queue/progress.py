@@ -15,6 +15,7 @@ from labeling.store.life import is_pending
 from labeling.store.projects import get
 from labeling.store.tables import answers, automatic, is_open, runs, skips, slots, tasks
 from palate.store import reading
+from palate.store.prepared import Prepared
 
 AGE = 1.0
 MANY = 500
@@ -24,13 +25,15 @@ LOTS = 50_000
 _COSTS = 20.0
 """How many times as long as it took to count them, such counts are used again."""
 
-_OWN = select(
-    *(
-        select(func.count())
-        .where(table.c.project_id == bindparam("project"), table.c.person == bindparam("who"))
-        .scalar_subquery()
-        .label(table.name)
-        for table in (answers, skips)
+_OWN = Prepared(
+    select(
+        *(
+            select(func.count())
+            .where(table.c.project_id == bindparam("project"), table.c.person == bindparam("who"))
+            .scalar_subquery()
+            .label(table.name)
+            for table in (answers, skips)
+        )
     )
 )
 """How much of a project somebody has answered, and skipped."""
@@ -177,7 +180,7 @@ def progress(connection: Connection, project: Project, person: str, recent: Rece
         project, still = recent.counts(connection, project)
     plain = project.tasks - project.golds
     needed = plain * project.overlap
-    mine, skipped = connection.execute(_OWN, {"project": project.id, "who": person}).one()
+    ((mine, skipped),) = _OWN.all(connection, project=project.id, who=person)
     return Progress(
         tasks=plain,
         done=plain - still.tasks - still.withheld,

@@ -17,11 +17,12 @@ from labeling.store.definition import Project
 from labeling.store.remarks import check_remark
 from labeling.store.tables import ANSWERED, FREE, LEASED, answers, drafts, is_held, skips, slots, tasks
 from palate.errors import ConflictError
+from palate.store.prepared import Prepared
 from palate.store.types import clock
 
 # Statements of every turn are made once, as in `labeling.queue.leases`.
 _who: BindParameter[str] = bindparam("who")
-_BEFORE = (
+_BEFORE = Prepared(
     select(tasks.c.data, answers.c.id, answers.c.value, answers.c.verdict, drafts.c.task_id.label("draft"))
     .select_from(
         tasks.outerjoin(answers, and_(answers.c.task_id == tasks.c.id, answers.c.person == _who)).outerjoin(
@@ -30,13 +31,21 @@ _BEFORE = (
     )
     .where(tasks.c.id == bindparam("task"), tasks.c.project_id == bindparam("project"))
 )
-_FILL = (
+_FILL = Prepared(
     update(slots)
     .where(slots.c.task_id == bindparam("task"), slots.c.person == _who, is_held)
     .values(state=ANSWERED, expires=None)
     .returning(slots.c.id)
 )
-_ANSWER = insert(answers)
+_ANSWER = Prepared(
+    insert(answers).values(
+        {
+            name: bindparam(name)
+            for name in ("project_id", "task_id", "slot_id", "person", "value", "seconds", "created")
+        }
+        | {"updated": bindparam("created")}
+    )
+)
 
 
 def submit(
@@ -56,25 +65,26 @@ def submit(
     Raises ConflictError if the person no longer holds the task.
     """
     now = now or clock(connection)
-    this = {"project": project.id, "task": task_id, "who": person}
-    before = connection.execute(_BEFORE, this).first() if 0 < task_id < 2**63 else None
+    this: dict[str, Any] = {"task": task_id, "who": person}
+    before = _BEFORE.first(connection, project=project.id, **this) if 0 < task_id < 2**63 else None
     if before is None:
         raise unknown(project, task_id)
-    value = check(project.interface, before.data, value)
-    if before.draft is not None:
+    data, answered, was, verdict, draft = before
+    value = check(project.interface, data, value)
+    if draft is not None:
         forget(connection, person, task_id)
-    if before.id is not None:
-        if before.value != value or before.verdict == "returned":
+    if answered is not None:
+        if was != value or verdict == "returned":
             anew = {"verdict": None, "reviewer": None, "review_expires": None, "note": None, "original": None}
             anew |= {"suspect": None}
             mine = (answers.c.task_id == task_id) & (answers.c.person == person)
             connection.execute(update(answers).where(mine).values(value=value, updated=now, **anew))
         return False
-    slot = connection.execute(_FILL, this).scalar_one_or_none()
-    if slot is None:
+    filled = _FILL.first(connection, **this)
+    if filled is None:
         raise stale(task_id)
-    answer = {"project_id": project.id, "task_id": task_id, "slot_id": slot, "person": person, "value": value}
-    connection.execute(_ANSWER, {**answer, "seconds": seconds, "created": now, "updated": now})
+    place = {"project_id": project.id, "task_id": task_id, "slot_id": filled[0], "person": person}
+    _ANSWER.all(connection, **place, value=value, seconds=seconds, created=now)
     return True
 
 

@@ -12,11 +12,14 @@ from sqlalchemy import Connection, bindparam, delete, insert, select, update
 from labeling.store.definition import Project, is_text
 from labeling.store.tables import PERSON_LENGTH, members, projects
 from palate.errors import ForbiddenError, ParameterError
+from palate.store.prepared import Prepared
 
 ADMINISTRATOR, REVIEWER, ANNOTATOR = "administrator", "reviewer", "annotator"
 ROLES = (ADMINISTRATOR, REVIEWER, ANNOTATOR)
 MAX_MEMBERS = 10_000
-_ROLE = select(members.c.role).where(members.c.project_id == bindparam("project"), members.c.person == bindparam("who"))
+_ROLE = Prepared(
+    select(members.c.role).where(members.c.project_id == bindparam("project"), members.c.person == bindparam("who"))
+)
 
 
 def listed(connection: Connection, project: Project) -> dict[str, str]:
@@ -58,4 +61,5 @@ def require_worker(connection: Connection, project: Project, person: str) -> Non
 
 def role_of(connection: Connection, project: Project, person: str) -> str | None:
     """The person's role in the project, None if they are no member."""
-    return connection.execute(_ROLE, {"project": project.id, "who": person}).scalar_one_or_none()
+    found = _ROLE.first(connection, project=project.id, who=person)
+    return None if found is None else found[0]

@@ -19,18 +19,21 @@ from labeling.store.definition import Definition, NewTask, Project
 from labeling.store.ranking import rank_of
 from labeling.store.tables import answers, automatic, consensus, projects, rounds, runs, slots, tasks
 from palate.errors import ConflictError, ParameterError, UnknownIdError
+from palate.store.prepared import Prepared
 from palate.store.types import clock
 
 BATCH = 5_000
 """Rows per statement on import: bounds the memory of one import, not its size."""
-_ONE = select(projects).where(projects.c.id == bindparam("project"))
-_ONE_HELD = _ONE.with_for_update(read=True, key_share=True)
-_ENTER = _ONE.add_columns(
+_one = select(projects).where(projects.c.id == bindparam("project"))
+_enter = _one.add_columns(
     # This first, then the clock: that of a turn is read once it is this turn's turn.
     func.pg_advisory_xact_lock(bindparam("turns", type_=Integer), bindparam("mine", type_=Integer)).label("alone"),
     func.clock_timestamp().label("now"),
 )
-_ENTER_HELD = _ENTER.with_for_update(of=projects, read=True, key_share=True)
+_ONE = Prepared(_one)
+_ONE_HELD = Prepared(_one.with_for_update(read=True, key_share=True))
+_ENTER = Prepared(_enter)
+_ENTER_HELD = Prepared(_enter.with_for_update(of=projects, read=True, key_share=True))
 _TURNS = zlib.crc32(b"palate labeling turns") - 2**31
 """Which of PostgreSQL's advisory locks are those of turns."""
 
@@ -73,7 +76,7 @@ def get(connection: Connection, project_id: int, *, hold: bool = False) -> Proje
     """
     row = None
     if 0 < project_id < 2**63:
-        row = connection.execute(_ONE_HELD if hold else _ONE, {"project": project_id}).mappings().first()
+        row = (_ONE_HELD if hold else _ONE).named(connection, project=project_id)
     if row is None:
         raise _unknown(project_id)
     return Project.of(row)
@@ -88,11 +91,9 @@ def enter(connection: Connection, project_id: int, person: str, *, hold: bool = 
     if not 0 < project_id < 2**63:
         raise _unknown(project_id)
     mine = zlib.crc32(f"{project_id}\n{person}".encode()) - 2**31
-    asked = {"project": project_id, "turns": _TURNS, "mine": mine}
-    row = connection.execute(_ENTER_HELD if hold else _ENTER, asked).mappings().first()
-    if row is None:
+    found = (_ENTER_HELD if hold else _ENTER).named(connection, project=project_id, turns=_TURNS, mine=mine)
+    if found is None:
         raise _unknown(project_id)
-    found = dict(row)
     del found["alone"]
     now: datetime = found.pop("now")
     return Project.of(found), now.astimezone(UTC)

@@ -7,7 +7,7 @@ wait. `Quick` is for what needs no transaction.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -47,13 +47,13 @@ class Prepared:
             cursor = connection.connection.cursor()
             try:
                 cursor.execute(made.sql, given)
-                found = cursor.fetchall() if made.columns else []
+                found = made.rows(cursor, dialect) if made.names else []
             finally:
                 cursor.close()
         except driver.Error as error:
             wrapped = DBAPIError.instance(made.sql, given, error, driver.Error, hide_parameters=True, dialect=dialect)
             raise plain(wrapped, connection.engine) or wrapped from error
-        return [made.row(each) for each in found]
+        return found
 
     def first(self, connection: Connection, **values: Any) -> tuple[Any, ...] | None:
         """The first row, or None. Raises as `all` does."""
@@ -66,18 +66,20 @@ class Prepared:
         return None if found is None else dict(zip(self._made[connection.dialect.name].names, found, strict=True))
 
 
-@dataclass(frozen=True)
+@dataclass
 class _Made:
     """A statement as one database takes it. constants: values that stand in the statement itself, changed already.
-    places: the parameters in their order, for a driver that knows no names.
+    places: the parameters in their order, for a driver that knows no names. columns: how values of the rows are
+    changed, known since there was one.
     """
 
     sql: str
     names: tuple[str, ...]
-    columns: tuple[Change | None, ...]
+    types: tuple[TypeEngine[Any], ...]
     constants: dict[str, Any]
     changes: dict[str, Change | None]
     places: tuple[str, ...] | None
+    columns: tuple[Change | None, ...] | None = None
 
     def given(self, values: dict[str, Any]) -> Any:
         """The parameters in the form of the driver."""
@@ -87,9 +89,16 @@ class _Made:
             named[name] = value if change is None else change(value)
         return named if self.places is None else [named[name] for name in self.places]
 
-    def row(self, found: Any) -> tuple[Any, ...]:
-        """A row of the driver with values as Python has them."""
-        return tuple([value if change is None else change(value) for value, change in zip(found, self.columns)])  # noqa: B905
+    def rows(self, cursor: Any, dialect: Dialect) -> list[tuple[Any, ...]]:
+        """The rows of the driver with values as Python has them."""
+        changes = self.columns
+        if changes is None:
+            codes = [column[1] for column in cursor.description]
+            changes = self.columns = tuple(map(_result, self.types, codes, [dialect] * len(codes)))
+        return [
+            tuple([value if change is None else change(value) for value, change in zip(row, changes, strict=True)])
+            for row in cursor.fetchall()
+        ]
 
 
 def _make(statement: Any, dialect: Dialect) -> _Made:
@@ -101,25 +110,19 @@ def _make(statement: Any, dialect: Dialect) -> _Made:
     for name, value in constants.items():
         change = changes[name]
         constants[name] = value if change is None else change(value)
-    columns = list(_columns(statement))
     return _Made(
         sql=compiled.string,
-        names=tuple(name for name, _ in columns),
-        columns=tuple(_result(kind, dialect) for _, kind in columns),
+        names=tuple(column.key for column in statement.exported_columns),
+        types=tuple(column.type for column in statement.exported_columns),
         constants=constants,
         changes=needed,
         places=None if compiled.positiontup is None else tuple(compiled.positiontup),
     )
 
 
-def _columns(statement: Any) -> Iterator[tuple[str, TypeEngine[Any]]]:
-    for column in statement.exported_columns:
-        yield column.key, column.type
-
-
 def _bound(kind: TypeEngine[Any], dialect: Dialect) -> Change | None:
     return kind.dialect_impl(dialect).bind_processor(dialect)
 
 
-def _result(kind: TypeEngine[Any], dialect: Dialect) -> Change | None:
-    return kind.dialect_impl(dialect).result_processor(dialect, None)
+def _result(kind: TypeEngine[Any], code: object, dialect: Dialect) -> Change | None:
+    return kind.dialect_impl(dialect).result_processor(dialect, code)

@@ -21,13 +21,18 @@ things = sa.Table(
     sa.Column("name", sa.String(20), unique=True),
     sa.Column("data", sa.JSON),
     sa.Column("seen", Instant),
+    sa.Column("share", sa.Float),
     sa.Column("shut", sa.Boolean, nullable=False),
 )
 NOON = datetime(2026, 1, 2, 12, 30, 0, 7, tzinfo=UTC)
-_name, _data, _seen = sa.bindparam("name"), sa.bindparam("data"), sa.bindparam("seen")
-PUT = Prepared(sa.insert(things).values(name=_name, data=_data, seen=_seen, shut=False))
+_name: sa.BindParameter[str] = sa.bindparam("name")
+PUT = Prepared(
+    sa.insert(things).values(
+        name=_name, data=sa.bindparam("data"), seen=sa.bindparam("seen"), share=sa.bindparam("share"), shut=False
+    )
+)
 GET = Prepared(
-    sa.select(things.c.name, things.c.data.label("what"), things.c.seen, things.c.shut)
+    sa.select(things.c.name, things.c.data.label("what"), things.c.seen, things.c.share, things.c.shut)
     .where(things.c.seen <= sa.bindparam("now"), things.c.name != "%s")
     .order_by(things.c.id)
 )
@@ -40,20 +45,22 @@ SHUT = Prepared(
 def stocked(fresh: Engine) -> Engine:
     with writing(fresh) as db:
         tables.create_all(db)
-        PUT.all(db, name="a", data={"é": [1, None]}, seen=NOON)
-        PUT.all(db, name="' or 1=1 --", data=[], seen=NOON)
-        PUT.all(db, name="later", data=None, seen=NOON.replace(year=2030))
+        PUT.all(db, name="a", data={"é": [1, None]}, seen=NOON, share=0.1)
+        PUT.all(db, name="' or 1=1 --", data=[], seen=NOON, share=0.1)
+        PUT.all(db, name="later", data=None, seen=NOON.replace(year=2030), share=None)
     return fresh
 
 
 def test_values_go_in_and_come_out_as_their_columns_say(stocked: Engine) -> None:
-    rows = [("a", {"é": [1, None]}, NOON, False), ("' or 1=1 --", [], NOON, False)]
+    rows = [("a", {"é": [1, None]}, NOON, 0.1, False), ("' or 1=1 --", [], NOON, 0.1, False)]
     with reading(stocked) as db:
         assert GET.all(db, now=NOON) == rows
         assert GET.first(db, now=NOON) == rows[0]
-        assert GET.named(db, now=NOON) == dict(zip(("name", "what", "seen", "shut"), rows[0], strict=True))
+        assert GET.named(db, now=NOON) == dict(zip(("name", "what", "seen", "share", "shut"), rows[0], strict=True))
         assert GET.first(db, now=NOON.replace(year=2020)) is None
-        plainly = sa.select(things.c.name, things.c.data, things.c.seen, things.c.shut).order_by(things.c.id)
+        plainly = sa.select(things.c.name, things.c.data, things.c.seen, things.c.share, things.c.shut).order_by(
+            things.c.id
+        )
         assert [tuple(row) for row in db.execute(plainly)][:2] == rows
 
 
@@ -74,7 +81,7 @@ def test_what_the_database_refuses_is_told_as_ever(stocked: Engine) -> None:
     def put(*names: str) -> None:
         with writing(stocked) as db:
             for name in names:
-                PUT.all(db, name=name, data=1, seen=NOON)
+                PUT.all(db, name=name, data=1, seen=NOON, share=0.1)
 
     with pytest.raises(ConflictError) as said:
         put("new", "a")
