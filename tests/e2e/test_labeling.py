@@ -197,6 +197,19 @@ def test_the_next_task_is_there_before_it_is_asked_for(house, page):
     expect(title(page)).to_have_text("Film 1")
 
 
+def test_a_turn_is_one_request(house, page):
+    house.open(page)
+    page.wait_for_load_state("networkidle")
+    asked = []
+    page.on("request", lambda request: asked.append((request.method, request.url.rpartition("/")[2])))
+    answer(page, "1", "Film 0")
+    settled(page)
+    answer(page, "2", "Film 1")
+    settled(page)
+    expect(title(page)).to_have_text("Film 2")
+    assert asked == [("PUT", "annotation"), ("PUT", "annotation")], "the reply brought the next task"
+
+
 def test_a_lost_connection_loses_nothing_and_says_so(house, page):
     house.open(page)
     page.wait_for_load_state("networkidle")

@@ -27,8 +27,9 @@ export class Api {
     return this.#send("POST", "/next", { holding });
   }
 
-  answer(task, value, seconds) {
-    return this.#send("PUT", `/tasks/${task}/annotation`, { value, seconds });
+  /** holding: the tasks that are here, if the next one is to come with the reply; null if none is wanted. */
+  answer(task, value, seconds, holding) {
+    return this.#send("PUT", `/tasks/${task}/annotation`, { value, seconds, ...(holding && { holding }) });
   }
 
   keepDraft(task, value) {

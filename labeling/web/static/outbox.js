@@ -9,13 +9,16 @@ const RETRY_MS = [500, 1_000, 2_000, 5_000, 10_000];
 export class Outbox extends EventTarget {
   #api;
   #prefix;
+  #holding;
   #sending = null;
   #failures = 0;
   #timer = null;
 
-  constructor(api, prefix) {
+  /** holding: says, of the task whose answer is being sent, what `api.answer` wants to know. */
+  constructor(api, prefix, holding) {
     super();
     this.#api = api;
+    this.#holding = holding;
     this.#prefix = `${prefix}.unsent.`;
     this.reason = null;
     addEventListener("online", () => this.flush());
@@ -58,11 +61,12 @@ export class Outbox extends EventTarget {
   }
 
   async #sendAll() {
+    await null; // until whoever puts a turn here has the next task on screen
     for (let turn = this.turns[0]; turn; turn = this.turns[0]) {
       try {
         const answer = turn.skip
           ? await this.#api.skip(turn.task)
-          : await this.#api.answer(turn.task, turn.value, turn.seconds);
+          : await this.#api.answer(turn.task, turn.value, turn.seconds, this.#holding(turn.task));
         this.#done(turn);
         this.#tell("sent", answer);
       } catch (error) {

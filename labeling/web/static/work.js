@@ -1,4 +1,5 @@
-/* The labeling page: one task on screen, the next ones loaded ahead, answers on their way in the background. */
+/* The labeling page: one task on screen, the next ones loaded ahead, answers on their way in the background. The reply
+   to an answer brings the next task along, so that a turn is one request. */
 
 import { Api, Offline } from "./api.js";
 import { Outbox } from "./outbox.js";
@@ -10,7 +11,7 @@ const page = document.querySelector("#labeling").dataset;
 const prefix = `palate.label.${page.person}.${page.project}`;
 
 const api = new Api(page.api, document.querySelector('meta[name="csrf-token"]').content);
-const outbox = new Outbox(api, prefix);
+const outbox = new Outbox(api, prefix, (sent) => (enough() ? null : here().filter((task) => task !== sent)));
 const view = new View(page);
 
 let current = null;
@@ -61,6 +62,18 @@ function show(task) {
   view.show(task, draftOf(task) ?? task.draft ?? task.value);
 }
 
+const enough = () => exhausted || ahead.length >= AHEAD + (current === null ? 1 : 0);
+
+/** Tasks that are on this page, or answered and not yet stored. */
+const here = () => [...(current ? [current.id] : []), ...ahead.map((task) => task.id), ...outbox.tasks];
+
+/** Keep a task that the server gave us, on screen if there is none. */
+function keep(task) {
+  if (here().includes(task.id)) return;
+  if (current === null && !goingBack) show(task);
+  else ahead.push(task);
+}
+
 /** Put the next task on screen at once if one is loaded; load until enough are. */
 function advance() {
   current = null;
@@ -71,18 +84,18 @@ function advance() {
 }
 
 function load() {
-  loading ??= fill().finally(() => {
+  // First what is on its way: it may bring tasks.
+  loading ??= outbox.flush().then(fill).finally(() => {
     loading = null;
   });
   return loading;
 }
 
 async function fill() {
-  while (!exhausted && (current === null || ahead.length < AHEAD)) {
-    const holding = [...(current ? [current.id] : []), ...ahead.map((task) => task.id), ...outbox.tasks];
+  while (!enough()) {
     let answer;
     try {
-      answer = await api.next(holding);
+      answer = await api.next(here());
     } catch (error) {
       if (current === null) wait(error);
       if (error instanceof Offline || error.passing) retryLater();
@@ -97,9 +110,8 @@ async function fill() {
       return;
     } else if (answer.task === null) {
       exhausted = true;
-    } else if (answer.task.id !== current?.id && !ahead.some((task) => task.id === answer.task.id)) {
-      if (current === null && !goingBack) show(answer.task);
-      else ahead.push(answer.task);
+    } else {
+      keep(answer.task);
     }
   }
   if (exhausted && current === null && !goingBack) finish();
@@ -173,6 +185,7 @@ async function undo() {
     view.say(error instanceof Offline ? "Going back needs the connection; it is lost just now." : error.message, true);
   } finally {
     goingBack = false;
+    if (current === null && ahead.length > 0) advance();
   }
 }
 
@@ -196,7 +209,10 @@ async function takeSkipped() {
 
 /* ---- What the person hears of the outbox. */
 
-outbox.addEventListener("sent", ({ detail }) => view.progress(detail.progress));
+outbox.addEventListener("sent", ({ detail }) => {
+  view.progress(detail.progress);
+  if (detail.task) keep(detail.task);
+});
 
 outbox.addEventListener("refused", ({ detail }) => view.say(detail.error.message, true));
 
