@@ -9,7 +9,7 @@ these held-out answers are what calibration and guarantee are made of.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +21,9 @@ EXACT_UP_TO = 5000
 """Beyond so many labeled items the Nyström approximation with LANDMARKS of them is used: n³ would take minutes."""
 LANDMARKS = 3000
 _CHUNK = 4096
+_BLOCK = 256
+_KEPT_NUMBERS = 2**27
+"""Columns of at most so many numbers, half a gigabyte, are kept."""
 
 
 @dataclass(frozen=True)
@@ -38,7 +41,7 @@ class View:
         scale = 2.0 * float(rows.var(axis=0, dtype=np.float64).sum())
         return cls(rows, np.einsum("ij,ij->i", rows, rows), scale if scale > 0 else 1.0)
 
-    def kernel(self, a: NDArray[np.intp], b: NDArray[np.intp], sharpness: float) -> Floats:
+    def kernel(self, a: NDArray[np.intp], b: NDArray[np.intp], sharpness: float) -> NDArray[np.float32]:
         """(len(a), len(b)): exp(-sharpness · squared distance / mean squared distance)."""
         distance = self.rows[a] @ self.rows[b].T
         distance *= -2.0
@@ -46,7 +49,7 @@ class View:
         distance += self.squares[b][None, :]
         np.maximum(distance, 0.0, out=distance)
         distance *= np.float32(-sharpness / self.scale)
-        similar: Floats = np.exp(distance, out=distance).astype(np.float64)
+        similar: NDArray[np.float32] = np.exp(distance, out=distance)
         return similar
 
 
@@ -58,12 +61,51 @@ class Kernel:
     sharpness: Mapping[str, float]
     ridge: float
 
-    def between(self, views: Mapping[str, View], a: NDArray[np.intp], b: NDArray[np.intp]) -> Floats:
-        mixed = np.ones((len(a), len(b)))  # the constant: an intercept that leaving out treats rightly
+    def between(self, views: Mapping[str, View], a: NDArray[np.intp], b: NDArray[np.intp]) -> NDArray[np.float32]:
+        """(len(a), len(b)) float32; solving with it takes float64."""
+        mixed = np.ones(
+            (len(a), len(b)), dtype=np.float32
+        )  # the constant: an intercept that leaving out treats rightly
         for name, weight in self.weights.items():
             if weight > 0:
-                mixed += weight * views[name].kernel(a, b, self.sharpness[name])
+                similar = views[name].kernel(a, b, self.sharpness[name])
+                similar *= np.float32(weight)
+                mixed += similar
         return mixed
+
+
+class Columns:
+    """Kernel values of all items with those labeled so far, (n_items, len(rows)), kept from one round to the next.
+
+    Kept are whole blocks of columns, so that each number is made by the same operations whether or not a round went
+    before: a loop that is taken up again goes on exactly as it would have.
+    """
+
+    def __init__(self, views: Mapping[str, View]) -> None:
+        self.views = views
+        self.items = np.arange(len(next(iter(views.values())).rows))
+        self._kernel: Kernel | None = None
+        self._kept: list[tuple[bytes, NDArray[np.float32]]] = []
+
+    def blocks(self, kernel: Kernel, rows: NDArray[np.intp]) -> Iterator[NDArray[np.float32]]:
+        """Columns of `rows`, `_BLOCK` at a time."""
+        if kernel != self._kernel:
+            self._kernel, self._kept = kernel, []
+        for number, start in enumerate(range(0, len(rows), _BLOCK)):
+            some = rows[start : start + _BLOCK]
+            if number < len(self._kept) and self._kept[number][0] == some.tobytes():
+                yield self._kept[number][1]
+                continue
+            del self._kept[number:]
+            made = np.concatenate([kernel.between(self.views, chunk, some) for chunk in _chunks(self.items)])
+            if len(some) == _BLOCK and self.items.size * (start + _BLOCK) <= _KEPT_NUMBERS:
+                self._kept.append((some.tobytes(), made))
+            yield made
+
+
+def _chunks(items: NDArray[np.intp]) -> Iterator[NDArray[np.intp]]:
+    for start in range(0, len(items), _CHUNK):
+        yield items[start : start + _CHUNK]
 
 
 def one_hot(labels: NDArray[np.integer], n_labels: int) -> Floats:
@@ -73,9 +115,9 @@ def one_hot(labels: NDArray[np.integer], n_labels: int) -> Floats:
     return coded
 
 
-def left_out(gram: Floats, coded: Floats, ridge: float) -> tuple[Floats, Floats]:
+def left_out(gram: NDArray[np.floating], coded: Floats, ridge: float) -> tuple[Floats, Floats]:
     """(coefficients, held-out scores), both (n, n_labels), of the exact model."""
-    regular = gram.copy()
+    regular = gram.astype(np.float64)
     regular.flat[:: len(gram) + 1] += ridge
     factor, failed = lapack.dpotrf(regular, lower=1, overwrite_a=1)
     if failed:
@@ -87,9 +129,8 @@ def left_out(gram: Floats, coded: Floats, ridge: float) -> tuple[Floats, Floats]
 
 
 def scores_of_all(
-    views: Mapping[str, View],
+    columns: Columns,
     kernel: Kernel,
-    n_items: int,
     rows: NDArray[np.intp],
     labels: NDArray[np.integer],
     n_labels: int,
@@ -97,17 +138,19 @@ def scores_of_all(
     exact_up_to: int = EXACT_UP_TO,
 ) -> NDArray[np.float32]:
     """(n_items, n_labels) scores; those of `rows`, whose `labels` are known, are each made without its own label."""
-    coded = one_hot(labels, n_labels)
-    if len(rows) <= exact_up_to:
-        centers = rows
-        coefficients, held_out = left_out(kernel.between(views, rows, rows), coded, kernel.ridge)
-    else:
+    views, coded = columns.views, one_hot(labels, n_labels)
+    if len(rows) > exact_up_to:
         centers = np.sort(rng.choice(rows, min(LANDMARKS, len(rows)), replace=False))
         coefficients, held_out = _nystrom(kernel, views, rows, centers, coded)
-    scores = np.empty((n_items, n_labels), dtype=np.float32)
-    for start in range(0, n_items, _CHUNK):
-        chunk = np.arange(start, min(start + _CHUNK, n_items))
-        scores[chunk] = kernel.between(views, chunk, centers) @ coefficients
+        scores = np.concatenate(
+            [kernel.between(views, chunk, centers) @ coefficients for chunk in _chunks(columns.items)]
+        ).astype(np.float32)
+    else:
+        gram = np.hstack([block[rows] for block in columns.blocks(kernel, rows)])
+        coefficients, held_out = left_out(gram, coded, kernel.ridge)
+        scores = np.zeros((len(columns.items), n_labels), dtype=np.float32)
+        for number, block in enumerate(columns.blocks(kernel, rows)):
+            scores += block @ coefficients[number * _BLOCK : (number + 1) * _BLOCK].astype(np.float32)
     scores[rows] = held_out
     return scores
 
@@ -116,7 +159,7 @@ def _nystrom(
     kernel: Kernel, views: Mapping[str, View], rows: NDArray[np.intp], centers: NDArray[np.intp], coded: Floats
 ) -> tuple[Floats, Floats]:
     """Ridge regression on the features that `centers` span; held out by the hat matrix's diagonal (PRESS)."""
-    inner = kernel.between(views, centers, centers)
+    inner = kernel.between(views, centers, centers).astype(np.float64)
     inner.flat[:: len(inner) + 1] += 1e-6 * len(inner)
     root = cholesky(inner, lower=True)
     features = solve_triangular(root, kernel.between(views, centers, rows), lower=True).T

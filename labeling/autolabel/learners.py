@@ -19,7 +19,7 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from labeling.autolabel import kernel as kernels
-from labeling.autolabel.kernel import Kernel, View, sharpened_loss
+from labeling.autolabel.kernel import Columns, Kernel, View, sharpened_loss
 
 Items = NDArray[np.intp]
 Scores = NDArray[np.float32]
@@ -63,7 +63,8 @@ class KernelLearner:
 
     def __init__(self, views: Mapping[str, NDArray[np.floating]]) -> None:
         self._views = {name: View.of(rows) for name, rows in views.items()}
-        self.n_items = len(next(iter(self._views.values())).rows)
+        self._columns = Columns(self._views)
+        self.n_items = len(self._columns.items)
         self._chosen: tuple[bytes, Kernel] | None = None
 
     @property
@@ -73,7 +74,7 @@ class KernelLearner:
     def learn(self, items: Items, labels: NDArray[np.integer], n_labels: int, seed: int) -> Scores:
         rng = np.random.default_rng([seed, len(items)])
         chosen = self._choose(items, labels, n_labels, seed)
-        return kernels.scores_of_all(self._views, chosen, self.n_items, items, labels, n_labels, rng)
+        return kernels.scores_of_all(self._columns, chosen, items, labels, n_labels, rng)
 
     def _choose(self, items: Items, labels: NDArray[np.integer], n_labels: int, seed: int) -> Kernel:
         """By the first so many labels, in order: the same for a loop that went on and for one that starts again."""

@@ -7,8 +7,9 @@
 `advance` is all a job has to call, whenever people have answered. What it decides depends on the state alone, so a step
 that was lost may be taken again; before anything is answered it says what it said before. It asks for a seed drawn
 evenly; then for what the latest model is unsure of, as long as the promise does not hold on everything that is still
-unlabeled and the budget lasts; then for an audit, and is done, or goes back to asking if the audit says that the
-promise was broken. Automatic labels are provisional until then: each step's `automatic` replaces the last one's.
+unlabeled and the budget lasts, in the end for what little the model leaves; then for an audit, and is done, or goes
+back to asking if the audit says that the promise was broken. Automatic labels are provisional until then: each step's
+`automatic` replaces the last one's.
 """
 
 from __future__ import annotations
@@ -36,6 +37,10 @@ _WORTH_THREADS = 1000
 """With fewer labels, threads wait for each other for longer than the arithmetic takes."""
 _NEAR = 0.02
 """With the bound this close to the target, rounds become smaller, so as not to ask for more than it takes."""
+_CLOSING = 0.2
+"""Once what the model leaves to people is at most this share of what they have labeled, they are asked for the less
+sure half of it: drawing on until the promise held for that as well would take more answers than that. The half, since
+what they say of it makes the model better at the other."""
 
 
 @dataclass(frozen=True)
@@ -90,10 +95,14 @@ def _round(state: State, learner: Learner, goal: Goal, seed: int, rng: np.random
     promise = evidence.widest(reference.agreement(goal.target), goal.confidence) if len(rows) >= _FEWEST else None
     state.automatic = _labels(state, promise, reference, model)
     complete = promise is not None and promise.items == len(pool)
+    left = len(pool) - (promise.items if promise else 0)
+    closing = promise is not None and left <= min(_CLOSING * len(rows), _affordable(state, goal))
     whole = evidence.promise(0.0, goal.confidence)
     lacking = reference.agreement(goal.target) - whole.bound
     step = goal.growth * min(max(lacking / _NEAR, 0.25), 1.0)
-    wanted = 0 if complete else min(max(_FEWEST, round(step * len(rows))), _affordable(state, goal), len(pool))
+    wanted = min(max(_FEWEST, round(step * len(rows))), _affordable(state, goal), len(pool))
+    if complete or closing:
+        wanted = left if left <= 2 * _FEWEST else left // 2
     state.round += 1
     state.rounds.append(
         Round(
@@ -109,7 +118,10 @@ def _round(state: State, learner: Learner, goal: Goal, seed: int, rng: np.random
             asked=wanted,
         )
     )
-    if wanted:
+    if wanted and closing:
+        least = np.sort(state.confidence[pool])[wanted - 1]
+        _ask(state, np.where(state.confidence <= least, 1.0, 0.0), rng)
+    elif wanted:
         steepness = queries.TO_LEARN if whole.accuracy < reference.agreement(goal.target) else queries.TO_PROVE
         _ask(state, Chances(state.confidence[pool], wanted, steepness)(state.confidence), rng)
     if not len(state.asked) or not wanted:

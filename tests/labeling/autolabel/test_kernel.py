@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from labeling.autolabel import CrossFitted, KernelLearner, Stack
-from labeling.autolabel.kernel import Kernel, View, left_out, one_hot, scores_of_all
+from labeling.autolabel.kernel import Columns, Kernel, View, left_out, one_hot, scores_of_all
 
 
 @pytest.fixture
@@ -21,18 +21,18 @@ KERNEL = Kernel({"a": 0.7, "b": 0.3}, {"a": 1.0, "b": 2.0}, 0.1)
 def test_a_held_out_score_is_that_of_a_model_trained_without_the_item(views: dict[str, View]) -> None:
     rng = np.random.default_rng(1)
     rows, labels = np.arange(40), rng.integers(0, 3, 40)
-    scores = scores_of_all(views, KERNEL, 60, rows, labels, 3, rng)
+    scores = scores_of_all(Columns(views), KERNEL, rows, labels, 3, rng)
     for item in (0, 17, 39):
         others = np.delete(rows, item)
-        without = scores_of_all(views, KERNEL, 60, others, labels[others], 3, rng)
+        without = scores_of_all(Columns(views), KERNEL, others, labels[others], 3, rng)
         np.testing.assert_allclose(scores[item], without[item], atol=1e-5)
 
 
 def test_the_approximation_is_exact_when_every_labeled_item_is_a_landmark(views: dict[str, View]) -> None:
     rng = np.random.default_rng(2)
     rows, labels = np.arange(40), rng.integers(0, 3, 40)
-    exact = scores_of_all(views, KERNEL, 60, rows, labels, 3, rng)
-    approximate = scores_of_all(views, KERNEL, 60, rows, labels, 3, rng, exact_up_to=10)
+    exact = scores_of_all(Columns(views), KERNEL, rows, labels, 3, rng)
+    approximate = scores_of_all(Columns(views), KERNEL, rows, labels, 3, rng, exact_up_to=10)
     np.testing.assert_allclose(approximate, exact, atol=5e-3)
 
 

@@ -87,6 +87,25 @@ def test_a_lower_target_leaves_less_to_people(topics: Topics) -> None:
     assert shares[0] < shares[1]
 
 
+def test_when_little_is_left_to_people_they_get_the_least_sure_of_it(topics: Topics) -> None:
+    learner, truth = topics
+    people, state, closed = Truthful(truth), State.new(len(truth)), 0
+    while len((step := advance(state, learner, Goal(target=0.95), seed=0)).ask):
+        made = step.automatic
+        if (
+            step.phase == "rounds"
+            and made is not None
+            and len(state.pool) - len(made.items) <= 0.2 * len(state.answered)
+        ):
+            others = np.setdiff1d(state.pool, step.ask)
+            assert state.confidence[step.ask].max() < state.confidence[others].min()
+            assert not np.isin(step.ask, made.items).any()
+            closed += 1
+        said = people.ask(step.ask)
+        state.answer(said.items, said.labels)
+    assert closed
+
+
 @pytest.mark.parametrize("budget", [60, 90, 140])
 def test_a_budget_is_never_exceeded_and_what_is_promised_within_it_holds(topics: Topics, budget: int) -> None:
     outcome, _ = played(*topics, Goal(target=0.9, budget=budget))
