@@ -25,6 +25,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "evaluate": ("palate.cli.evaluate:evaluate", "Measure a model by full ranking on held-out data."),
     "recommend": ("palate.cli.recommend:recommend", "Recommend items, from a running service or from a bundle."),
     "bundle": ("palate.cli.bundle:bundle", "Verify or show a model bundle."),
+    "features": ("palate.cli.features:features", "Features from events: for training, and for serving."),
     "compile": ("palate.cli.compile:compile", "Give a bundle an index of its items, for large catalogues."),
     "deploy-pipeline": (
         "palate.cli.deploy:deploy_pipeline",

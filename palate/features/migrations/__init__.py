@@ -1,0 +1,1 @@
+"""The table of online feature values, step by step."""
