@@ -2,7 +2,7 @@
 
 from palate.web.access import principal, public, require, require_all
 from palate.web.app import add_check, create_app
-from palate.web.contract import Model, gives, gives_file, takes
+from palate.web.contract import Model, gives, gives_file, gives_page, takes
 from palate.web.metrics import metrics
 from palate.web.problems import FieldErrors
 from palate.web.settings import WebSettings
@@ -15,6 +15,7 @@ __all__ = [
     "create_app",
     "gives",
     "gives_file",
+    "gives_page",
     "metrics",
     "principal",
     "public",

@@ -27,6 +27,7 @@ from palate.web.problems import FieldErrors
 
 View = TypeVar("View", bound=Callable[..., Any])
 LONGEST_LIST = 1000
+PAGE = "text/html"
 
 
 class Model(BaseModel):
@@ -119,6 +120,20 @@ def gives_file(media: str, *, description: str = "The file.") -> Callable[[View]
 
     def decorate(view: View) -> View:
         declared: View = _declare(view, media=media, description=description)
+        return declared
+
+    return decorate
+
+
+def gives_page(*, leads_on: bool = False) -> Callable[[View], View]:
+    """The view returns a page for people, which also says what is not found or not valid.
+
+    leads_on: where all is well it leads to another page instead.
+    """
+
+    def decorate(view: View) -> View:
+        more = {"status": 303, "description": "It is done; leads to the page that shows it."} if leads_on else {}
+        declared: View = _declare(view, media=PAGE, **{"description": "The page.", **more})
         return declared
 
     return decorate

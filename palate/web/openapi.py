@@ -18,7 +18,7 @@ from pydantic.json_schema import models_json_schema
 from werkzeug.routing import Rule
 
 from palate.web.access import PUBLIC, SAFE, scope_of
-from palate.web.contract import Contract, contract_of
+from palate.web.contract import PAGE, Contract, contract_of
 from palate.web.problems import HTTP_PROBLEMS, MIMETYPE
 
 REF = "#/components/schemas/{model}"
@@ -150,16 +150,19 @@ def _responses(contract: Contract, scope: str | None, named: bool, method: str, 
         answer["content"] = {"application/json": {"schema": schemas.of(contract.gives, "serialization")}}
     if contract.media is not None:
         answer["content"] = {contract.media: {}}
+    page = contract.media == PAGE
     problems = {400, 500, 503}
     problems |= {401, 403} if scope != PUBLIC else set()
-    problems |= {404} if named else set()
+    problems |= {404} if named or page else set()
     problems |= {422}
     problems |= {413, 415} if contract.body or contract.form else set()
     problems |= {409} if method not in SAFE else set()
     responses = {str(status): answer for status in (contract.status, *contract.also)}
     for status in sorted(problems):
         title = HTTP_PROBLEMS[status][1] if status in HTTP_PROBLEMS else "It is taken, or was changed meanwhile"
-        content = {MIMETYPE: {"schema": {"$ref": REF.format(model="Problem")}}}
+        content: dict[str, Any] = {MIMETYPE: {"schema": {"$ref": REF.format(model="Problem")}}}
+        if page:
+            content[PAGE] = {}
         responses[str(status)] = {"description": title, "content": content}
     return responses
 

@@ -11,7 +11,7 @@ from pydantic import Field
 
 from palate.dataset.ids import Codes
 from palate.errors import PalateError, UnknownIdError
-from palate.web import Model, principal, takes
+from palate.web import Model, gives_page, principal, takes
 from services.recommender import about
 from services.recommender.asking import ItemsPage, UserPage
 from services.recommender.bodies import AnyId
@@ -38,6 +38,7 @@ class ItemAsked(Model):
 
 
 @takes(query=UserAsked)
+@gives_page()
 def users(query: UserAsked) -> str:
     """What a user did, what they get and why, and what each strategy says of them."""
     live, may_events = state()[0], principal().allows("catalogue")
@@ -88,6 +89,7 @@ def title_of(item: str | int) -> str | None:
 
 
 @takes(query=ItemAsked)
+@gives_page()
 def items(query: ItemAsked) -> str:
     """What is known of an item, and which ones are like it; or items by their title."""
     live = state()[0]

@@ -12,7 +12,7 @@ from flask import Blueprint, redirect, render_template, url_for
 from pydantic import Field
 from werkzeug.wrappers import Response
 
-from palate.web import Model, require, require_all, takes
+from palate.web import Model, gives_page, require, require_all, takes
 from palate.web.charts import Line, lines, rounded
 from services.recommender import about
 from services.recommender.bodies import AnyId
@@ -71,6 +71,7 @@ def start() -> Response:
 
 
 @takes(query=Span)
+@gives_page()
 def overview(query: Span) -> str:
     """What is served, and how many of those who are answered are strangers."""
     live = state()[0]
@@ -116,6 +117,7 @@ def _cold_chart(blocks: Mapping[int, Counter[str]], width: int) -> Any:
 
 @require("catalogue")
 @takes(query=EventsAsked)
+@gives_page()
 def events(query: EventsAsked) -> str:
     """What was done, newest first, of one user or of all."""
     live = state()[0]

@@ -9,7 +9,7 @@ from pydantic import BeforeValidator, Field
 from werkzeug.wrappers import Response
 
 from palate.errors import ConflictError, InputError
-from palate.web import require, takes
+from palate.web import gives_page, require, takes
 from services.recommender.dashboard.traffic import Asked, page
 from services.recommender.deployments import views
 from services.recommender.deployments.bodies import BoundsBody, RolloutBody
@@ -65,6 +65,7 @@ def _share(percent: float | None) -> float | None:
 
 @require("deployments")
 @takes(form=Turn)
+@gives_page(leads_on=True)
 def turn(form: Turn) -> str | Response:
     """Begin, pause, resume, stop or undo a roll-out. What was wrong stands on the page."""
     try:

@@ -11,7 +11,7 @@ from pydantic import Field
 from werkzeug.wrappers import Response
 
 from palate.errors import ConflictError, InputError
-from palate.web import Model, principal, require, takes
+from palate.web import Model, gives_page, principal, require, takes
 from palate.web.charts import Line, intervals, lines
 from services.recommender.deployments import views
 from services.recommender.deployments.bodies import DeploymentPatch, Weight
@@ -41,6 +41,7 @@ class Move(Asked):
 
 
 @takes(query=Asked)
+@gives_page()
 def deployments(query: Asked) -> str:
     """All deployments, or one of them."""
     return page(query) if query.name else _all()
@@ -111,6 +112,7 @@ def _traffic(held: Deployment, seconds: int) -> Any:
 
 @require("deployments")
 @takes(form=Move)
+@gives_page(leads_on=True)
 def move(form: Move) -> str | Response:
     """Move the weights. What was wrong stands on the page."""
     try:
