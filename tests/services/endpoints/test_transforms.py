@@ -10,8 +10,11 @@ from click.testing import CliRunner
 
 from palate.cli import palate
 from palate.errors import InputError, ParameterError
+from palate.store.jobs import Jobs
 from services.endpoints import recordio
+from services.endpoints.invoking import INVOKING
 from services.endpoints.transform import transform
+from services.endpoints.transforms import KIND
 
 CSV, LINES, RECORDS = "text/csv", "application/jsonlines", "application/x-recordio-protobuf"
 ROWS = np.random.default_rng(0).normal(size=(5003, 3)).astype(np.float32)
@@ -132,6 +135,19 @@ def test_a_job_transforms_a_file(served):
     assert str(served.folder) not in failed["error"]
     assert not (served.folder / "bad.jsonl").exists()
     assert served.call("DELETE", f"/v1/transforms/{failed['job']}").json["state"] == "failed"
+
+
+def test_a_job_whose_worker_died_is_done_by_another(served, open_api):
+    served.app.extensions[INVOKING].stop()
+    begun = served.begin(input="rows.csv", output="out.jsonl").json["job"]
+    queue = Jobs(served.hosting.store.engine, lease_seconds=0.2)
+    taken = queue.claim("one that dies", [KIND])
+    queue.heartbeat(taken, 0.4, "2000 rows")
+    assert served.call("GET", f"/v1/transforms/{begun}").json["progress"] == 0.4
+    other = open_api(transform_folder=served.folder)
+    other.token = served.token
+    assert (ended(other, begun)["state"], ended(other, begun)["rows"]) == ("done", 5003)
+    assert len((served.folder / "out.jsonl").read_text().splitlines()) == 5003
 
 
 @pytest.mark.parametrize(
