@@ -2,7 +2,8 @@
 
 The loop is played against known labels once per seed. A line for each: the share labeled automatically, how much of it
 is right, how many answers people gave, whether the audit's interval holds the truth and how wide it is, seconds. The
-last line is the mean, the worst accuracy, and how often the interval held. Seconds leave out reading and features.
+last line is a row of the table in docs/labeling.md: the mean share and the least, the mean accuracy and the least, how
+often the interval held and how wide it was at most, the longest seed. Seconds leave out reading and features.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ from __future__ import annotations
 import json
 import time
 from pathlib import Path
+from typing import Any
 
 import click
 import numpy as np
@@ -17,22 +19,25 @@ import numpy as np
 from labeling.autolabel import Goal, judge, play
 from labeling.autolabel.annotators import Annotators, Crowd, Truthful
 from labeling.autolabel.learning import learner_for
-from labeling.autolabel.tables import read_known
+from labeling.autolabel.tables import Known, read_known
 from labeling.settings import LabelingSettings
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--data", "files", multiple=True, required=True, type=click.Path(path_type=Path))
+@click.option("--data", "files", multiple=True, type=click.Path(path_type=Path))
+@click.option("--digits", is_flag=True, help="scikit-learn's digits, as a table, instead of files.")
 @click.option("--text", help="The column of texts; without, the other columns are features.")
-@click.option("--label", required=True)
+@click.option("--label", default="label", show_default=True)
 @click.option("--features", type=click.Choice(["auto", "tfidf", "embeddings"]), default="auto", show_default=True)
 @click.option("--target", "targets", type=float, multiple=True, default=(0.95,), show_default=True)
 @click.option("--workers", type=int, default=0, help="So many people who err; 0 is one who never does.")
 @click.option("--worker-accuracy", type=float, default=0.8, show_default=True)
 @click.option("--budget", type=int)
 @click.option("--seeds", default=5, show_default=True)
+@click.option("--first", default=0, show_default=True, help="The first seed.")
 def main(
     files: tuple[Path, ...],
+    digits: bool,
     text: str | None,
     label: str,
     features: str,
@@ -41,15 +46,18 @@ def main(
     worker_accuracy: float,
     budget: int | None,
     seeds: int,
+    first: int,
 ) -> None:
     """Play the loop with several seeds, a JSON line each."""
-    known = read_known(files, label, text)
+    if digits == bool(files):
+        raise click.UsageError("Name files by --data, or take --digits.")
+    known = handwritten() if digits else read_known(files, label, text)
     started = time.perf_counter()
     learner_for(known, features, LabelingSettings.read().cache)
     click.echo(f"{len(known)} items; features took {time.perf_counter() - started:.1f} s")
     for target in targets:
         goal, lines = Goal(target=target, budget=budget), []
-        for seed in range(seeds):
+        for seed in range(first, first + seeds):
             learner = learner_for(known, features, LabelingSettings.read().cache)
             people: Annotators = (
                 Crowd(known.labels, workers, worker_accuracy, seed) if workers else Truthful(known.labels)
@@ -73,11 +81,32 @@ def main(
                 }
             )
             click.echo(json.dumps(lines[-1]))
-        right = [line["accuracy"] for line in lines if line["accuracy"] is not None]
-        share = float(np.mean([line["share"] for line in lines]))
-        kept = f"right {np.mean(right):.4f}, at least {min(right):.4f}" if right else "nothing labeled"
-        held = sum(bool(line["covered"]) for line in lines)
-        click.echo(f"target {target}: share {share:.4f}, {kept}, interval held {held} of {len(right)}")
+        click.echo(row(target, lines))
+
+
+def row(target: float, lines: list[dict[str, Any]]) -> str:
+    """A row of Markdown on one target's seeds."""
+    right = [line["accuracy"] for line in lines if line["accuracy"] is not None]
+    shares = [line["share"] for line in lines]
+    seeds = f"{lines[0]['seed']}-{lines[-1]['seed']}"
+    cells = [f"{target:.2f}", seeds, f"{np.mean(shares):.3f}, {min(shares):.3f}"]
+    if right:
+        held, widest = sum(bool(line["covered"]) for line in lines), max(line["width"] for line in lines)
+        cells += [f"{np.mean(right):.4f}, {min(right):.4f}", f"{held} of {len(right)}", f"{widest:.3f}"]
+    else:
+        cells += ["nothing labeled", "", ""]
+    return f"| {' | '.join([*cells, str(max(line['seconds'] for line in lines))])} |"
+
+
+def handwritten() -> Known:
+    """1,797 digits of 8 x 8 pixels."""
+    from sklearn.datasets import load_digits
+
+    found = load_digits()
+    columns: dict[str, list[str | float | None]] = {
+        f"pixel{number}": [float(value) for value in values] for number, values in enumerate(found.data.T)
+    }
+    return Known([str(label) for label in found.target], None, columns, 0)
 
 
 if __name__ == "__main__":

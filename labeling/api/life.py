@@ -19,9 +19,10 @@ from palate.web import Model, gives, require, takes
 class ProjectChange(Model):
     """What to change; what is left out stays. `deadline`: null for none.
 
-    `order`: import, priority, random (by `seed`) or uncertainty (the least sure prediction first). `gold_rate`: the
-    share of everybody's tasks that are gold. `review`: none, open, or blind, where the reviewer answers as well
-    without seeing the answer. `consensus`: none, or the method by which answers are kept consolidated.
+    `order`: import, priority, random (by `seed`), uncertainty (the least sure prediction first) or diversity (each task
+    unlike those before it). `gold_rate`: the share of everybody's tasks that are gold. `review`: none, open, or blind,
+    where the reviewer answers as well without seeing the answer. `consensus`: none, or the method by which answers are
+    kept consolidated.
     """
 
     instructions: StrictStr = ""

@@ -7,18 +7,24 @@ however the project is ordered.
 from __future__ import annotations
 
 import hashlib
+import time
+from collections.abc import Sequence
 from typing import Any
 
 from sqlalchemy import Connection, bindparam, func, select, update
 
 from labeling.store.definition import NewTask, Project
-from labeling.store.tables import ANSWERED, predictions, projects, slots, tasks
+from labeling.store.tables import ANSWERED, is_open, predictions, projects, slots, tasks
 from palate.errors import ParameterError
 
-ORDERS = ("import", "priority", "random", "uncertainty")
-"""As imported; the highest priority first; shuffled by the project's seed; the least sure prediction first."""
+ORDERS = ("import", "priority", "random", "uncertainty", "diversity")
+"""As imported; the highest priority first; shuffled by the project's seed; the least sure prediction first; each task
+as unlike those before it as can be."""
 UNPREDICTED = -1.0
 """Under `uncertainty`, nothing is known of a task without a prediction: it comes before all others."""
+WAITING = 2.0
+"""Under `diversity` a job ranks tasks from 0 to 1 (`labeling.work.diversity`). Those it does not know yet come after
+all others; their rank is the time, in seconds, since when they wait for it."""
 BATCH = 5_000
 
 
@@ -36,6 +42,8 @@ def rank_of(project: Project, task: NewTask, position: int) -> float:
         return float(-task.priority)
     if project.ordering == "random":
         return shuffled(project.seed, position)
+    if project.ordering == "diversity":
+        return time.time()
     return UNPREDICTED if project.ordering == "uncertainty" else 0.0
 
 
@@ -59,6 +67,7 @@ def rank_all(connection: Connection, project: Project) -> None:
     else:
         score = select(predictions.c.score).where(predictions.c.task_id == tasks.c.id).scalar_subquery()
         ranks = {"import": 0.0, "priority": -tasks.c.priority, "uncertainty": func.coalesce(score, UNPREDICTED)}
+        ranks["diversity"] = time.time()
         connection.execute(update(tasks).where(mine).values(rank=ranks[project.ordering]))
     copy_ranks(connection, project)
 
@@ -68,3 +77,24 @@ def copy_ranks(connection: Connection, project: Project) -> None:
     rank = select(tasks.c.rank).where(tasks.c.id == slots.c.task_id).scalar_subquery()
     is_open = (slots.c.project_id == project.id) & (slots.c.state != ANSWERED)
     connection.execute(update(slots).where(is_open, slots.c.rank != rank).values(rank=rank))
+
+
+def waits(connection: Connection, project: Project) -> float | None:
+    """Since when the task that came last waits to be ranked by `diversity`; None if there is none."""
+    latest = 0.0
+    for number in range(project.overlap):  # one by one, each is the last entry of the queue's index
+        mine = (slots.c.project_id == project.id) & (slots.c.number == number) & is_open & ~slots.c.gold
+        query = select(slots.c.rank).where(mine).order_by(slots.c.rank.desc()).limit(1)
+        latest = max(latest, connection.execute(query).scalar() or 0.0)
+    return latest if latest >= WAITING else None
+
+
+def rank_these(connection: Connection, ranks: Sequence[tuple[int, float]]) -> None:
+    """Rank these tasks, by id, and those of their slots that are still open."""
+    rows = [{"this": task, "to": rank} for task, rank in ranks]
+    if rows:
+        for change in (
+            update(tasks).where(tasks.c.id == bindparam("this")),
+            update(slots).where(slots.c.task_id == bindparam("this"), slots.c.state != ANSWERED),
+        ):
+            connection.execute(change.values(rank=bindparam("to")), rows)

@@ -1,5 +1,5 @@
-"""Long work of the labeling service, done by worker processes as jobs: consensus, rounds of automatic labeling, what
-goes between here and a Label Studio, and webhooks.
+"""Long work of the labeling service, done by worker processes as jobs: consensus, orders, rounds of automatic labeling,
+what goes between here and a Label Studio, and webhooks.
 
     palate label serve          starts one worker beside the servers
     palate label work           is a worker alone, on any machine that reaches the database
@@ -22,11 +22,12 @@ def handlers(engine: Engine, settings: LabelingSettings) -> Mapping[str, Handler
     from labeling.hooks.collect import KIND as WEBHOOK
     from labeling.hooks.send import Sender
     from labeling.label_studio import jobs as label_studio
-    from labeling.work import consensus, files, rounds
+    from labeling.work import consensus, diversity, files, rounds
 
     return {
         **label_studio.handlers(engine, settings),
         consensus.KIND: lambda context: consensus.run(engine, context),
+        diversity.KIND: lambda context: diversity.run(engine, context),
         files.IMPORT: lambda context: files.run_import(engine, context),
         files.EXPORT: lambda context: files.run_export(engine, context),
         WEBHOOK: Sender(engine, settings.webhook_hosts),

@@ -16,7 +16,7 @@ from labeling.label_studio import jobs as label_studio
 from labeling.settings import LabelingSettings
 from labeling.store import projects, runs
 from labeling.store.runs import Run
-from labeling.work import consensus, rounds
+from labeling.work import consensus, diversity, rounds
 from palate.errors import PalateError, UnknownIdError
 from palate.store import Job, Jobs, reading, writing
 
@@ -53,13 +53,16 @@ class Planner:
             stop.wait(max(PAUSE, 9 * (time.monotonic() - began)))
 
     def look(self) -> int:
-        """Queue what is due now: steps of runs, consensus, synchronisations, messages to webhooks; how many were."""
+        """Queue what is due now: steps of runs, consensus, orders, synchronisations, messages to webhooks; how many."""
         with reading(self._engine) as db:
             active = runs.active(db)
-            consolidated = [project for project in projects.listed(db) if project.consensus != consensus.NONE]
+            listed = projects.listed(db)
+        consolidated = [project for project in listed if project.consensus != consensus.NONE]
         found = sum(self._run(run) for run in active)
         for project in consolidated:
             found += consensus.enqueue_due(self._engine, project, self._kept_fresh) is not None
+        for project in listed:
+            found += project.ordering == diversity.ORDER and diversity.enqueue_due(self._engine, project) is not None
         if self._settings is not None and time.monotonic() >= self._next_sync:
             self._next_sync = time.monotonic() + SYNC_PAUSE
             found += label_studio.enqueue_due(self._engine, self._settings)

@@ -117,12 +117,17 @@ def learner_for_tasks(
             return learner_of_images(seen, network=model == "network")
         return _plugin(model, seen.reshape(len(seen), -1))
     if model == "table" or choosing:
-        names = sorted({name for each in data for name, value in each.items() if isinstance(value, int | float | str)})
-        columns = {name: [_plain(each.get(name)) for each in data] for name in names}
+        columns = columns_of(data)
         return learner_for(Known([], None, columns, 0)) if own else _plugin(model, _rows(columns))
     if not own:
         return _plugin(model, np.array(texts, dtype=object))
     return learner_for(Known([], texts, {}, 0), model, cache)
+
+
+def columns_of(data: Sequence[Mapping[str, Any]]) -> dict[str, list[str | float | None]]:
+    """The numbers and words in the tasks' data, by name; None where a task has none."""
+    names = sorted({name for each in data for name, value in each.items() if isinstance(value, int | float | str)})
+    return {name: [_plain(each.get(name)) for each in data] for name in names}
 
 
 def models() -> tuple[str, ...]:

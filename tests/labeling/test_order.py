@@ -13,6 +13,7 @@ from labeling.store import projects
 from labeling.store.definition import Definition, NewTask
 from labeling.store.forecasts import Prediction
 from labeling.store.tables import slots
+from labeling.work.planner import Planner
 from palate.errors import ConflictError, ParameterError, UnknownIdError
 
 DRAMA, WAR = {"choices": ["Drama"]}, {"choices": ["War"]}
@@ -21,6 +22,12 @@ DRAMA, WAR = {"choices": ["Drama"]}, {"choices": ["War"]}
 @pytest.fixture
 def service(store):
     return Labeling(store.engine)
+
+
+@pytest.fixture
+def work_all(work):
+    """Does all jobs there are; `work` is a person here."""
+    return work
 
 
 def make(service, n=6, golds=0, overlap=1, **changes):
@@ -69,6 +76,34 @@ def test_the_least_sure_comes_first_and_what_nobody_predicted_before_it(service)
         service.predict(project, "m3", [Prediction("t0", DRAMA, 0.1), Prediction("t9", DRAMA, 0.1)])
     with pytest.raises(ParameterError, match="no label"):
         service.predict(project, "m3", [Prediction("t0", {"choices": ["Western"]}, 0.1)])
+
+
+def test_each_task_is_unlike_those_before_it_and_those_answered_also_when_more_are_added(service, store, work_all):
+    kinds = ("a cat purrs softly", "the stock market fell", "rain and wind tonight", "a goal in extra time")
+    new = [NewTask(f"{kind[:5]}/{i}", {"title": kind, "text": kind}) for kind in kinds[:3] for i in range(8)]
+    project = service.create(Definition("Films", ("Drama", "War")), new)[0].id
+    first = work(service, project, limit=1)
+    service.change(project, {"ordering": "diversity"})
+    assert Planner(store.engine).look() == 1
+    work_all()
+    assert Planner(store.engine).look() == 0
+    kinds_seen = [name.split("/")[0] for name in first + work(service, project, limit=2)]
+    assert sorted(kinds_seen) == sorted(kind[:5] for kind in kinds[:3])
+    service.add_tasks(
+        project, [NewTask(f"{kinds[3][:5]}/{i}", {"title": kinds[3], "text": kinds[3]}) for i in range(3)]
+    )
+    Planner(store.engine).look()
+    work_all()
+    assert work(service, project, limit=1)[0].startswith(kinds[3][:5])
+    assert len(work(service, project)) == 23
+
+
+def test_tasks_in_which_there_is_nothing_to_look_at_come_as_imported(service, store, work_all):
+    project = service.create(Definition("Films", ("Drama", "War")), [NewTask(f"t{i}", {}) for i in range(4)])[0].id
+    service.change(project, {"ordering": "diversity"})
+    Planner(store.engine).look()
+    work_all()
+    assert work(service, project) == ["t0", "t1", "t2", "t3"]
 
 
 def test_gold_tasks_come_at_their_rate_to_everybody_and_never_count_against_the_overlap(service, store):
