@@ -16,7 +16,7 @@ from palate.web import Model, gives, takes
 
 
 class HookIn(Model):
-    """Where to, and of what: answers.created, run.changed, project.done; of everything unless told."""
+    """Where to, and of what: answers.created, answers.changed, run.changed, project.done; of everything unless told."""
 
     url: StrictStr
     events: list[StrictStr] = Field(default_factory=list, max_length=20)

@@ -8,10 +8,10 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, Engine, select
+from sqlalchemy import Connection, Engine, Row, or_, select
 
 from labeling.answers import short
 from labeling.hooks import store
@@ -82,6 +82,11 @@ def _news(db: Connection, project: Project, hook: Hook, settled: timedelta) -> l
         for part in (rows[first : first + TOGETHER] for first in range(0, len(rows), TOGETHER)):
             told = {**told, "answer": part[-1]["id"]}
             found.append(("answers.created", message("answers.created", project, answers=part), told))
+    if "answers.changed" in hook.events:
+        changes = _changes(db, project, hook, settled)
+        for some in (changes[first : first + TOGETHER] for first in range(0, len(changes), TOGETHER)):
+            told = {**told, "change": [some[-1]["changed"], some[-1]["id"]]}
+            found.append(("answers.changed", message("answers.changed", project, answers=some), told))
     if "run.changed" in hook.events and project.run is not None:
         run = runs.get(db, project.run)
         state = {"id": run.id, "state": run.state, "phase": run.phase, "round": run.round}
@@ -113,15 +118,46 @@ def _answers(db: Connection, project: Project, after: int, settled: timedelta) -
     for row in db.execute(query):
         if row.created > latest:
             break
-        found.append(
-            {
-                "id": row.id,
-                "task": row.task_id,
-                "external_id": row.external_id,
-                "person": row.person,
-                "value": short(project.interface, row.value),
-                "seconds": row.seconds,
-                "created": row.created.isoformat(),
-            }
-        )
+        found.append(_told(project, row))
     return found
+
+
+def _changes(db: Connection, project: Project, hook: Hook, settled: timedelta) -> Sequence[dict[str, Any]]:
+    """Answers that were changed after what was told of last, as they are now, the change longest ago first."""
+    moment, number = hook.told.get("change", [hook.created.isoformat(), 0])
+    since = datetime.fromisoformat(moment)
+    query = (
+        select(answers, tasks.c.external_id)
+        .join(tasks, tasks.c.id == answers.c.task_id)
+        .where(
+            answers.c.project_id == project.id,
+            answers.c.changed.is_not(None),
+            answers.c.changed >= since,
+            or_(answers.c.changed > since, answers.c.id > number),
+            answers.c.changed <= clock(db) - settled,
+        )
+        .order_by(answers.c.changed, answers.c.id)
+        .limit(AT_ONCE)
+    )
+    return [
+        {
+            **_told(project, row),
+            "changed": row.changed.isoformat(),
+            "verdict": row.verdict,
+            "reviewer": None if row.verdict is None else row.reviewer,
+            "note": row.note,
+        }
+        for row in db.execute(query)
+    ]
+
+
+def _told(project: Project, row: Row[Any]) -> dict[str, Any]:
+    return {
+        "id": row.id,
+        "task": row.task_id,
+        "external_id": row.external_id,
+        "person": row.person,
+        "value": short(project.interface, row.value),
+        "seconds": row.seconds,
+        "created": row.created.isoformat(),
+    }

@@ -20,8 +20,9 @@ from labeling.store.tables import answers
 from palate.errors import ConflictError, ParameterError, UnknownIdError
 from palate.store.types import clock
 
-EVENTS = ("answers.created", "run.changed", "project.done")
-"""People have answered; automatic labeling has made a step or ended; nothing is left to do."""
+EVENTS = ("answers.created", "answers.changed", "run.changed", "project.done")
+"""People have answered; answers were replaced or judged; automatic labeling has made a step or ended; nothing is left
+to do."""
 PING = "ping"
 """Sent when somebody asks whether it arrives."""
 MAX_HOOKS = 20
@@ -79,14 +80,15 @@ def add(db: Connection, project: Project, url: str, events: Sequence[str], perso
     if len(present) >= MAX_HOOKS:
         raise ConflictError(f"the project has {MAX_HOOKS} webhooks already.", where="url")
     last = db.execute(select(func.max(answers.c.id)).where(answers.c.project_id == project.id)).scalar_one()
+    now = clock(db)
     row = {
         "project_id": project.id,
         "url": url,
         "events": list(chosen),
         "secret": "whsec_" + base64.b64encode(secrets.token_bytes(24)).decode(),
         "person": person,
-        "created": clock(db),
-        "told": {"answer": last or 0},
+        "created": now,
+        "told": {"answer": last or 0, "change": [now.isoformat(), 0]},
     }
     return _hook(db.execute(insert(hooks).returning(hooks), row).one())
 

@@ -18,7 +18,8 @@ hooks = Table(
     Column("created", Instant, nullable=False),
     Column("told", JSON, nullable=False),
 )
-"""`told`: up to where things were written down as deliveries: the last answer, the run's state, whether it is done."""
+"""`told`: up to where things were written down as deliveries: the last answer and the last change, the run's state,
+whether it is done."""
 
 deliveries = Table(
     "webhook_deliveries",

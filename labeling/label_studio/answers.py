@@ -57,7 +57,8 @@ def change_answer(connection: Connection, task_id: int, person: str, value: Resu
     """As if the person had submitted another one: it waits for a review again."""
     anew = {"verdict": None, "reviewer": None, "review_expires": None, "note": None, "original": None, "suspect": None}
     mine = (answers.c.task_id == task_id) & (answers.c.person == person)
-    connection.execute(update(answers).where(mine).values(value=value, updated=clock(connection), **anew))
+    now = clock(connection)
+    connection.execute(update(answers).where(mine).values(value=value, updated=now, changed=now, **anew))
 
 
 def withdraw_answer(connection: Connection, project: Project, task_id: int, person: str) -> None:

@@ -128,9 +128,10 @@ def judge(
             hint="Ask for the next review.",
         )
     if row["verdict"] is None:
-        changes: dict[str, Any] = {"verdict": wanted, "review_expires": None, "note": note}
+        now = now or clock(connection)
+        changes: dict[str, Any] = {"verdict": wanted, "review_expires": None, "note": note, "changed": now}
         if wanted == CORRECTED:
-            changes |= {"original": row["value"], "value": result, "updated": now or clock(connection)}
+            changes |= {"original": row["value"], "value": result, "updated": now}
         if wanted == RETURNED:
             changes["returns"] = row["returns"] + 1
         connection.execute(update(answers).where(mine).values(changes))

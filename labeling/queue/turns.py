@@ -78,7 +78,7 @@ def submit(
             anew = {"verdict": None, "reviewer": None, "review_expires": None, "note": None, "original": None}
             anew |= {"suspect": None}
             mine = (answers.c.task_id == task_id) & (answers.c.person == person)
-            connection.execute(update(answers).where(mine).values(value=value, updated=now, **anew))
+            connection.execute(update(answers).where(mine).values(value=value, updated=now, changed=now, **anew))
         return False
     filled = _FILL.first(connection, **this)
     if filled is None:

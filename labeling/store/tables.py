@@ -178,12 +178,21 @@ answers = Table(
     Column("original", JSON(none_as_null=True)),
     Column("returns", Integer, nullable=False, server_default="0"),
     Column("suspect", Integer),
+    Column("changed", Instant),
     UniqueConstraint("task_id", "person"),
     Index("ix_annotations_turns", "project_id", "person", "created"),
 )
 """`value` is the list of regions that Label Studio calls `result`; `original` what it was before a reviewer corrected
 it. A `verdict` of none waits for a review; a reviewer without a verdict has it in hands. `suspect` is the place of an
-answer among those that a model doubts, from 1 for the most doubtful."""
+answer among those that a model doubts, from 1 for the most doubtful. `changed`: when it was replaced or judged last;
+unlike `updated` it tells of verdicts, too."""
+Index(
+    "ix_annotations_changed",
+    answers.c.project_id,
+    answers.c.changed,
+    sqlite_where=text("changed IS NOT NULL"),
+    postgresql_where=text("changed IS NOT NULL"),
+)
 Index(
     "ix_annotations_pending",
     answers.c.project_id,

@@ -134,6 +134,32 @@ def test_answers_are_told_once_signed_and_in_order(service, project, hooks, list
     assert (delivery.state, delivery.tries, delivery.status) == ("delivered", 1, 204)
 
 
+def test_changed_answers_and_verdicts_are_told_as_they_are_at_last(service, project, hooks, listener, deliver):
+    before = answer(service, project)
+    service.submit(project, "ann", before, {"choices": ["Drama"]})  # before the webhook: not told
+    hooks.add(project, listener.url, ["answers.changed"], "boss")
+    task = answer(service, project)
+    deliver()
+    assert listener.heard == [], "a first answer is no change"
+    service.submit(project, "ann", task, {"choices": ["Drama"]})
+    service.submit(project, "ann", task, {"choices": ["War"]})
+    service.submit(project, "ann", task, {"choices": ["War"]})
+    service.change(project, {"review": "open"})
+    review = service.next_review(project, "rev")[1]
+    service.judge(project, "rev", review.id, "return", note="look again")
+    deliver()
+    deliver()
+    [(_, _, body)] = listener.heard
+    one, other = json.loads(body)["answers"]
+    assert (one["task"], one["value"], one["verdict"]) == (task, {"choices": ["War"]}, None)
+    assert (other["task"], other["verdict"], other["note"]) == (before, "returned", "look again")
+    assert (other["value"], other["person"], other["reviewer"]) == ({"choices": ["Drama"]}, "ann", "rev")
+    service.submit(project, "ann", before, {"choices": ["War"]})
+    deliver()
+    [again] = json.loads(listener.heard[1][2])["answers"]
+    assert (again["value"], again["verdict"], again["reviewer"]) == ({"choices": ["War"]}, None, None)
+
+
 @sqlite
 def test_an_answer_is_told_only_when_all_before_it_are_seen(service, project, hooks, listener, store):
     hook = hooks.add(project, listener.url, ["answers.created"], "boss")
