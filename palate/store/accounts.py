@@ -24,6 +24,7 @@ from sqlalchemy.engine import Engine
 from palate.errors import ConflictError, ParameterError, StoreError, ThrottledError, UnknownIdError
 from palate.store.engine import reading, writing
 from palate.store.passwords import hash_password, verify_password
+from palate.store.prepared import Prepared
 from palate.store.tables import codes, failures, keys, people
 from palate.store.types import clock
 
@@ -31,6 +32,11 @@ FREE_TRIES = 5
 LONGEST_WAIT = timedelta(minutes=15)
 FORGET_AFTER = timedelta(hours=1)
 TOUCH_EVERY = timedelta(minutes=1)
+_ASKED = Prepared(
+    sa.select(keys.c.id, keys.c.name, keys.c.scopes, keys.c.secret_hash, keys.c.last_used, keys.c.revoked).where(
+        keys.c.id == sa.bindparam("key")
+    )
+)
 _SCOPE = re.compile(r"[a-z][a-z0-9_.:-]{0,63}|\*")
 
 
@@ -93,13 +99,16 @@ class Accounts:
         if len(parts) != 3 or parts[0] != "palate" or not token.isascii():
             return None
         with reading(self._engine) as db:
-            row = db.execute(keys.select().where(keys.c.id == parts[1])).one_or_none()
+            row = _ASKED.first(db, key=parts[1])
             now = clock(db)
-        if row is None or not hmac.compare_digest(_sha256(parts[2]), row.secret_hash) or row.revoked is not None:
+        if row is None:
             return None
-        if row.last_used is None or now - row.last_used > TOUCH_EVERY:
-            self._touch(row.id, now)
-        return _key_principal(row)
+        key, name, scopes, secret_hash, last_used, revoked = row
+        if not hmac.compare_digest(_sha256(parts[2]), secret_hash) or revoked is not None:
+            return None
+        if last_used is None or now - last_used > TOUCH_EVERY:
+            self._touch(key, now)
+        return _holder(key, name, scopes, secret_hash)
 
     def key_principal(self, key: str) -> Principal | None:
         """Who holds the key `key` now; None when it is unknown or revoked. For sessions that began with a key."""
@@ -244,7 +253,11 @@ def _pause(failed: int) -> timedelta:
 
 
 def _key_principal(row: Any) -> Principal:
-    return Principal("key", row.id, row.name, frozenset(row.scopes), row.secret_hash[:16])
+    return _holder(row.id, row.name, row.scopes, row.secret_hash)
+
+
+def _holder(key: str, name: str, scopes: Iterable[str], secret_hash: str) -> Principal:
+    return Principal("key", key, name, frozenset(scopes), secret_hash[:16])
 
 
 def _person_principal(row: Any) -> Principal:

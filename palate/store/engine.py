@@ -30,6 +30,7 @@ from palate.store.queue import WriteQueue
 
 BUSY_SECONDS = 10.0
 """How long a writer waits for SQLite's single write lock before it gives up."""
+_READONLY = "palate_query_only"
 IDLE_SECONDS = 1.0
 """A connection to PostgreSQL that lay unused for longer is tried before it is used."""
 
@@ -139,7 +140,9 @@ def _open_sqlite(address: URL, busy_seconds: float) -> Engine:
     @event.listens_for(engine, "begin")
     def begin(connection: Connection) -> None:
         readonly = bool(connection.get_execution_options().get("palate_readonly"))
-        connection.exec_driver_sql(f"PRAGMA query_only={'ON' if readonly else 'OFF'}")
+        if connection.info.get(_READONLY) is not readonly:  # what it was last, of this connection to the file
+            connection.exec_driver_sql(f"PRAGMA query_only={'ON' if readonly else 'OFF'}")
+            connection.info[_READONLY] = readonly
         connection.exec_driver_sql("BEGIN" if readonly else "BEGIN IMMEDIATE")
 
     event.listen(engine, "handle_error", _translate)
