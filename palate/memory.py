@@ -37,6 +37,22 @@ def give_back() -> None:
         ctypes.CDLL(None).malloc_trim(0)
 
 
+def return_large_blocks(size: int = 2 << 20) -> None:
+    """Has the C library give blocks of so many bytes back as soon as they are freed, also those of later.
+
+    Left alone, glibc keeps what it was once asked for, up to 32 MB at a time, in each of its heaps: for a process that
+    works on large arrays now and then, and of which there are several, more than what it holds.
+    """
+    with contextlib.suppress(AttributeError, OSError):  # a C library other than glibc
+        library = ctypes.CDLL(None)
+        library.mallopt(_MMAP_THRESHOLD, size)
+        library.mallopt(_TRIM_THRESHOLD, 2 * size)
+
+
+_TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
+"""Of glibc's malloc.h."""
+
+
 def _lines(path: str) -> list[str]:
     try:
         return Path(path).read_text().splitlines()

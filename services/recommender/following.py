@@ -58,11 +58,11 @@ class Followed:
         except Exception:
             self._failed = pointer
             raise
+        give_back()
+        gc.freeze()  # else each full collection walks through the catalogue's entries, and all requests wait
         with writing:
             # What changed while it was built is taken in before anybody sees it; taking it in twice is harmless.
             self.served = fresh.changed(self._store.items_since(changes))
-        give_back()
-        gc.freeze()  # else each full collection walks through the catalogue's entries, and all requests wait
         self._pointer, self._failed = pointer, None
         log.info("serving %s (%s)", pointer.version, found.model.kind)
 

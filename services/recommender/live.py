@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import ValidationError
 
 from palate.errors import BundleError, PalateError, ParameterError, StoreError
+from palate.memory import return_large_blocks
 from services.recommender.asking import RulesBody
 from services.recommender.deployments.records import OWN, Deployment, ModelSource
 from services.recommender.deployments.store import DeploymentStore
@@ -83,6 +84,7 @@ class Live:
 
     def start(self) -> None:
         """Loads once, then goes on in the background. Never raises: what is wrong stands in `problems`."""
+        return_large_blocks()
         self._attempt("model", self.follow_model)
         self._attempt("store", self.follow_store)
         self._attempt("deployments", self._follow_variants)

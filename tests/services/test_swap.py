@@ -52,7 +52,7 @@ def test_a_damaged_bundle_leaves_the_old_one_and_is_told(api, bundles, als, blen
     assert "model" in api.get("/v1/model").json["problems"]
     set_current(bundles, publish_bundle(als, bundles))
     api.until(lambda: version(api) == "000003")
-    assert api.get("/ready").status_code == 200
+    api.until(lambda: api.get("/ready").status_code == 200)
     assert api.get("/v1/model").json["problems"] == {}
 
 
