@@ -161,6 +161,16 @@ def test_the_sparse_form_is_the_dense_one(anaesthetists):
     assert found.table(4) == pytest.approx(reference(anaesthetists, 4), abs=1e-6)
 
 
+@pytest.mark.parametrize("name", ["rte", "dog"])
+def test_on_small_sets_with_few_answers_each_it_is_the_dense_one_and_the_prior_costs_nothing(name):
+    """Ten answers a task, most people with few: where a prior that is too strong would show."""
+    crowd = CROWDS[name](21)
+    dense = reference(crowd.answers, 8).argmax(axis=1)
+    plain = DawidSkene(smoothing=0, iterations=8, tolerance=1e-12).consolidate(crowd.answers)
+    assert (dense == plain.chosen).mean() > 0.99
+    assert crowd.accuracy(DawidSkene().consolidate(crowd.answers)) > (dense == crowd.truth).mean() - 0.015
+
+
 @pytest.mark.parametrize("name", ["rte", "product", "web", "dog"])
 def test_it_beats_the_majority_where_it_is_known_to(name):
     crowd = CROWDS[name](11)
