@@ -24,16 +24,18 @@ Floats = npt.NDArray[np.float32]
 
 @dataclass(frozen=True)
 class Described:
-    """content: `(n, width) float32` CSR with rows of length one, or zero. numbers: `(n, n_numbers) float32`."""
+    """content: `(n, width) float32` CSR with rows of length one, or zero. numbers: `(n, n_numbers) float32`.
+    ends: the column at which each block of the content ends."""
 
     content: sparse.csr_matrix
     numbers: Floats
+    ends: tuple[int, ...]
 
     def __len__(self) -> int:
         return int(self.content.shape[0])
 
     def take(self, rows: npt.NDArray[Any]) -> Described:
-        return Described(sparse.csr_matrix(self.content[rows]), self.numbers[rows])
+        return Described(sparse.csr_matrix(self.content[rows]), self.numbers[rows], self.ends)
 
     @property
     def known(self) -> npt.NDArray[np.bool_]:
@@ -68,14 +70,20 @@ class Describer:
         content = self.encoder.encode(items)
         labels, numbers = self.facts.encode(read_facts(items.table["attributes"].to_pylist(), "items"))
         sizes = (_sizes(self.encoder, content) - self.scale[0]) / self.scale[1]
-        return Described(self._joined(content, labels), np.column_stack([sizes, numbers]).astype(np.float32))
+        scaled = np.column_stack([sizes, numbers]).astype(np.float32)
+        return Described(self._joined(content, labels), scaled, self.ends)
 
     def prefer(self, categories: list[tuple[str, ...]], tags: list[tuple[str, ...]]) -> Described:
         """Stated likings as if each row were an item, described as much as the average one."""
         content = self.encoder.encode_preferences(categories, tags)
         labels = sparse.csr_matrix((content.shape[0], self.facts.width), dtype=np.float32)
         width = self.scale.shape[1] + len(self.facts.numbers)
-        return Described(self._joined(content, labels), np.zeros((content.shape[0], width), np.float32))
+        return Described(self._joined(content, labels), np.zeros((content.shape[0], width), np.float32), self.ends)
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """As `Described` has them: the encoder's blocks, and that of the attributes."""
+        return (*self.encoder.ends, self.encoder.width + self.facts.width)
 
     def _joined(self, content: sparse.csr_matrix, labels: sparse.csr_matrix) -> sparse.csr_matrix:
         """Both blocks, each of length one before it is weighed, as rows of length one."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields
-from itertools import chain
+from itertools import accumulate, chain
 from typing import Any, ClassVar, Self
 
 import numpy as np
@@ -110,11 +110,15 @@ class ContentEncoder:
 
     @property
     def width(self) -> int:
+        return self.ends[-1]
+
+    @property
+    def ends(self) -> tuple[int, ...]:
+        """The column at which each block ends: categories, tags, words, topics, embedding, segment."""
         self._require_fitted()
         meaning = self.sentences.width if self.sentences is not None else 0
-        return (
-            sum(len(vocabulary) for vocabulary in self.vocabularies) + len(self.topics) + meaning + len(self.segments)
-        )
+        widths = [*map(len, self.vocabularies), len(self.topics), meaning, len(self.segments)]
+        return tuple(accumulate(widths))
 
     def encode(self, items: Items) -> sparse.csr_matrix:
         """`(len(items), width) float32`, sorted indices."""

@@ -31,9 +31,10 @@ _ROWS_AT_ONCE = 2048
 class Kernel:
     """How alike two items are, from cosines of content and distances of numbers:
 
-        exp((cos - 1) / width - numbers * |difference of numbers|^2), or the cosine itself where `width` is 0
+        exp(-|difference of content|^2 / (2 width) - numbers * |difference of numbers|^2)
 
-    An item of which no content is known is like nothing, by the cosine.
+    where the first part is (cos - 1) / width, as the rows of content have length one as a rule; or the
+    product of the contents itself, the cosine, where `width` is 0. An item without content is like none by the cosine.
     """
 
     width: float
@@ -46,7 +47,8 @@ class Kernel:
         found = dense_product(sparse.csr_matrix(content), sparse.csr_matrix(others.T))
         if not self.width:
             return found
-        found -= 1
+        found -= _half_squares(content)[:, None]
+        found -= _half_squares(others)[None]
         found /= np.float32(self.width)
         if self.numbers and numbers.shape[1]:
             scale = np.float32(self.numbers)
@@ -102,14 +104,34 @@ def fit(
     if content.shape[0] > EXACT:
         return _by_landmarks(kernel, content, numbers, centred, mean, regularization, seed, leave_one_out)
     matrix = kernel(content, numbers, content, numbers)
-    matrix[np.diag_indices_from(matrix)] += np.float32(regularization)
-    factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
-    weights = np.ascontiguousarray(cho_solve(factor, centred, check_finite=False), dtype=np.float32)
+    factor, weights = _solved(matrix, centred, regularization)
     ridge = Ridge(kernel, np.arange(content.shape[0]), content, numbers, weights, mean)
     if not leave_one_out:
         return ridge, None
-    inverse, _ = lapack.spotri(factor[0], lower=1, overwrite_c=1)
+    inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
     return ridge, centred - weights / np.diag(inverse)[:, None] + mean
+
+
+def left_out_residuals(matrix: Floats, centred: Floats, regularization: float) -> Floats:
+    """By how much the regression errs on each item had it not learned from it, `(n, r) float32`.
+
+    matrix: the kernel among the items, `(n, n)`, written over. centred: what it learns, `(n, r)`.
+    """
+    factor, weights = _solved(matrix, centred, regularization)
+    inverse, _ = lapack.spotri(factor, lower=1, overwrite_c=1)
+    return np.asarray(weights / np.diag(inverse)[:, None], dtype=np.float32)
+
+
+def _solved(matrix: Floats, centred: Floats, regularization: float) -> tuple[Floats, Floats]:
+    """The Cholesky factor of the penalised matrix, which is written over, and the weights."""
+    matrix[np.diag_indices_from(matrix)] += np.float32(regularization)
+    factor = cho_factor(matrix, lower=True, overwrite_a=True, check_finite=False)
+    return factor[0], np.ascontiguousarray(cho_solve(factor, centred, check_finite=False), dtype=np.float32)
+
+
+def _half_squares(content: sparse.csr_matrix) -> Floats:
+    """Half the squared length of each row, `(n,)`."""
+    return np.asarray(content.multiply(content).sum(axis=1) / 2, dtype=np.float32).ravel()
 
 
 def _by_landmarks(

@@ -20,6 +20,7 @@ from palate.features.encoder import EncoderParams
 from palate.features.facts import Facts
 from palate.kernels.content_ridge import Ridge
 from palate.models.cold.search import search
+from palate.models.cold.shape import Shape
 from palate.models.cold.taste import Taste, aligned_users, facts_of_users, fit_taste
 from palate.models.cold.views import MAPS, NAMES, RIDGES, Settings, Teller, Views, extended, fit_views
 from palate.models.cold.weights import standardised
@@ -53,7 +54,7 @@ class ColdStartParams(EncoderParams):
 
 
 class ColdStart(Recommender):
-    """Scores items by their content alone, in six ways (`palate.models.cold.views`), and adds those up.
+    """Scores items by their content alone, in several ways (`palate.models.cold.views`), and adds those up.
 
     Each view's scores are standardised over the items; the sum's weights, and each view's settings, are those that rank
     best when a random fifth of the touched items is hidden and has to be found again. So it depends on the data whether
@@ -91,7 +92,7 @@ class ColdStart(Recommender):
         self.weights = dict.fromkeys(self.names, 1 / len(self.names))
         if len(learned) == 0:
             return
-        settings, found = Settings(), None
+        settings, found = Settings(shape=Shape.even(self.described)), None
         if len(learned) >= _FEWEST:
             known = sparse.csr_matrix(self.seen[:, learned])
             found = search(known, self.described.take(learned), self.names, params.factors, params.seed)
@@ -179,6 +180,7 @@ class ColdStart(Recommender):
         self.described = Described(
             sparse.csr_matrix(sparse.vstack([held.content, more.content], format="csr")),
             np.concatenate([held.numbers, more.numbers]),
+            held.ends,
         )
         if self.teller is not None and self.views is not None:
             self.views = extended(self.teller, self.views, more)
@@ -214,10 +216,10 @@ class ColdStart(Recommender):
         if not isinstance(encoder, ContentEncoder):
             raise BundleFormatError(f"its encoder must be of kind {ContentEncoder.kind}, not {encoder.kind}.")
         self.describer = Describer.from_parts(encoder, params["describer"], state.ids["facts"], arrays["scale"])
-        self.described = Described(sparse.csr_matrix(arrays["content"]), arrays["numbers"])
+        self.described = Described(sparse.csr_matrix(arrays["content"]), arrays["numbers"], self.describer.ends)
         self.weights, self.teller, self.views, self.taste = dict(params["weights"]), None, None, None
         if "settings" in params:
-            self._restore_views(Settings(**params["settings"]), arrays)
+            self._restore_views(Settings.from_params(params["settings"]), arrays)
         if "taste" in params:
             facts = Facts.from_params(params["taste"], state.ids["user_facts"])
             self.taste = Taste(facts, arrays["taste_mean"], arrays["taste_weights"], arrays["taste_shares"])
@@ -225,15 +227,15 @@ class ColdStart(Recommender):
     def _restore_views(self, settings: Settings, arrays: Mapping[str, Any]) -> None:
         learned, basis = np.asarray(arrays["learned"]), arrays["basis"]
         mine = self.described.take(learned)
-        ridges = {}
-        for name in [name for name in RIDGES if name in self.names]:
+        names, ridges = tuple(self.weights), {}  # a bundle may be older than one of the views
+        for name in [name for name in RIDGES if name in names]:
             marks = np.asarray(arrays[f"{name}_marks"])
-            among = mine.take(marks)
+            among = settings.seen_by(name, mine.take(marks))
             kernel, _ = settings.kernel(name)
             weights, mean = arrays[f"{name}_weights"], arrays[f"{name}_mean"]
             ridges[name] = Ridge(kernel, marks, among.content, among.numbers, weights, mean)
-        self.teller = Teller(self.names, settings, learned, mine, np.asarray(basis)[learned], ridges)
-        told = {name: arrays[f"{name}_told"] for name in MAPS if name in self.names}
+        self.teller = Teller(names, settings, learned, mine, np.asarray(basis)[learned], ridges)
+        told = {name: arrays[f"{name}_told"] for name in MAPS if name in names}
         content = self.described.content
         self.views = Views(settings, basis, content, told, sparse.csr_matrix(arrays["near"]), content)
 

@@ -17,6 +17,7 @@ from scipy import sparse
 
 from palate.features.description import Described
 from palate.kernels import content_ridge
+from palate.models.cold.shape import Shape
 from palate.models.cold.views import (
     MAPS,
     RIDGES,
@@ -42,9 +43,13 @@ _PENALTIES: Mapping[str, tuple[tuple[float, float], ...]] = {
     "linear": ((1.0, 0.0), (3.0, 0.0), (10.0, 0.0)),
     "smooth": ((1.0, 0.1), (1.0, 0.03), (3.0, 0.1)),
 }
-"""The penalties tried, each with the weight of the numbers in the kernel."""
+"""The penalties tried, each with the weight of the numbers in the kernel. A shape comes with one of its own."""
 _NEIGHBOURS: Mapping[str, tuple[int, ...]] = {"nearest": (10, 30, 100), "local": (10, 30)}
-_RANKS = (16, 64, 256)
+_RANKS = (8, 32, 128)
+
+
+Setting = tuple[float, float] | Shape | int
+"""Of a map: a penalty and the numbers' weight, a shape, or a count of neighbours."""
 
 
 @dataclass(frozen=True)
@@ -56,14 +61,15 @@ class Round:
     basis: Floats
     content: sparse.csr_matrix
     scored: sparse.csr_matrix
-    told: Mapping[tuple[str, object], Floats]
+    told: Mapping[tuple[str, Setting], Floats]
     near: Mapping[int, sparse.csr_matrix]
 
     def scores(self, name: str, settings: Settings) -> Floats:
         """Standardised scores of the hidden items."""
-        tried = {
+        tried: Mapping[str, Setting] = {
             "linear": (settings.linear, 0.0),
             "smooth": (settings.smooth, settings.numbers),
+            "shaped": settings.shape,
             "local": settings.local,
         }
         told = {name: self.told[name, setting] for name, setting in tried.items() if (name, setting) in self.told}
@@ -80,21 +86,18 @@ def search(
     histories: `(n_users, n)` binary. items: the same n, all of them touched.
     """
     rng = np.random.default_rng(seed)
+    settings = Settings(shape=Shape.learn(items, histories, seed)) if "shaped" in names else Settings()
     part = rng.permutation(len(items)) % PARTS
-    rounds = [
-        each
-        for each in (_round(histories, items, names, part == hidden, factors, rng) for hidden in range(ROUNDS))
-        if each
-    ]
+    hidings = [part == hidden for hidden in range(ROUNDS)]
+    rounds = [each for hidden in hidings if (each := _round(histories, items, names, settings, hidden, factors, rng))]
     if not rounds:
         return None
 
     def judged(name: str, settings: Settings) -> float:
         return float(np.mean([each.judge(each.scores(name, settings)) for each in rounds]))
 
-    settings = Settings()
     for name in [name for name in MAPS if name in names]:
-        given: tuple[tuple[float, float] | int, ...] = _PENALTIES[name] if name in RIDGES else _NEIGHBOURS[name]
+        given = [setting for held, setting in rounds[0].told if held == name]
         tried = [
             replace(_with(settings, name, setting), rank={**settings.rank, name: rank})
             for setting, rank in product(given, _RANKS)
@@ -111,7 +114,9 @@ def search(
     return settings, learn_weights(views, [each.judge for each in rounds], starts)
 
 
-def _with(settings: Settings, name: str, setting: tuple[float, float] | int) -> Settings:
+def _with(settings: Settings, name: str, setting: Setting) -> Settings:
+    if isinstance(setting, Shape):
+        return replace(settings, shape=setting)
     if isinstance(setting, int):
         return replace(settings, local=setting)
     penalty, numbers = setting
@@ -124,6 +129,7 @@ def _round(
     histories: sparse.csr_matrix,
     items: Described,
     names: Sequence[str],
+    settings: Settings,
     hidden: npt.NDArray[np.bool_],
     factors: int,
     rng: np.random.Generator,
@@ -136,12 +142,15 @@ def _round(
     judged = np.sort(rng.permutation(judged)[:MOST_JUDGED])
     mine, theirs = items.take(shown), items.take(np.flatnonzero(hidden))
     basis, targets = item_targets(known, factors, 0)
-    told: dict[tuple[str, object], Floats] = {}
+    told: dict[tuple[str, Setting], Floats] = {}
     for name in [name for name in RIDGES if name in names]:
-        for penalty, numbers in _PENALTIES[name]:
-            kernel, _ = replace(Settings(), numbers=numbers).kernel(name)
-            ridge, _ = content_ridge.fit(kernel, mine.content, mine.numbers, targets, penalty, leave_one_out=False)
-            told[name, (penalty, numbers)] = ridge.predict(theirs.content, theirs.numbers)
+        known_items, hidden_items = (settings.seen_by(name, each) for each in (mine, theirs))
+        for setting in _PENALTIES.get(name, (settings.shape,)):
+            kernel, penalty = _with(settings, name, setting).kernel(name)
+            ridge, _ = content_ridge.fit(
+                kernel, known_items.content, known_items.numbers, targets, penalty, leave_one_out=False
+            )
+            told[name, setting] = ridge.predict(hidden_items.content, hidden_items.numbers)
     codes, cosines = nearest_items(theirs, mine, max(max(each) for each in _NEIGHBOURS.values()), itself=True)
     near = {
         count: shares(codes[:, :count], cosines[:, :count], len(mine))

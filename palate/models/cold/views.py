@@ -5,11 +5,12 @@ from is scored as if it had been left out, so that old and new items are judged 
 
 - "cosine": the item's content beside the mean content of the history.
 - "nearest": the share of the touched items nearest by content that are in the history.
-- "linear", "smooth", "local": the item's factors, told by its content, times those of the user; told by ridge
-  regression, linear or with a Gaussian kernel, or as the mean of the nearest items' (Gantner, Drumond, Freudenthaler,
-  Rendle and Schmidt-Thieme, "Learning Attribute-to-Feature Mappings for Cold-Start Recommendations", ICDM 2010, has the
-  first and the last). Factors are a truncated singular value decomposition of who touched what.
-- "linear popularity", "smooth popularity": ln(1 + users), told by the same regressions.
+- "linear", "smooth", "shaped", "local": the item's factors, told by its content, times those of the user; told by ridge
+  regression, linear, with a Gaussian kernel, or with one that has learned what tells items apart
+  (`palate.models.cold.shape`), or as the mean of the nearest items' (Gantner, Drumond, Freudenthaler, Rendle and
+  Schmidt-Thieme, "Learning Attribute-to-Feature Mappings for Cold-Start Recommendations", ICDM 2010, has the first and
+  the last). Factors are a truncated singular value decomposition of who touched what.
+- "linear popularity", "smooth popularity", "shaped popularity": ln(1 + users), told by the same regressions.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import dataclasses
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
+from typing import Any, Self
 
 import numpy as np
 import numpy.typing as npt
@@ -29,15 +31,19 @@ from palate.kernels import content_ridge
 from palate.kernels.content_ridge import Kernel, Ridge
 from palate.kernels.neighbours import as_matrix, nearest
 from palate.kernels.sparse_products import dense_product
+from palate.models.cold.shape import Shape
 
 Floats = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.int32]
 
-RIDGES = ("linear", "smooth")
+RIDGES = ("linear", "smooth", "shaped")
 MAPS = (*RIDGES, "local")
-NAMES = ("cosine", "nearest", *MAPS, "linear popularity", "smooth popularity")
+NAMES = ("cosine", "nearest", *MAPS, *(f"{name} popularity" for name in RIDGES))
 _WIDTH = 0.6
 """Of the Gaussian kernel over cosines: the best of 0.3, 0.6 and 1.0 for hidden items of ml-latest-small."""
+
+_NONE = Shape((), ())
+"""Of a model that has no use for one."""
 
 
 @dataclass(frozen=True)
@@ -45,21 +51,35 @@ class Settings:
     """What is chosen on hidden items.
 
     linear, smooth: the ridge penalties. numbers: how much a difference of one standard deviation separates items, in
-    the Gaussian kernel. nearest, local: how many nearest items. rank: of each map, how many of the factors count.
+    the Gaussian kernel. shape: of the kernel that learns what tells items apart. nearest, local: how
+    many nearest items. rank: of each map, how many of the factors count.
     """
 
     linear: float = 3.0
     smooth: float = 1.0
     numbers: float = 0.1
+    shape: Shape = _NONE
     nearest: int = 30
     local: int = 10
     rank: Mapping[str, int] = field(default_factory=lambda: dict.fromkeys(MAPS, 64))
+
+    @classmethod
+    def from_params(cls, params: Mapping[str, Any]) -> Self:
+        """As `dataclasses.asdict` gives them; those of an older bundle have no shape."""
+        shape = {"shape": Shape.from_params(params["shape"])} if "shape" in params else {}
+        return cls(**{**params, **shape})
 
     def kernel(self, name: str) -> tuple[Kernel, float]:
         """Of a ridge regression, and its penalty."""
         if name == "linear":
             return Kernel(0.0), self.linear
+        if name == "shaped":
+            return Kernel(1.0, 1.0), self.shape.penalty
         return Kernel(_WIDTH, self.numbers), self.smooth
+
+    def seen_by(self, name: str, items: Described) -> Described:
+        """The items as that kernel takes them."""
+        return self.shape.of(items) if name == "shaped" else items
 
 
 @dataclass(frozen=True)
@@ -130,7 +150,10 @@ class Teller:
 
     def tell(self, items: Described) -> dict[str, Floats]:
         """By map, `(n, factors + 1) float32`."""
-        told = {name: ridge.predict(items.content, items.numbers) for name, ridge in self.ridges.items()}
+        told = {}
+        for name, ridge in self.ridges.items():
+            seen = self.settings.seen_by(name, items)
+            told[name] = ridge.predict(seen.content, seen.numbers)
         if "local" in self.names:
             told["local"] = local_factors(self.neighbours(items, self.settings.local), self.basis)
         return told
@@ -166,7 +189,8 @@ def fit_views(
     ridges, left_out = {}, {}
     for name in [name for name in RIDGES if name in names]:
         kernel, penalty = settings.kernel(name)
-        ridges[name], answers = content_ridge.fit(kernel, mine.content, mine.numbers, targets, penalty, seed)
+        seen = settings.seen_by(name, mine)
+        ridges[name], answers = content_ridge.fit(kernel, seen.content, seen.numbers, targets, penalty, seed)
         left_out[name] = answers if answers is not None else targets
     codes, cosines = nearest_items(mine, mine, max(settings.nearest, settings.local), itself=False)
     if "local" in names:
