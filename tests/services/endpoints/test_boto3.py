@@ -120,3 +120,18 @@ def test_a_target_variant_and_binary_records(server, bundles):
     runtime = client(server)
     with pytest.raises(runtime.exceptions.ValidationError, match="There are: a, b"):
         runtime.invoke_endpoint(**{**asked, "TargetVariant": "c"})
+
+
+def test_a_session_keeps_its_variant(server, bundles):
+    variants = [{"name": "a", "bundle": str(bundles / "kmeans")}, {"name": "b", "bundle": str(bundles / "kmeans")}]
+    deploy(server, "sticky", None, variants=variants)
+    asked = {"EndpointName": "sticky", "Body": b"3,4", "ContentType": "text/csv"}
+    first, again = (
+        [
+            runtime.invoke_endpoint(**asked, SessionId=session)["InvokedProductionVariant"]
+            for session in ("ann", "bob", "cy", "dora", "eve", "fay", "gil", "hal")
+        ]
+        for runtime in (client(server), client(server))
+    )
+    assert first == again
+    assert set(first) == {"a", "b"}
