@@ -29,7 +29,8 @@ class Commits:
         self._engine, self._most = engine, most
         self._alone = engine.dialect.name != "sqlite"
         self._asked: deque[_Asked[object]] = deque()
-        self._turn = threading.Lock()
+        self._guard = threading.Lock()
+        self._led = False
 
     def __len__(self) -> int:
         """How many writes wait for their commit to begin."""
@@ -45,11 +46,30 @@ class Commits:
             with writing(self._engine) as db:
                 return work(db)
         asked: _Asked[T] = _Asked(work)
-        self._asked.append(asked)  # type: ignore[arg-type]
-        with self._turn:
-            while not asked.done:
-                self._commit(self._asked)
+        with self._guard:
+            self._asked.append(asked)  # type: ignore[arg-type]
+            follows, self._led = self._led, True
+        if follows:
+            asked.wake.acquire()
+        if not asked.done:
+            self._lead(asked)  # type: ignore[arg-type]
         return asked.outcome()
+
+    def _lead(self, mine: _Asked[object]) -> None:
+        """Commit until one's own is done, then wake who came first of those that wait, to go on with it.
+
+        One lock for all would be taken by whoever runs, and those that sleep would wait for long.
+        """
+        try:
+            while not mine.done:
+                self._commit(self._asked)
+        finally:
+            with self._guard:
+                if mine in self._asked:  # interrupted
+                    self._asked.remove(mine)
+                self._led = bool(self._asked)
+                if self._led:
+                    self._asked[0].wake.release()
 
     def _commit(self, asked: deque[_Asked[object]]) -> None:
         """Commit the first of those who asked, at least one."""
@@ -70,15 +90,22 @@ class Commits:
             for each in together:
                 each.error = error
         for each in together:
-            each.done = True
+            each.finish()
 
 
 class _Asked(Generic[T]):
     def __init__(self, work: Callable[[Connection], T]) -> None:
         self.work = work
         self.done = False
+        self.wake = threading.Lock()
+        """Taken until this is done, or its thread is to lead."""
+        self.wake.acquire()
         self.value: T
         self.error: BaseException | None = None
+
+    def finish(self) -> None:
+        self.done = True
+        self.wake.release()
 
     def outcome(self) -> T:
         if self.error is not None:

@@ -111,3 +111,17 @@ def test_where_writers_do_not_wait_for_each_other_each_is_by_itself(fresh: Engin
     with pytest.raises(ConflictError):
         commits.write(add(1))
     assert stored(fresh) == [1]
+
+
+def test_whoever_waits_comes_next_until_nobody_does(made: Engine) -> None:
+    commits = Commits(made, most=2)
+
+    def many(start: int) -> list[int]:
+        return [commits.write(add(number)) for number in range(start, start + 10)]
+
+    with ThreadPoolExecutor(8) as threads:
+        written = [threads.submit(many, 10 * each) for each in range(8)]
+        assert sorted(number for each in written for number in each.result(60)) == list(range(80))
+    assert stored(made) == list(range(80))
+    assert len(commits) == 0
+    assert commits.write(add(80)) == 80
