@@ -58,6 +58,12 @@ def markdown(about: dict[str, Any], results: Sequence[dict[str, Any]], quick: bo
 
 def _note(entry: dict[str, Any]) -> str:
     quality = [
-        f"{name} {values['peer']:.4f} (peer), {values['ours']:.4f} (ours)" for name, values in entry["quality"].items()
+        f"{name} {_number(values['peer'])} (peer), {_number(values['ours'])} (ours)"
+        for name, values in entry["quality"].items()
     ]
-    return " ".join([*([", ".join(quality) + "."] if quality else []), *([entry["note"]] if entry["note"] else [])])
+    return " ".join([*(["; ".join(quality) + "."] if quality else []), *([entry["note"]] if entry["note"] else [])])
+
+
+def _number(value: float) -> str:
+    """A share with all its digits, a rate without what says nothing."""
+    return f"{value:.4f}" if abs(value) < 10 else f"{value:.0f}"
