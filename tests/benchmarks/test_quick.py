@@ -17,7 +17,7 @@ def run(*arguments):
 
 @pytest.mark.spark
 @pytest.mark.slow
-@pytest.mark.timeout(1200)
+@pytest.mark.timeout(2400)
 def test_all_of_them(tmp_path):
     done = run("--quick", "--output", tmp_path)
     assert done.returncode == 0, done.stderr[-2000:]

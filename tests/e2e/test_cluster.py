@@ -19,7 +19,7 @@ pytest.importorskip("torch", reason="needs torch: pip install 'palate[torch]'")
 
 from palate.cli.job import spark_submit
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(1500)]
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(2700)]
 ROOT = Path(__file__).parents[2]
 
 
@@ -63,7 +63,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         text=True,
         cwd=folder,
         env={**environment, "SPARK_HOME": str(home)},
-        timeout=1200,
+        timeout=2400,
     )
     assert ran.returncode == 0, ran.stderr[-4000:]
     yield json.loads(ran.stdout.splitlines()[-1])
