@@ -30,7 +30,7 @@ class Prepared:
 
     def __init__(self, statement: Select[Any] | Insert | Update | Delete) -> None:
         self._statement = statement
-        self._made: dict[str, _Made] = {}
+        self._made: dict[str, Compiled] = {}
 
     def all(self, connection: Connection, **values: Any) -> list[tuple[Any, ...]]:
         """The rows, or those of RETURNING; values have the types that the columns declare.
@@ -40,7 +40,7 @@ class Prepared:
         dialect = connection.dialect
         made = self._made.get(dialect.name)
         if made is None:
-            made = self._made[dialect.name] = _make(self._statement, dialect)
+            made = self._made[dialect.name] = compiled_for(self._statement, dialect)
         given = made.given(values)
         driver = dialect.loaded_dbapi
         try:
@@ -67,7 +67,7 @@ class Prepared:
 
 
 @dataclass
-class _Made:
+class Compiled:
     """A statement as one database takes it. constants: values that stand in the statement itself, changed already.
     places: the parameters in their order, for a driver that knows no names. columns: how values of the rows are
     changed, known since there was one.
@@ -101,7 +101,8 @@ class _Made:
         ]
 
 
-def _make(statement: Any, dialect: Dialect) -> _Made:
+def compiled_for(statement: Any, dialect: Dialect) -> Compiled:
+    """The statement as the driver of a database takes it."""
     compiled: Any = statement.compile(dialect=dialect)
     asked = {name: bound for name, bound in compiled.binds.items() if name in compiled.params}
     changes = {name: _bound(bound.type, dialect) for name, bound in asked.items()}
@@ -110,7 +111,7 @@ def _make(statement: Any, dialect: Dialect) -> _Made:
     for name, value in constants.items():
         change = changes[name]
         constants[name] = value if change is None else change(value)
-    return _Made(
+    return Compiled(
         sql=compiled.string,
         names=tuple(column.key for column in statement.exported_columns),
         types=tuple(column.type for column in statement.exported_columns),

@@ -14,6 +14,7 @@ from sqlalchemy import Connection, Engine, Select, Table
 from sqlalchemy.dialects import postgresql, sqlite
 
 from palate.store.engine import reading
+from palate.store.prepared import compiled_for
 
 T = TypeVar("T")
 
@@ -27,10 +28,7 @@ class Quick:
 
     def __init__(self, engine: Engine, query: Select[*tuple[Any, ...]]) -> None:
         self._engine, self._query = engine, query
-        compiled = query.compile(dialect=engine.dialect)
-        self._sql = compiled.string
-        self._constants: dict[str, Any] = dict(compiled.params)
-        self._places: list[str] | None = getattr(compiled, "positiontup", None)
+        self._compiled = compiled_for(query, engine.dialect)
 
     def first(self, **values: Any) -> tuple[Any, ...] | None:
         """The first row, or None. Raises StoreError as `reading` does."""
@@ -46,13 +44,12 @@ class Quick:
         return self._asked(lambda rows: list(rows.fetchall()), values)
 
     def _asked(self, take: Callable[[Any], T], values: dict[str, Any]) -> T:
-        named = {**self._constants, **values}
-        given = named if self._places is None else [named[name] for name in self._places]
+        given = self._compiled.given(values)
         try:
             connection = self._engine.raw_connection()
             try:
                 cursor = connection.cursor()
-                cursor.execute(self._sql, given)
+                cursor.execute(self._compiled.sql, given)
                 found = take(cursor)
                 cursor.close()
             finally:

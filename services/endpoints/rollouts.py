@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import time
 
-from palate.web import gives, principal, require, takes
+from palate.web import gives, require, takes
 from services.endpoints.bodies import RolloutOut, Rollouts, StatsOut, StatsPage, VariantStats
 from services.endpoints.invoking import hosting
 from services.endpoints.store import Store
-from services.variants.bodies import BoundsBody, LatencyOut, RolloutBody, RolloutPatch, told
+from services.variants.bodies import BoundsBody, LatencyOut, RolloutBody, RolloutPatch, told, who_asks
 from services.variants.rollouts import Rollout
 
 
@@ -55,7 +55,7 @@ def post_rollout(name: str, body: RolloutBody) -> tuple[RolloutOut, int]:
     It goes on by itself, and back by itself as soon as the evidence is enough that a bound is broken; with a
     probability of at most `risk` it does so to a variant that keeps them all. Refused with 409 while another runs.
     """
-    number, made = _store().begin(name, _who(), body.begun)
+    number, made = _store().begin(name, who_asks(), body.begun)
     hosting().look()
     return _told(name, number, made), 201
 
@@ -76,7 +76,7 @@ def patch_rollout(name: str, rollout: int, body: RolloutPatch) -> RolloutOut:
     has ended.
     """
     turn = _store().pause if body.state == "paused" else _store().resume
-    return _told(name, rollout, turn(name, rollout, _who()))
+    return _told(name, rollout, turn(name, rollout, who_asks()))
 
 
 @require("endpoints")
@@ -86,18 +86,13 @@ def stop_rollout(name: str, rollout: int) -> RolloutOut:
 
     One that was stopped or rolled back stays as it is. Refused with 409 if the weights were changed since it was done.
     """
-    found = _store().stop(name, rollout, _who())
+    found = _store().stop(name, rollout, who_asks())
     hosting().look()
     return _told(name, rollout, found)
 
 
 def _store() -> Store:
     return hosting().store
-
-
-def _who() -> str:
-    who = principal()
-    return f"{who.kind} {who.name}"
 
 
 def _told(name: str, number: int, rollout: Rollout) -> RolloutOut:

@@ -10,7 +10,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field, StringConstraints
 
-from palate.web import Model
+from palate.web import Model, principal
 from palate.web.problems import FieldErrors
 from services.variants.rollouts import Bounds, Rollout, begun
 from services.variants.tallies import Tally
@@ -135,6 +135,12 @@ def told(number: int, rollout: Rollout) -> dict[str, Any]:
         "step_began_at": moment(rollout.step_began),
         "ended_at": None if rollout.ended is None else moment(rollout.ended),
     }
+
+
+def who_asks() -> str:
+    """Whoever asks, as it stands in the reason of a roll-out and in a history."""
+    who = principal()
+    return f"{who.kind} {who.name}"
 
 
 def moment(seconds: float) -> str:

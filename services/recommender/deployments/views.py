@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Literal
 
 from palate.errors import PalateError, ParameterError
-from palate.web import gives, principal, require, takes
+from palate.web import gives, require, takes
 from palate.web.problems import FieldErrors
 from services.recommender.asking import RulesBody
 from services.recommender.deployments.bodies import (
@@ -34,7 +34,7 @@ from services.recommender.live import Live
 from services.recommender.rules import check
 from services.recommender.state import state
 from services.variants import evidence
-from services.variants.bodies import LatencyOut, RolloutPatch, moment, told
+from services.variants.bodies import LatencyOut, RolloutPatch, moment, told, who_asks
 from services.variants.rollouts import Rollout
 
 _NAME = re.compile(r"[A-Za-z0-9](-?[A-Za-z0-9]){0,62}")
@@ -72,7 +72,7 @@ def put_deployment(name: str, body: DeploymentBody) -> tuple[DeploymentOut, int]
     live = state()[0]
     made = body.deployment(name)
     _check_models(live, made, body.rules)
-    made, fresh = _store().put(made, _who())
+    made, fresh = _store().put(made, who_asks())
     live.nudge()
     return _shown(live, made), 201 if fresh else 200
 
@@ -105,7 +105,7 @@ def changed(name: str, body: DeploymentPatch) -> Deployment:
 
     told = [f"{variant} has the weight {weight:g}" for variant, weight in (body.weights or {}).items()]
     told += [f"other {field}" for field in ("rules", "filters", "clicks") if getattr(body, field) is not None]
-    made = _store().change(name, _who(), "; ".join(told) or "nothing changed", change)
+    made = _store().change(name, who_asks(), "; ".join(told) or "nothing changed", change)
     live.nudge()
     return made
 
@@ -116,7 +116,7 @@ def delete_deployment(name: str) -> DeploymentOut:
     """Take a deployment away; its roll-out, if one runs, ends."""
     live = state()[0]
     was = _shown(live, _store().get(name))
-    _store().delete(name, _who())
+    _store().delete(name, who_asks())
     live.nudge()
     return was
 
@@ -194,7 +194,7 @@ def post_rollout(name: str, body: RolloutBody) -> tuple[RolloutOut, int]:
 
 def start(name: str, body: RolloutBody) -> tuple[int, Rollout]:
     """Begins a roll-out for whoever asks. Raises FieldErrors, UnknownIdError, ConflictError."""
-    begun = _store().begin(name, _who(), lambda before: body.begun(before, click_seconds=body.click_seconds))
+    begun = _store().begin(name, who_asks(), lambda before: body.begun(before, click_seconds=body.click_seconds))
     state()[0].nudge()
     return begun
 
@@ -230,18 +230,13 @@ def stop_rollout(name: str, rollout: int) -> RolloutOut:
 def turned(name: str, rollout: int, do: Literal["pause", "resume", "stop"]) -> Rollout:
     """The roll-out after whoever asks did that to it. Raises UnknownIdError, ConflictError."""
     store = _store()
-    found: Rollout = {"pause": store.pause, "resume": store.resume, "stop": store.stop}[do](name, rollout, _who())
+    found: Rollout = {"pause": store.pause, "resume": store.resume, "stop": store.stop}[do](name, rollout, who_asks())
     state()[0].nudge()
     return found
 
 
 def _store() -> DeploymentStore:
     return state()[0].traffic.store
-
-
-def _who() -> str:
-    who = principal()
-    return f"{who.kind} {who.name}"
 
 
 def _check_models(live: Live, made: Deployment, rules: RulesBody) -> None:

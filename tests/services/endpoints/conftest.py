@@ -93,6 +93,14 @@ class Api:
         self.hosting.store.engine.dispose()
 
 
+@pytest.fixture(scope="session")
+def far(tmp_path_factory):
+    """Another k-means than that of the other bundles."""
+    path = tmp_path_factory.mktemp("far") / "far"
+    write_bundle(KMeans([[30.0, 40.0]]), path)
+    return path
+
+
 @pytest.fixture
 def open_api(tmp_path):
     opened = []

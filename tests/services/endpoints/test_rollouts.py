@@ -7,19 +7,10 @@ from collections import Counter
 
 import pytest
 
-from palate.bundle import write_bundle
-from palate.models.kmeans import KMeans
 from services.variants.tallies import SLOT, Tally
 
 SESSION = "X-Amzn-SageMaker-Session-Id"
 TARGET = "X-Amzn-SageMaker-Target-Variant"
-
-
-@pytest.fixture(scope="module")
-def far(tmp_path_factory):
-    path = tmp_path_factory.mktemp("far") / "far"
-    write_bundle(KMeans([[30.0, 40.0]]), path)
-    return path
 
 
 @pytest.fixture

@@ -7,18 +7,7 @@ from collections import Counter
 
 import pytest
 
-from palate.bundle import write_bundle
-from palate.models.kmeans import KMeans
-
 TARGET = "X-Amzn-SageMaker-Target-Variant"
-
-
-@pytest.fixture(scope="module")
-def far(tmp_path_factory):
-    """Another k-means than that of the shared bundles."""
-    path = tmp_path_factory.mktemp("far") / "far"
-    write_bundle(KMeans([[30.0, 40.0]]), path)
-    return path
 
 
 @pytest.fixture
