@@ -22,8 +22,10 @@ from typing import Any
 
 from palate.errors import PalateError, ParameterError, StoreError
 from palate.web.shedding import SLOTS, WAITING
+from palate.web.spreading import Spreading
 
-TARGET = "PALATE_WEB_TARGET"
+TARGET, PORT = "PALATE_WEB_TARGET", "PALATE_WEB_PORT"
+"""What the server tells its workers: their app, and the port whose connections they spread (none for one worker)."""
 THREADS = SLOTS + WAITING + 64
 """Per worker: requests at work, those that wait, and those whose bodies are still arriving or that are refused."""
 _CONNECTIONS = 1024
@@ -54,8 +56,9 @@ def serve(
     if certificate is None and not _is_loopback(host):
         log.warning("Listening on %s without TLS: put a proxy that speaks HTTPS in front.", host)
     folder = tempfile.mkdtemp(prefix="palate-metrics-")
-    before = {name: os.environ.get(name) for name in (TARGET, "PROMETHEUS_MULTIPROC_DIR")}
-    os.environ.update({TARGET: target, "PROMETHEUS_MULTIPROC_DIR": folder})
+    told = {TARGET: target, PORT: str(port) if workers > 1 else "", "PROMETHEUS_MULTIPROC_DIR": folder}
+    before = {name: os.environ.get(name) for name in told}
+    os.environ.update(told)
     try:
         _run(host, port, workers, threads, certificate, private_key)
         failed = Path(folder, FAILED)
@@ -137,7 +140,7 @@ def application() -> Any:
     gc.collect()
     gc.freeze()
     (folder / READY).touch()
-    return app
+    return Spreading(app, int(port), folder) if (port := os.environ.get(PORT)) else app
 
 
 def _end_with_the_server() -> None:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import http.client
+import json
 import os
 import signal
 import socket
@@ -19,6 +21,7 @@ import pytest
 
 from palate.errors import ParameterError, StoreError
 from palate.web.serve import check_port, check_target
+from palate.web.spreading import surplus
 
 HOUSE = """
     import os
@@ -191,3 +194,57 @@ def test_targets_that_are_not_there(target: str) -> None:
 def test_addresses_that_cannot_be(host: str, port: int) -> None:
     with pytest.raises(ParameterError):
         check_port(host, port)
+
+
+def test_connections_that_one_worker_holds_are_spread_over_all(
+    start: Callable[..., subprocess.Popen[str]], free_port: int
+) -> None:
+    process = start("app", "WARNING")
+    until_up(process, free_port)
+    until(lambda: len({int(json.loads(get(free_port, "/pid"))["pid"]) for _ in range(20)}) == 2)
+    held_up = int(json.loads(get(free_port, "/pid"))["pid"])
+    clients = [http.client.HTTPConnection("127.0.0.1", free_port, timeout=30) for _ in range(8)]
+    os.kill(held_up, signal.SIGSTOP)
+    try:
+        assert held_up not in {who_answers(client) for client in clients}
+    finally:
+        os.kill(held_up, signal.SIGCONT)
+
+    def both_have_their_share() -> bool:
+        answered = [who_answers(client) for client in clients]
+        return 3 <= answered.count(held_up) <= 5
+
+    until(both_have_their_share)
+    for client in clients:
+        client.close()
+
+
+def who_answers(client: http.client.HTTPConnection) -> int:
+    """The process behind a connection that is kept open, as far as the server lets it."""
+    client.request("GET", "/pid")
+    return int(json.loads(client.getresponse().read())["pid"])
+
+
+def until(holds: Callable[[], bool]) -> None:
+    end = time.monotonic() + 60
+    while not holds():
+        assert time.monotonic() < end, "not within a minute"
+        time.sleep(0.02)
+
+
+@pytest.mark.parametrize(
+    ("mine", "others", "beyond"),
+    [
+        (8, [0], 4),
+        (6, [2], 2),
+        (5, [4], 0),
+        (4, [4], 0),
+        (2, [0], 1),
+        (1, [0], 0),
+        (104, [96], 0),
+        (3, [], 0),
+        (0, [9], 0),
+    ],
+)
+def test_what_is_beyond_a_workers_share(mine: int, others: list[int], beyond: int) -> None:
+    assert surplus(mine, others) == beyond
