@@ -12,7 +12,7 @@ from services.endpoints.hosting import Wanted
 from services.endpoints.source import Source
 from services.endpoints.store import ONLY
 from services.variants import bodies
-from services.variants.bodies import BoundsBody, LatencyOut
+from services.variants.bodies import VariantStats
 
 NAME = r"^[A-Za-z0-9](-*[A-Za-z0-9])*$"
 """Names as SageMaker takes them."""
@@ -127,25 +127,10 @@ class RolloutOut(bodies.RolloutOut):
     """`state` is running, paused, done, rolled-back or stopped. `evidence`: of each bound, 1 is enough to roll back."""
 
     endpoint: str
-    bounds: BoundsBody
 
 
-class Rollouts(Model):
-    rollouts: list[RolloutOut]
-
-
-class StatsPage(Model):
-    seconds: float | None = Field(None, gt=0, allow_inf_nan=False, description="Only the latest so many; else all.")
-
-
-class VariantStats(Model):
-    name: str
-    shadow: bool
-    weight: float
-    requests: int
-    errors: int
-    dropped: int = Field(description="Requests that a shadow was not asked, because too many waited.")
-    latency_ms: LatencyOut
+class Rollouts(bodies.Rollouts):
+    rollouts: list[RolloutOut]  # type: ignore[assignment]
 
 
 class StatsOut(Model):

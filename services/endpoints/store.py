@@ -16,7 +16,7 @@ from palate.store.engine import reading, writing
 from palate.store.types import clock
 from services.endpoints.source import Source
 from services.endpoints.tables import counted, endpoints
-from services.variants.store import Answering, RolloutStore
+from services.variants.store import Arm, RolloutStore
 
 ONLY = "AllTraffic"
 """What SageMaker's own tools call the only variant of an endpoint."""
@@ -131,9 +131,9 @@ class Store(RolloutStore):
 
     _changing = _counting
 
-    def _answering(self, db: Connection, name: str) -> Answering:
+    def _arms(self, db: Connection, name: str) -> list[Arm]:
         found = _held(db, name)
-        return Answering(found.weights, {each.name: found.token(each) for each in found.variants if not each.shadow})
+        return [Arm(each.name, found.token(each), each.weight, each.shadow) for each in found.variants]
 
     def _weigh(self, db: Connection, name: str, weights: Mapping[str, float], who: str, what: str) -> None:
         _weighed(db, _held(db, name), weights)

@@ -75,11 +75,7 @@ def blueprint() -> Blueprint:
     v1.delete("/deployments/<name>")(views.delete_deployment)
     v1.get("/deployments/<name>/stats")(views.get_stats)
     v1.get("/deployments/<name>/changes")(views.list_changes)
-    v1.get("/deployments/<name>/rollouts")(views.list_rollouts)
-    v1.post("/deployments/<name>/rollouts")(views.post_rollout)
-    v1.get("/deployments/<name>/rollouts/<int:rollout>")(views.get_rollout)
-    v1.patch("/deployments/<name>/rollouts/<int:rollout>")(views.patch_rollout)
-    v1.delete("/deployments/<name>/rollouts/<int:rollout>")(views.stop_rollout)
+    views.ROLLOUTS.add_to(v1, "/deployments/<name>/rollouts")
     return v1
 
 

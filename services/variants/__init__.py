@@ -11,4 +11,5 @@ rollouts    steps, bounds, and whether to go on, to wait or to go back
 store       roll-outs in the database: begun, paused, stopped, undone, looked at
 ticker      one worker at a time advances each roll-out
 bodies      what may be said of roll-outs over HTTP, and what is answered
+views       the routes of roll-outs
 """

@@ -6,13 +6,14 @@ import math
 import time
 from collections.abc import Mapping
 from datetime import UTC, datetime
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import ConfigDict, Field, StringConstraints
 
 from palate.web import Model, principal
 from palate.web.problems import FieldErrors
 from services.variants.rollouts import Bounds, Rollout, begun
+from services.variants.store import Arm
 from services.variants.tallies import Tally
 
 Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
@@ -42,9 +43,9 @@ class BoundsBody(Body):
         return Bounds(**self.model_dump())
 
     @classmethod
-    def of(cls, bounds: Bounds) -> dict[str, Any]:
-        """Its fields, as a roll-out has them."""
-        return {name: getattr(bounds, name) for name in cls.model_fields}
+    def of(cls, bounds: Bounds) -> Self:
+        """Those of a roll-out."""
+        return cls(**{name: getattr(bounds, name) for name in cls.model_fields})
 
 
 class RolloutBody(Body):
@@ -99,10 +100,37 @@ class RolloutOut(Model):
     steps: list[float]
     seconds: float
     least_requests: int
+    bounds: BoundsBody
     evidence: dict[str, float]
     began_at: str
     step_began_at: str
     ended_at: str | None
+
+    @classmethod
+    def of(cls, number: int, rollout: Rollout, bounds: type[BoundsBody], **more: Any) -> Self:
+        """As a house tells it; more: the fields that it adds."""
+        return cls(
+            rollout=number,
+            variant=rollout.to,
+            kind=rollout.kind,
+            state=rollout.standing,
+            reason=rollout.reason,
+            share=rollout.share,
+            step=rollout.step,
+            steps=list(rollout.steps),
+            seconds=rollout.seconds,
+            least_requests=rollout.least,
+            bounds=bounds.of(rollout.bounds),
+            evidence=dict(rollout.evidence),
+            began_at=moment(rollout.began),
+            step_began_at=moment(rollout.step_began),
+            ended_at=None if rollout.ended is None else moment(rollout.ended),
+            **more,
+        )
+
+
+class Rollouts(Model):
+    rollouts: list[RolloutOut]
 
 
 class LatencyOut(Model):
@@ -117,24 +145,32 @@ class LatencyOut(Model):
         return cls(p50=tally.quantile(0.5), p95=tally.quantile(0.95), p99=tally.quantile(0.99))
 
 
-def told(number: int, rollout: Rollout) -> dict[str, Any]:
-    """The fields of `RolloutOut`."""
-    return {
-        "rollout": number,
-        "variant": rollout.to,
-        "kind": rollout.kind,
-        "state": rollout.standing,
-        "reason": rollout.reason,
-        "share": rollout.share,
-        "step": rollout.step,
-        "steps": list(rollout.steps),
-        "seconds": rollout.seconds,
-        "least_requests": rollout.least,
-        "evidence": dict(rollout.evidence),
-        "began_at": moment(rollout.began),
-        "step_began_at": moment(rollout.step_began),
-        "ended_at": None if rollout.ended is None else moment(rollout.ended),
-    }
+class StatsPage(Model):
+    seconds: float | None = Field(None, gt=0, allow_inf_nan=False, description="Only the latest so many; else all.")
+
+
+class VariantStats(Model):
+    name: str
+    shadow: bool
+    weight: float
+    requests: int
+    errors: int
+    dropped: int = Field(description="Requests that a shadow was not asked, because too many waited.")
+    latency_ms: LatencyOut
+
+    @classmethod
+    def of(cls, arm: Arm, tally: Tally, **more: Any) -> Self:
+        """As a house tells it; more: the fields that it adds."""
+        return cls(
+            name=arm.name,
+            shadow=arm.shadow,
+            weight=arm.weight,
+            requests=tally.requests,
+            errors=tally.errors,
+            dropped=tally.dropped,
+            latency_ms=LatencyOut.of(tally),
+            **more,
+        )
 
 
 def who_asks() -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,11 +18,13 @@ from services.variants.tallies import SLOT, Tally
 
 
 @dataclass(frozen=True)
-class Answering:
-    """The variants behind a name that answer: their weights, and the tokens under which they are counted."""
+class Arm:
+    """One of the variants behind a name: under which token it is counted, and its weight; a shadow never answers."""
 
-    weights: Mapping[str, float]
-    tokens: Mapping[str, str]
+    name: str
+    token: str
+    weight: float
+    shadow: bool = False
 
 
 class RolloutStore(CountStore):
@@ -36,12 +38,26 @@ class RolloutStore(CountStore):
         """Waits until no other transaction changes what stands behind a name. Taken after `_counting`."""
 
     @abstractmethod
-    def _answering(self, db: Connection, name: str) -> Answering:
+    def _arms(self, db: Connection, name: str) -> list[Arm]:
         """What stands behind a name. Raises UnknownIdError for none."""
 
     @abstractmethod
     def _weigh(self, db: Connection, name: str, weights: Mapping[str, float], who: str, what: str) -> None:
         """Gives the variants these weights; `_changing` is held. what: how the change is told."""
+
+    def figures(self, name: str, seconds: float | None = None) -> list[tuple[Arm, Tally]]:
+        """What was counted of each variant behind a name, in the latest so many seconds or in all that are kept.
+
+        Raises UnknownIdError.
+        """
+        arms = self.arms(name)
+        counts = self.counted([arm.token for arm in arms], 0.0 if seconds is None else time.time() - seconds)
+        return [(arm, counts[arm.token]) for arm in arms]
+
+    def arms(self, name: str) -> list[Arm]:
+        """The variants behind a name, shadows too. Raises UnknownIdError for none."""
+        with reading(self.engine) as db:
+            return self._arms(db, name)
 
     def begin(self, name: str, who: str, make: Callable[[Mapping[str, float]], Rollout]) -> tuple[int, Rollout]:
         """Begins the roll-out `make(weights)`. Raises ConflictError while another one runs, and UnknownIdError."""
@@ -49,7 +65,7 @@ class RolloutStore(CountStore):
         with writing(self.engine) as db:
             self._counting(db)
             self._changing(db)
-            before = self._answering(db, name).weights
+            before = weights_of(self._arms(db, name))
             self._refuse_running(db, name)
             made = make(before)
             values = {"deployment": name, "state": made.state, "document": made.document(), "looked": 0.0}
@@ -85,7 +101,7 @@ class RolloutStore(CountStore):
         def change(db: Connection, found: Rollout) -> Rollout:
             if found.state == DONE:
                 self._refuse_running(db, name)
-                if dict(self._answering(db, name).weights) != found.weights:
+                if weights_of(self._arms(db, name)) != found.weights:
                     raise ConflictError("the weights were changed since.", hint="Set them as they are to be.")
                 return replace(found, state=STOPPED, reason=f"Undone by {who}.", ended=time.time())
             if found.state == RUNNING:
@@ -119,7 +135,7 @@ class RolloutStore(CountStore):
             if row is None:
                 return
             rollout = _rollout(row)[1]
-            tokens = self._answering(db, row.deployment).tokens
+            tokens = {arm.name: arm.token for arm in self._arms(db, row.deployment) if not arm.shadow}
             to = tokens.get(rollout.to)
             if to is None:
                 raise UnknownIdError(f"the deployment has no variant {rollout.to!r} any more.")
@@ -181,6 +197,11 @@ class RolloutStore(CountStore):
         db.execute(update(rollouts).where(rollouts.c.id == number).values(**values))
         told = f"roll-out {number} {after.standing} at {after.share:.3g}"
         self._weigh(db, name, after.weights, who, f"{told}: {after.reason}" if after.reason else told)
+
+
+def weights_of(arms: Iterable[Arm]) -> dict[str, float]:
+    """The weights of those that answer."""
+    return {arm.name: arm.weight for arm in arms if not arm.shadow}
 
 
 def _unended(rollout: Rollout) -> Rollout:

@@ -70,9 +70,9 @@ def turn(form: Turn) -> str | Response:
     """Begin, pause, resume, stop or undo a roll-out. What was wrong stands on the page."""
     try:
         if form.do == "begin":
-            views.start(form.name, form.body)
+            views.ROLLOUTS.start(form.name, form.body)
         else:
-            views.turned(form.name, form.rollout, form.do)
+            views.ROLLOUTS.turned(form.name, form.rollout, form.do)
     except (InputError, ConflictError) as error:
         shown = page(Asked(name=form.name, span=form.span), error=str(error))
         return Response(shown, error.status, mimetype="text/html")

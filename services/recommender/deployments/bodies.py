@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import PurePath
-from typing import Annotated, Self
+from typing import Annotated, Any, Self
 
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
@@ -14,7 +15,7 @@ from services.recommender.bodies import Body, Names
 from services.recommender.deployments.named_filters import MAX_FILTER, checked_filter
 from services.recommender.deployments.records import Deployment, ModelSource, Variant
 from services.variants import bodies
-from services.variants.bodies import LatencyOut
+from services.variants.rollouts import Rollout
 
 ThisName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](-?[A-Za-z0-9]){0,62}$", max_length=63)]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
@@ -124,6 +125,9 @@ class RolloutBody(bodies.RolloutBody):
     )
     bounds: BoundsBody = Field(default_factory=BoundsBody)
 
+    def begun(self, before: Mapping[str, float], **more: Any) -> Rollout:
+        return super().begun(before, click_seconds=self.click_seconds, **more)
+
 
 class VariantOut(Model):
     """A variant, and how it does in the worker that answers."""
@@ -162,12 +166,8 @@ class RolloutOut(bodies.RolloutOut):
     bounds: BoundsBody
 
 
-class Rollouts(Model):
-    rollouts: list[RolloutOut]
-
-
-class StatsPage(Model):
-    seconds: float | None = Field(None, gt=0, allow_inf_nan=False, description="Only the latest so many; else all.")
+class Rollouts(bodies.Rollouts):
+    rollouts: list[RolloutOut]  # type: ignore[assignment]
 
 
 class ClickThroughOut(Model):
@@ -178,18 +178,11 @@ class ClickThroughOut(Model):
     high: float
 
 
-class VariantStats(Model):
-    name: str
-    shadow: bool
-    weight: float
-    requests: int
+class VariantStats(bodies.VariantStats):
     lists: int = Field(description="Impressions: lists that were answered.")
     clicks: int = Field(description="Lists that were clicked.")
-    errors: int
-    dropped: int = Field(description="Requests that a shadow was not asked, because too many waited.")
     click_through: ClickThroughOut
     probability_best: float | None = Field(description="That its click-through is the highest; of shadows null.")
-    latency_ms: LatencyOut
 
 
 class StatsOut(Model):

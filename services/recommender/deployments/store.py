@@ -15,7 +15,7 @@ from palate.store.engine import reading, writing
 from services.recommender.counted import next_number
 from services.recommender.deployments.records import Deployment
 from services.recommender.deployments.tables import changes, counted, deployments
-from services.variants.store import Answering, RolloutStore
+from services.variants.store import Arm, RolloutStore
 
 
 @dataclass(frozen=True)
@@ -92,9 +92,8 @@ class DeploymentStore(RolloutStore):
     def _changing(self, db: Connection) -> None:
         next_number(db, "deployments")
 
-    def _answering(self, db: Connection, name: str) -> Answering:
-        found = _held(db, name)
-        return Answering(found.weights, {each.name: each.token for each in found.variants if not each.shadow})
+    def _arms(self, db: Connection, name: str) -> list[Arm]:
+        return [Arm(each.name, each.token, each.weight, each.shadow) for each in _held(db, name).variants]
 
     def _weigh(self, db: Connection, name: str, weights: Mapping[str, float], who: str, what: str) -> None:
         before = _held(db, name)

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import time
 from dataclasses import replace
-from typing import Literal
 
 from palate.errors import PalateError, ParameterError
 from palate.web import gives, require, takes
@@ -24,7 +22,6 @@ from services.recommender.deployments.bodies import (
     RolloutOut,
     Rollouts,
     StatsOut,
-    StatsPage,
     VariantOut,
     VariantStats,
 )
@@ -34,9 +31,19 @@ from services.recommender.live import Live
 from services.recommender.rules import check
 from services.recommender.state import state
 from services.variants import evidence
-from services.variants.bodies import LatencyOut, RolloutPatch, moment, told, who_asks
-from services.variants.rollouts import Rollout
+from services.variants.bodies import StatsPage, moment, who_asks
+from services.variants.views import RolloutViews
 
+ROLLOUTS = RolloutViews(
+    store=lambda: _store(),
+    changed=lambda: state()[0].nudge(),
+    scope="deployments",
+    told=lambda name, rollout: {"deployment": name, "click_seconds": rollout.click_seconds},
+    body=RolloutBody,
+    bounds=BoundsBody,
+    out=RolloutOut,
+    listed=Rollouts,
+)
 _NAME = re.compile(r"[A-Za-z0-9](-?[A-Za-z0-9]){0,62}")
 
 
@@ -134,31 +141,21 @@ def get_stats(name: str, query: StatsPage) -> StatsOut:
 
 def figures(name: str, seconds: float | None) -> StatsOut:
     """How the variants did in the latest so many seconds, or in all that are kept. Raises UnknownIdError."""
-    found = _store().get(name)
-    since = 0.0 if seconds is None else time.time() - seconds
-    counts = _store().counted([each.token for each in found.variants], since)
-    rivals = [each for each in found.variants if not each.shadow]
-    best = evidence.best([(counts[each.token].clicks, counts[each.token].lists) for each in rivals])
-    chances = dict(zip([each.name for each in rivals], best, strict=True))
-    variants = []
-    for each in found.variants:
-        tally = counts[each.token]
-        rate = evidence.click_through(tally.clicks, tally.lists)
-        variants.append(
-            VariantStats(
-                name=each.name,
-                shadow=each.shadow,
-                weight=each.weight,
-                requests=tally.requests,
-                lists=tally.lists,
-                clicks=tally.clicks,
-                errors=tally.errors,
-                dropped=tally.dropped,
-                click_through=ClickThroughOut(**vars(rate)),
-                probability_best=chances.get(each.name),
-                latency_ms=LatencyOut.of(tally),
-            )
+    found = _store().figures(name, seconds)
+    rivals = [(arm, tally) for arm, tally in found if not arm.shadow]
+    best = evidence.best([(tally.clicks, tally.lists) for _, tally in rivals])
+    chances = dict(zip([arm.name for arm, _ in rivals], best, strict=True))
+    variants = [
+        VariantStats.of(
+            arm,
+            tally,
+            lists=tally.lists,
+            clicks=tally.clicks,
+            click_through=ClickThroughOut(**vars(evidence.click_through(tally.clicks, tally.lists))),
+            probability_best=chances.get(arm.name),
         )
+        for arm, tally in found
+    ]
     return StatsOut(deployment=name, variants=variants)
 
 
@@ -169,70 +166,6 @@ def list_changes(name: str) -> Changes:
     if not found:
         _store().get(name)
     return Changes(changes=[ChangeOut(at=moment(each.at), who=each.who, what=each.what) for each in found])
-
-
-@gives(Rollouts)
-def list_rollouts(name: str) -> Rollouts:
-    """List the latest 20 roll-outs of a deployment, the newest first."""
-    _store().get(name)
-    return Rollouts(rollouts=[_told(name, number, each) for number, each in _store().rollouts(name)])
-
-
-@require("deployments")
-@takes(body=RolloutBody)
-@gives(RolloutOut, status=201)
-def post_rollout(name: str, body: RolloutBody) -> tuple[RolloutOut, int]:
-    """Begin to move the traffic to a variant.
-
-    It goes on by itself, and back by itself as soon as the evidence is enough that a bound is broken; with a
-    probability of at most `risk` it does so to a variant that keeps them all. Refused with 409 while another runs.
-    """
-
-    number, made = start(name, body)
-    return _told(name, number, made), 201
-
-
-def start(name: str, body: RolloutBody) -> tuple[int, Rollout]:
-    """Begins a roll-out for whoever asks. Raises FieldErrors, UnknownIdError, ConflictError."""
-    begun = _store().begin(name, who_asks(), lambda before: body.begun(before, click_seconds=body.click_seconds))
-    state()[0].nudge()
-    return begun
-
-
-@gives(RolloutOut)
-def get_rollout(name: str, rollout: int) -> RolloutOut:
-    """Say where a roll-out stands, and how much evidence there is against each bound."""
-    return _told(name, rollout, _store().rollout(name, rollout))
-
-
-@require("deployments")
-@takes(body=RolloutPatch)
-@gives(RolloutOut)
-def patch_rollout(name: str, rollout: int, body: RolloutPatch) -> RolloutOut:
-    """Pause a roll-out, or let it go on.
-
-    A paused one stays at its step; it is watched still, and rolled back when a bound is broken. Refused with 409 if it
-    has ended.
-    """
-    return _told(name, rollout, turned(name, rollout, "pause" if body.state == "paused" else "resume"))
-
-
-@require("deployments")
-@gives(RolloutOut)
-def stop_rollout(name: str, rollout: int) -> RolloutOut:
-    """Stop a roll-out, or undo one that is done: the weights are those before it again.
-
-    One that was stopped or rolled back stays as it is. Refused with 409 if the weights were changed since it was done.
-    """
-    return _told(name, rollout, turned(name, rollout, "stop"))
-
-
-def turned(name: str, rollout: int, do: Literal["pause", "resume", "stop"]) -> Rollout:
-    """The roll-out after whoever asks did that to it. Raises UnknownIdError, ConflictError."""
-    store = _store()
-    found: Rollout = {"pause": store.pause, "resume": store.resume, "stop": store.stop}[do](name, rollout, who_asks())
-    state()[0].nudge()
-    return found
 
 
 def _store() -> DeploymentStore:
@@ -294,13 +227,4 @@ def _shown(live: Live, deployment: Deployment) -> DeploymentOut:
         revision=deployment.revision,
         changed_at=moment(deployment.changed),
         rollout=live.traffic.store.running(deployment.name),
-    )
-
-
-def _told(name: str, number: int, rollout: Rollout) -> RolloutOut:
-    return RolloutOut(
-        **told(number, rollout),
-        deployment=name,
-        click_seconds=rollout.click_seconds,
-        bounds=BoundsBody(**BoundsBody.of(rollout.bounds)),
     )
