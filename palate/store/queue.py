@@ -16,40 +16,48 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-_LINE, _DESK = 0, 1
-"""Bytes that are locked: by the one who is next, and by the one who writes. Who writes has left the line, and so cannot
+_LINE, _DESK = "queue", "turn"
+"""Files that are locked: by the one who is next, and by the one who writes. Who writes has left the line, and so cannot
 come back before the next one has written."""
 _SHORTEST, _LONGEST = 0.0001, 0.002
 """Seconds between two looks at whether it is one's turn."""
 
 
 class WriteQueue:
-    """The queue of one SQLite file, kept by locks on a file beside it: a process that dies holds up nobody."""
+    """The queue of one SQLite file, kept by locks on two files beside it: a process that dies holds up nobody.
+
+    The locks (flock) belong to whoever opened the files. Those of fcntl are a process's, which loses all of them as
+    soon as it closes one of several queues of the same file.
+    """
 
     def __init__(self, file: Path, seconds: float) -> None:
-        """seconds: how long to wait at most. Raises OSError when the file beside it cannot be made."""
+        """seconds: how long to wait at most. Raises OSError when the files beside it cannot be made."""
         self._seconds = seconds
         self._threads = threading.Lock()
-        self._file = os.open(file.with_name(f"{file.name}-queue"), os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        weakref.finalize(self, os.close, self._file)
+        self._line, self._desk = (self._open(file.with_name(f"{file.name}-{name}")) for name in (_LINE, _DESK))
+
+    def _open(self, file: Path) -> int:
+        opened = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        weakref.finalize(self, os.close, opened)
+        return opened
 
     @contextmanager
     def turn(self) -> Iterator[None]:
         """While the block lasts the others wait. Raises TimeoutError."""
         until = time.monotonic() + self._seconds
-        # The locks are a process's: between its threads another one is needed.
+        # The locks are the queue's: between the threads that share it another one is needed.
         if not self._threads.acquire(timeout=self._seconds):
             raise TimeoutError
         try:
-            self._wait(_LINE, until)
+            self._wait(self._line, until)
             try:
-                self._wait(_DESK, until)
+                self._wait(self._desk, until)
             finally:
-                self._leave(_LINE)
+                fcntl.flock(self._line, fcntl.LOCK_UN)
             try:
                 yield
             finally:
-                self._leave(_DESK)
+                fcntl.flock(self._desk, fcntl.LOCK_UN)
         finally:
             self._threads.release()
 
@@ -57,14 +65,11 @@ class WriteQueue:
         pause = _SHORTEST
         while True:
             try:
-                fcntl.lockf(self._file, fcntl.LOCK_EX | fcntl.LOCK_NB, 1, place)
+                fcntl.flock(place, fcntl.LOCK_EX | fcntl.LOCK_NB)
                 return
-            except (BlockingIOError, PermissionError):  # both mean: taken
+            except BlockingIOError:
                 pass
             if time.monotonic() >= until:
                 raise TimeoutError
             time.sleep(pause)
             pause = min(2 * pause, _LONGEST)
-
-    def _leave(self, place: int) -> None:
-        fcntl.lockf(self._file, fcntl.LOCK_UN, 1, place)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +22,15 @@ while True:
     with queue.turn():
         log.write("theirs\\n")
         time.sleep(0.02)
+"""
+
+ONCE = """
+import sys
+from pathlib import Path
+from palate.store.queue import WriteQueue
+
+with WriteQueue(Path(sys.argv[1]), 0.05).turn():
+    pass
 """
 
 
@@ -62,6 +72,28 @@ def test_a_process_that_dies_holds_up_nobody(file: Path, tmp_path: Path) -> None
     process.communicate()
     with queue.turn():
         pass
+
+
+def test_two_queues_of_a_process_are_two(file: Path) -> None:
+    """As two engines on one file have them: they wait for each other, and closing one leaves the other's turn alone."""
+    queue, other, third = WriteQueue(file, 60), WriteQueue(file, 0.05), WriteQueue(file, 60)
+    with queue.turn():
+        with pytest.raises(TimeoutError), other.turn():
+            pass
+        del third
+        gc.collect()
+        assert not could_write(file)
+    assert could_write(file)
+
+
+def could_write(file: Path) -> bool:
+    """Whether another process gets a turn soon."""
+    try:
+        subprocess.run([sys.executable, "-c", ONCE, file], check=True, capture_output=True, timeout=60)
+    except subprocess.CalledProcessError as error:
+        assert b"TimeoutError" in error.stderr
+        return False
+    return True
 
 
 def test_threads_wait_for_each_other(file: Path) -> None:
