@@ -1,22 +1,14 @@
-"""`python -m benchmarks.mf_engines`: the engines of `mf` beside bare loops of the same frameworks.
-
-A bare loop is what one would write by hand for one job: the same network, objective and optimizer, the framework's own
-layers, shuffling and random negatives, and nothing else: no seam, no state kept. Both sides train the same number of
-epochs in turns; printed are the seconds of an epoch, their ratio, and the last loss of each.
-"""
+"""`python -m benchmarks.mf_engines`: the engines of `mf` beside bare loops of the same frameworks."""
 
 from __future__ import annotations
 
-import statistics
-import time
-from collections.abc import Callable
 from typing import Any
 
-import click
 import numpy as np
 import numpy.typing as npt
 
-from benchmarks.data import MOVIES, TINY, Size, generate
+from benchmarks.data import Size, generate
+from benchmarks.engines import Contest, Epoch, by_names, command
 from palate.dataset import Interactions
 from palate.engines import import_mxnet, import_torch
 from palate.models.mf.batches import Batches
@@ -24,9 +16,6 @@ from palate.models.mf.definition import Definition
 from palate.models.mf.training import make_engine
 
 NEGATIVES, FACTORS, BATCH, RATE, PENALTY = 4, 64, 4096, 0.005, 1e-4
-
-Epoch = Callable[[], float]
-"""Trains one epoch; the mean loss."""
 
 
 def ours(engine: str, network: str, data: Interactions) -> Epoch:
@@ -173,42 +162,14 @@ def bare_mxnet(network: str, data: Interactions) -> Epoch:
     return epoch
 
 
-BARE = {"torch": bare_torch, "mxnet": bare_mxnet}
-
-
-def compare(engine: str, network: str, data: Interactions, epochs: int) -> str:
-    """A line of the table: both train in turns, after an epoch each to warm up."""
-    contestants = BARE[engine](network, data), ours(engine, network, data)
-    took: tuple[list[float], list[float]] = [], []
-    losses = [0.0, 0.0]
-    for epoch in range(epochs + 1):
-        for place, contestant in enumerate(contestants):
-            started = time.perf_counter()
-            losses[place] = contestant()
-            if epoch:
-                took[place].append(time.perf_counter() - started)
-    bare, mine = (statistics.median(seconds) for seconds in took)
-    ratio = statistics.median(own / other for other, own in zip(*took, strict=True))
-    return (
-        f"{engine:6} {network:6}  bare {bare:6.2f} s  ours {mine:6.2f} s  ratio {ratio:.2f}  "
-        f"loss {losses[0]:.3f} and {losses[1]:.3f}"
-    )
-
-
-@click.command(context_settings={"help_option_names": ["-h", "--help"]})
-@click.option("--engine", "engines", multiple=True, type=click.Choice(list(BARE)), help="Only these.")
-@click.option("--epochs", default=5, show_default=True, help="Timed epochs of each side.")
-@click.option("--interactions", default=MOVIES.interactions, show_default=True, help="How many there are.")
-@click.option("--quick", is_flag=True, help="A tiny size: shows that it runs, compares nothing.")
-def main(engines: tuple[str, ...], epochs: int, interactions: int, quick: bool) -> None:
-    """Print the seconds of an epoch, bare and ours, of each engine and network."""
-    size = TINY if quick else Size(MOVIES.users, MOVIES.items, interactions)
+def contests(size: Size) -> tuple[str, list[Contest]]:
     data = generate(size)
-    click.echo(f"{size}, {FACTORS} factors, {NEGATIVES} negatives, batches of {BATCH}")
-    for engine in engines or BARE:
-        for network in ("linear", "neural"):
-            click.echo(compare(engine, network, data, epochs))
+    makers = {"torch": lambda network: bare_torch(network, data), "mxnet": lambda network: bare_mxnet(network, data)}
+    pairs = by_names(makers, lambda engine, network: ours(engine, network, data), ("linear", "neural"))
+    return f"{FACTORS} factors, {NEGATIVES} negatives, batches of {BATCH}", pairs
 
+
+main = command("Print the seconds of an epoch of `mf`, bare and ours, of each engine and network.", contests)
 
 if __name__ == "__main__":
     main()

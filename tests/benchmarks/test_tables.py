@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
+from types import ModuleType
 
 import click
 import numpy as np
 import pytest
 from click.testing import CliRunner
 
-from benchmarks import models, pages, peers, sequences
+from benchmarks import fm_engines, mf_engines, models, pages, peers, sasrec_engines, sequences, tower_engines
 from palate.dataset import leave_last_out
 from palate.dataset.generate import generate_dataset, write_dataset
 from palate.evaluation.metrics import accuracy
@@ -61,3 +63,15 @@ def test_the_chain_knows_what_follows() -> None:
         name: np.mean(accuracy(rank(held.train, seen), wanted, [10])["hit_rate@10"]) for name, rank in ranked.items()
     }
     assert hits["chain"] > hits["popularity"] + 0.15
+
+
+@pytest.mark.parametrize("contest", [mf_engines, fm_engines, tower_engines, sasrec_engines])
+def test_bare_loops_stand_beside_engines(contest: ModuleType) -> None:
+    ran = CliRunner().invoke(contest.main, ["--quick", "--engine", "torch", "--epochs", "1"])
+    assert ran.exit_code == 0, ran.output
+    rows = [line for line in ran.output.splitlines() if line.startswith("torch")]
+    assert rows
+    assert all(len(re.findall(r"ratio \d", row)) == 2 for row in rows)
+    losses = [float(each) for pair in re.findall(r"loss (\S+) and (\S+)", ran.output) for each in pair]
+    assert len(losses) == 2 * len(rows)
+    assert all(0 < loss < 100 for loss in losses)
