@@ -10,6 +10,7 @@ invoking    asking a variant, counted; its endpoint's shadows
 counts      what Prometheus has of each variant
 aws         errors as AWS tells them
 rollouts    /v1/endpoints/{name}/rollouts and /stats
+pages       the same for people: what is deployed, how its variants do
 routes      /endpoints/{name}/invocations, /invocations, /ping, /v1/endpoints
 transform, transforms   a model asked about every row of a file; the same as a job
 scoring     /invocations as MLflow speaks it

@@ -16,6 +16,7 @@ from palate.web import create_app, metrics
 from services.endpoints.counts import Counts
 from services.endpoints.hosting import Hosting
 from services.endpoints.invoking import INVOKING, KEY, Invoking
+from services.endpoints.pages import NAV, dashboard
 from services.endpoints.routes import management, runtime
 from services.endpoints.scoring import scoring
 from services.endpoints.settings import EndpointSettings
@@ -23,6 +24,7 @@ from services.endpoints.source import Resolve
 from services.endpoints.store import Store
 from services.endpoints.transforms import handlers
 from services.variants import ticker
+from services.variants.pages import pages
 
 MIGRATIONS = "services.endpoints:migrations"
 _JOB_SECONDS = 1.0
@@ -49,8 +51,9 @@ def create(settings: EndpointSettings | None = None) -> Flask:
         store.engine,
         title="Palate model endpoints",
         version=__version__,
-        blueprints=[runtime(bare=not mlflow), management(), *([scoring()] if mlflow else [])],
+        blueprints=[runtime(bare=not mlflow), management(), *([scoring()] if mlflow else []), dashboard(), pages()],
         description=DESCRIPTION,
+        nav=NAV,
     )
     app.extensions[KEY] = here
     work = handlers(here, settings.transforms)

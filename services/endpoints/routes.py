@@ -96,13 +96,13 @@ def list_endpoints() -> Endpoints:
 
     Each as the worker that answers has it.
     """
-    return Endpoints(endpoints=[_shown(endpoint) for endpoint in hosting().store.all()])
+    return Endpoints(endpoints=[shown(endpoint) for endpoint in hosting().store.all()])
 
 
 @gives(EndpointOut)
 def get_endpoint(name: str) -> EndpointOut:
     """Say what stands behind an endpoint, what it takes and what it gives."""
-    return _shown(hosting().store.get(name))
+    return shown(hosting().store.get(name))
 
 
 @require("endpoints")
@@ -123,7 +123,7 @@ def put_endpoint(name: str, body: EndpointBody) -> tuple[EndpointOut, int]:
             where = "variants" if body.variants else "model" if body.model else "bundle"
             raise ParameterError(error.message, where=where, hint=error.hint) from error
         raise
-    return _shown(made), 201 if fresh else 200
+    return shown(made), 201 if fresh else 200
 
 
 @require("endpoints")
@@ -134,14 +134,14 @@ def patch_endpoint(name: str, body: WeightsBody) -> EndpointOut:
 
     It holds within a second, in every worker. Refused with 409 while a roll-out runs.
     """
-    return _shown(hosting().weigh(name, body.weights))
+    return shown(hosting().weigh(name, body.weights))
 
 
 @require("endpoints")
 @gives(EndpointOut)
 def delete_endpoint(name: str) -> EndpointOut:
     """Take an endpoint down; what it was is answered. Its roll-out, if one runs, ends."""
-    held = _shown(hosting().store.get(name))
+    held = shown(hosting().store.get(name))
     hosting().delete(name)
     return held
 
@@ -181,7 +181,7 @@ def checked_name(name: str) -> str:
     return name
 
 
-def _shown(endpoint: Endpoint) -> EndpointOut:
+def shown(endpoint: Endpoint) -> EndpointOut:
     here = hosting()
     running: Running | None
     try:

@@ -34,6 +34,12 @@ class Source:
     def of(cls, document: Mapping[str, Any]) -> Source:
         return cls(**document)
 
+    @property
+    def label(self) -> str:
+        """For people: names no place on this machine."""
+        whole = f"{self.model}/{self.version}" if self.model else Path(self.bundle).name
+        return f"{whole} ({self.part})" if self.part else whole
+
     def document(self) -> dict[str, str]:
         return asdict(self)
 

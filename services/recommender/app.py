@@ -29,6 +29,7 @@ from services.recommender.sources import BundleSource, RegistrySource, Source
 from services.recommender.state import KEY
 from services.recommender.store import Store
 from services.variants import ticker
+from services.variants.pages import pages
 
 MIGRATIONS = "services.recommender:migrations"
 _JOB_SECONDS = 1.0
@@ -63,7 +64,7 @@ def create(settings: RecommenderSettings | None = None) -> Flask:
         store.engine,
         title="Palate recommendations",
         version=__version__,
-        blueprints=[blueprint(), personalize(), dashboard()],
+        blueprints=[blueprint(), personalize(), dashboard(), pages()],
         description=DESCRIPTION,
         nav=NAV,
     )

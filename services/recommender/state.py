@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import json
 from collections import Counter as Tally
 from collections.abc import Iterable
 from typing import Any
 
 from flask import Response, current_app
 from prometheus_client import Counter
+from pydantic_core import to_json
 
 from services.recommender.live import Live
 
@@ -23,14 +23,11 @@ def state() -> tuple[Live, Counter]:
 
 def as_json(answer: dict[str, Any], status: int = 200) -> Response:
     """The response that carries a JSON object."""
-    return Response(_ENCODER.encode(answer), status, mimetype="application/json")
-
-
-_ENCODER = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False)
+    return Response(to_json(answer, inf_nan_mode="null"), status, mimetype="application/json")
 
 
 def count(places: Iterable[dict[str, Any]]) -> None:
     """Counts recommended items by their strategy."""
     counter = state()[1]
-    for strategy, number in Tally(place["strategy"] for place in places).items():
+    for strategy, number in Tally([place["strategy"] for place in places]).items():
         counter.labels(strategy).inc(number)

@@ -12,4 +12,5 @@ store       roll-outs in the database: begun, paused, stopped, undone, looked at
 ticker      one worker at a time advances each roll-out
 bodies      what may be said of roll-outs over HTTP, and what is answered
 views       the routes of roll-outs
+pages       what the pages show of variants: weights, roll-outs and traffic, as templates and forms
 """

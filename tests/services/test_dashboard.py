@@ -7,45 +7,19 @@ import time
 
 import pytest
 
-from palate.store import Accounts
 from services.recommender.deployments.store import DeploymentStore
 from services.recommender.shares import KEY as SHARES
 from services.recommender.store import Event
 from services.variants.tallies import LATENCIES, SLOT, Tally
+from tests.services.visitor import Visitor, told
 
-PASSWORD = "correct horse battery"
 TURN = "/dashboard/deployments/rollouts"
 PAGES = ["", "/users", "/users?id=a0", "/items", "/items?id=comedy-1", "/deployments", "/models", "/events"]
 
 
-class Visitor:
-    """Somebody at a browser without scripts."""
-
-    def __init__(self, api, *scopes):
-        self.api, self.browser = api, api.app.test_client()
-        name = f"{'-'.join(scopes) or 'nobody'}"
-        accounts = Accounts(api.store.engine)
-        if name not in {person.name for person in accounts.list_people()}:
-            accounts.add_person(name, PASSWORD, list(scopes))
-        self.browser.get("/sign-in")
-        self.post("/sign-in", name=name, password=PASSWORD)
-
-    def get(self, path, status=200):
-        answer = self.browser.get(path, headers={"Accept": "text/html"})
-        assert answer.status_code == status, answer.text
-        return answer.text
-
-    def post(self, path, status=303, **fields):
-        with self.browser.session_transaction() as session:
-            fields = {"csrf_token": session.get("csrf", ""), **fields}
-        answer = self.browser.post(path, data=fields, headers={"Accept": "text/html"})
-        assert answer.status_code == status, answer.text
-        return answer.text
-
-
 @pytest.fixture(scope="module")
 def ann(shared_api):
-    return Visitor(shared_api, "recommend", "catalogue", "deployments")
+    return Visitor(shared_api.app, "recommend", "catalogue", "deployments")
 
 
 @pytest.fixture
@@ -59,12 +33,6 @@ def shop(shared_api):
     shared_api.until(lambda: "shop" not in shared_api.live.traffic.plans)
 
 
-def told(page):
-    """A page's text without its tags."""
-    body = page[page.index("<main") :]
-    return " ".join(re.sub(r"<[^>]*>", " ", body).split())
-
-
 @pytest.mark.parametrize("path", PAGES)
 def test_nobody_sees_a_page_without_signing_in(shared_api, path):
     answer = shared_api.app.test_client().get(f"/dashboard{path}", headers={"Accept": "text/html"})
@@ -73,13 +41,13 @@ def test_nobody_sees_a_page_without_signing_in(shared_api, path):
 
 
 def test_who_may_only_recommend_sees_no_events_and_moves_nothing(shared_api, shop):
-    bob = Visitor(shared_api, "recommend")
+    bob = Visitor(shared_api.app, "recommend")
     for path in PAGES[:-1]:
         bob.get(f"/dashboard{path}")
     bob.get("/dashboard/events", 403)
     assert "Moving them needs the scope deployments" in told(bob.get("/dashboard/deployments?name=shop"))
     bob.post("/dashboard/deployments", 403, name="shop", variant="new", weight="9")
-    Visitor(shared_api, "events").get("/dashboard", 403)
+    Visitor(shared_api.app, "events").get("/dashboard", 403)
 
 
 def test_no_page_needs_a_script_or_an_inline_style(ann, shop):
@@ -119,7 +87,7 @@ def test_a_user_is_looked_up(shared_api, ann):
     page = told(ann.get("/dashboard/users?id=a0"))
     assert "purchase Western 16 5" in page
     assert "Nothing to go by: personal" in page
-    assert "purchase" not in told(Visitor(shared_api, "recommend").get("/dashboard/users?id=a0"))
+    assert "purchase" not in told(Visitor(shared_api.app, "recommend").get("/dashboard/users?id=a0"))
     assert "Nothing is known of this user" in told(ann.get("/dashboard/users?id=nobody"))
     assert "a0" in told(ann.get("/dashboard/users"))
 
@@ -236,7 +204,7 @@ def test_a_roll_out_that_cannot_be_is_not_begun(shared_api, ann, shop):
         ann.post(TURN, 422, name="shop", do="begin", variant="new", **wrong)
     ann.post(TURN, 404, name="none", do="begin", variant="new")
     ann.post(TURN, 404, name="shop", do="pause", rollout="0")
-    Visitor(shared_api, "recommend").post(TURN, 403, name="shop", do="begin", variant="new")
+    Visitor(shared_api.app, "recommend").post(TURN, 403, name="shop", do="begin", variant="new")
     assert shared_api.live.traffic.store.running("shop") is None
 
 

@@ -17,7 +17,7 @@ from palate.web.charts import Line, lines, rounded
 from services.recommender import about
 from services.recommender.bodies import AnyId
 from services.recommender.cursors import cursor_after, key_of
-from services.recommender.dashboard import lookups, rollouts, traffic, versions
+from services.recommender.dashboard import lookups, traffic, versions
 from services.recommender.shares import HOUR, cold, shares_of_app
 from services.recommender.state import state
 from services.recommender.strategies import STRATEGIES
@@ -59,8 +59,7 @@ def dashboard() -> Blueprint:
     ):
         bp.add_url_rule(f"/dashboard{path}", view_func=view)
     bp.add_url_rule("/dashboard/deployments", "move", traffic.move, methods=["POST"])
-    bp.add_url_rule("/dashboard/deployments/rollouts", "turn", rollouts.turn, methods=["POST"])
-    bp.app_template_filter("when")(when)
+    bp.add_url_rule("/dashboard/deployments/rollouts", "turn", traffic.turn, methods=["POST"])
     bp.context_processor(lambda: {"title_of": lookups.title_of})
     return require_all(bp, "recommend")
 
@@ -132,8 +131,3 @@ def events(query: EventsAsked) -> str:
         older=onward,
         first=query.cursor is None,
     )
-
-
-def when(seconds: float) -> str:
-    """A time as people read it, in UTC."""
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%d %H:%M:%S}"
