@@ -23,6 +23,7 @@ from pyspark.ml.base import Estimator, Model, Transformer
 from pyspark.ml.param import Param, Params
 from pyspark.ml.util import DefaultParamsReader, DefaultParamsWriter, MLReadable, MLReader, MLWritable, MLWriter
 from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructField, StructType
 from pyspark.sql.utils import is_remote
 
 from palate.errors import BundleDamagedError, BundleFormatError, CapabilityError, ParameterError
@@ -150,6 +151,18 @@ class Stage(Params, MLWritable, MLReadable[Any]):
         return _Reader(cls)
 
 
+class Adding(Stage):
+    """A stage that adds columns."""
+
+    def _added(self) -> list[StructField]:
+        """The columns that `transform` adds, in their order."""
+        raise NotImplementedError
+
+    def transformSchema(self, schema: StructType) -> StructType:
+        """What `transform` makes of rows of this schema, which stays as it is: it may be a frame's own."""
+        return StructType([*schema.fields, *self._added()])
+
+
 class NativeEstimator(Stage, Estimator["NativeModel"]):
     """Fits a NativeModel. `fit` checks all Params first, those of a param map included."""
 
@@ -164,7 +177,7 @@ class NativeEstimator(Stage, Estimator["NativeModel"]):
         return made
 
 
-class NativeModel(Stage, Model):
+class NativeModel(Adding, Model):
     """Holds the fitted artifact, which is what `save` writes and a service can load (`palate.bundle`).
 
     artifact: kind names the class of `palate.models` that is meant. shown: what `repr` tells of the model, as of
@@ -204,7 +217,7 @@ class NativeModel(Stage, Model):
         return self
 
 
-class NativeTransformer(Stage, Transformer):
+class NativeTransformer(Adding, Transformer):
     """A stage that is not fitted."""
 
 

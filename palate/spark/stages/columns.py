@@ -1,10 +1,11 @@
-"""Columns as stages are told them, by name: whether they are there, of a type that serves, and how Spark is asked."""
+"""Columns as stages are told them, by name: whether they are there, of a type that serves, and how Spark is asked; and
+what Spark ML's own stages are told of those that a stage adds."""
 
 from __future__ import annotations
 
 from typing import Any
 
-from pyspark.sql import DataFrame
+from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as f
 from pyspark.sql.types import (
     ArrayType,
@@ -13,11 +14,30 @@ from pyspark.sql.types import (
     MapType,
     NumericType,
     StringType,
+    StructField,
     StructType,
     UserDefinedType,
 )
 
 from palate.errors import SchemaError
+
+NUMERIC: dict[str, Any] = {"ml_attr": {}}
+"""The metadata of a column of numbers, as Spark ML's attributes have it."""
+
+
+def nominal(values: int) -> dict[str, Any]:
+    """The metadata of a column of labels or clusters 0 to `values` - 1, as Spark ML's attributes have it."""
+    return {"ml_attr": {"type": "nominal", "num_vals": values}}
+
+
+def sized(width: int) -> dict[str, Any]:
+    """The metadata of a column of vectors of that width: a VectorAssembler, say, need not look at a row to know it."""
+    return {"ml_attr": {"num_attrs": width}}
+
+
+def named(column: Column, field: StructField) -> Column:
+    """The column with the name and the metadata of the field."""
+    return column.alias(field.name, metadata=field.metadata) if field.metadata else column.alias(field.name)
 
 
 def quoted(name: str) -> str:

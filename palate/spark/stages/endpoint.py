@@ -153,10 +153,8 @@ class EndpointModel(NativeTransformer, _EndpointParams):
         "maxBackoff": at_least(0),
     }
 
-    def transformSchema(self, schema: StructType) -> StructType:
-        for name, output in self._outputs().items():
-            schema = schema.add(name, output.spark)
-        return schema
+    def _added(self) -> list[StructField]:
+        return [StructField(name, output.spark) for name, output in self._outputs().items()]
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         self._check()

@@ -121,8 +121,8 @@ class NativeFactorModel(NativeModel, _ALSModelParams, FilterSeen):
         """As `recommendForAllItems`, for the items of the column `itemCol` that the model knows, each once."""
         return self._recommend(dataset, numUsers, by_user=False)
 
-    def transformSchema(self, schema: StructType) -> StructType:
-        return schema.add(self.getPredictionCol(), FloatType())
+    def _added(self) -> list[StructField]:
+        return [StructField(self.getPredictionCol(), FloatType())]
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         columns = self.getUserCol(), self.getItemCol()

@@ -29,7 +29,16 @@ from palate.features.columns import ColumnEncoder
 from palate.models.factorization_machine import FactorizationMachine
 from palate.spark.stages.base import NativeModel
 from palate.spark.stages.blocks import placed, to_block
-from palate.spark.stages.columns import by_row, quoted, require_categories, require_numbers
+from palate.spark.stages.columns import (
+    NUMERIC,
+    by_row,
+    named,
+    nominal,
+    quoted,
+    require_categories,
+    require_numbers,
+    sized,
+)
 from palate.spark.stages.features import sent
 from palate.spark.stages.fm_params import CLASSIFIER_CHECKS, FMParams
 
@@ -189,14 +198,17 @@ class FMClassificationModel(_NativeFMModel, _ProbabilisticClassifierParams):
     def _labels(self, raw: npt.NDArray[np.float64]) -> npt.NDArray[np.float64]:
         return _labels(raw, self.getThresholds() if self.isDefined("thresholds") else None)
 
-    def transformSchema(self, schema: StructType) -> StructType:
-        for name, kind in zip(self._outputs(), (VectorUDT(), VectorUDT(), DoubleType()), strict=True):
-            schema = schema.add(name, kind) if name else schema
-        return schema
+    def _added(self) -> list[StructField]:
+        return [field for field in self._fields() if field.name]
 
-    def _outputs(self) -> list[str]:
+    def _fields(self) -> list[StructField]:
         """The columns of the log odds, the probabilities and the label; an empty name leaves one out."""
-        return [self.getRawPredictionCol(), self.getProbabilityCol(), self.getPredictionCol()]
+        two = sized(self.numClasses)
+        return [
+            StructField(self.getRawPredictionCol(), VectorUDT(), metadata=two),
+            StructField(self.getProbabilityCol(), VectorUDT(), metadata=two),
+            StructField(self.getPredictionCol(), DoubleType(), metadata=nominal(self.numClasses)),
+        ]
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         # By its name, not its code: SciPy's functions in it would be looked for in the user's own module.
@@ -205,8 +217,8 @@ class FMClassificationModel(_NativeFMModel, _ProbabilisticClassifierParams):
         held = dataset.select("*", self._map(dataset, compute, _ANSWERS).alias(_ANSWER))
         raw, zero, one, label = (f.col(f"{_ANSWER}.{name}") for name in _ANSWERS.names)
         made = array_to_vector(f.array(-raw, raw)), array_to_vector(f.array(zero, one)), label
-        wanted = {name: column for name, column in zip(self._outputs(), made, strict=True) if name}
-        return held.withColumns(wanted).drop(_ANSWER)
+        fields = zip(self._fields(), made, strict=True)
+        return held.withColumns({each.name: named(column, each) for each, column in fields if each.name}).drop(_ANSWER)
 
 
 class FMRegressionModel(_NativeFMModel):
@@ -216,12 +228,13 @@ class FMRegressionModel(_NativeFMModel):
         """The value of one vector of all features."""
         return self._raw(value)
 
-    def transformSchema(self, schema: StructType) -> StructType:
-        return schema.add(self.getPredictionCol(), DoubleType())
+    def _added(self) -> list[StructField]:
+        return [StructField(self.getPredictionCol(), DoubleType(), metadata=NUMERIC)]
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         dataset = by_row(dataset)
-        return dataset.withColumn(self.getPredictionCol(), self._map(dataset, pa.array, DoubleType()))
+        (field,) = self._added()
+        return dataset.withColumn(field.name, named(self._map(dataset, pa.array, DoubleType()), field))
 
 
 def _labels(raw: npt.NDArray[np.float64], thresholds: list[float] | None) -> npt.NDArray[np.float64]:

@@ -19,7 +19,7 @@ from pyspark.ml.linalg import Vector
 from pyspark.ml.param import Param, Params, TypeConverters
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as f
-from pyspark.sql.types import IntegerType, NumericType, StructType
+from pyspark.sql.types import IntegerType, NumericType, StructField
 
 from palate.errors import NotFittedError, SchemaError
 from palate.kernels.kmeans_start import MODES
@@ -27,7 +27,7 @@ from palate.models.kmeans import DISTANCES
 from palate.models.kmeans import KMeans as Artifact
 from palate.spark.stages.base import NativeEstimator, NativeModel, at_least, one_of
 from palate.spark.stages.blocks import Block
-from palate.spark.stages.columns import by_row, quoted, require_column
+from palate.spark.stages.columns import by_row, named, nominal, quoted, require_column
 from palate.spark.stages.features import map_features, sent
 from palate.spark.stages.group import run_together
 from palate.spark.stages.kmeans_fit import Options
@@ -133,8 +133,9 @@ class KMeansModel(NativeModel, _NativeKMeansParams):
             raise NotFittedError("a model that was loaded has no training summary.", where="KMeansModel.summary")
         return self._summary
 
-    def transformSchema(self, schema: StructType) -> StructType:
-        return schema.add(self.getPredictionCol(), IntegerType())
+    def _added(self) -> list[StructField]:
+        clusters = len(self.artifact.centers)
+        return [StructField(self.getPredictionCol(), IntegerType(), metadata=nominal(clusters))]
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         column, artifact = self.getFeaturesCol(), self.artifact
@@ -146,7 +147,8 @@ class KMeansModel(NativeModel, _NativeKMeansParams):
             return pa.array(artifact.closest(block))
 
         found = map_features(dataset, column, predict, IntegerType(), artifact.n_features)
-        return dataset.withColumn(self.getPredictionCol(), found)
+        (field,) = self._added()
+        return dataset.withColumn(field.name, named(found, field))
 
 
 @dataclass(frozen=True)

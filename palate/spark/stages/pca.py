@@ -18,7 +18,7 @@ from pyspark.ml.common import _py2java
 from pyspark.ml.feature import _PCAParams
 from pyspark.ml.linalg import DenseMatrix, DenseVector, VectorUDT
 from pyspark.sql import DataFrame
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StructField
 from scipy.linalg import eigh
 
 from palate.errors import ParameterError, SchemaError
@@ -26,6 +26,7 @@ from palate.kernels.gram import Moments
 from palate.kernels.lanczos import TOLERANCE, leading_eigen
 from palate.models.pca import PCA as Artifact
 from palate.spark.stages.base import NativeEstimator, NativeModel, at_least
+from palate.spark.stages.columns import sized
 from palate.spark.stages.features import checked_vectors, sent
 from palate.spark.stages.pca_sums import moments, products
 from palate.spark.stages.summed import sum_tasks
@@ -98,8 +99,9 @@ class PCAModel(NativeModel, _PCAParams):
         """The share of the total variance along each component; zeros where there is none to share."""
         return DenseVector(cast("Any", self.artifact.explained_variance))
 
-    def transformSchema(self, schema: StructType) -> StructType:
-        return schema.add(self.getOutputCol(), VectorUDT())
+    def _added(self) -> list[StructField]:
+        components = len(self.artifact.components)
+        return [StructField(self.getOutputCol(), VectorUDT(), metadata=sized(components))]
 
     def _transform(self, dataset: DataFrame) -> DataFrame:
         column = self.required("inputCol")

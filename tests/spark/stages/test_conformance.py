@@ -167,6 +167,11 @@ def test_transform_adds_its_columns_and_leaves_the_others(sample: Sample, frame:
     answer = model.transform(frame)
     assert answer.columns == [*frame.columns, *sample.outputs]
     assert answer.count() == frame.count()
+    foretold = model.transformSchema(frame.schema)
+    assert [(one.name, one.dataType, one.metadata) for one in foretold] == [
+        (one.name, one.dataType, one.metadata) for one in answer.schema
+    ]
+    assert frame.schema.names == [*answer.columns[: -len(sample.outputs)]], "the frame's own schema is left alone"
 
 
 def test_a_column_that_is_there_already_is_not_overwritten(frame: DataFrame, model: Any) -> None:
@@ -224,7 +229,14 @@ def test_the_answer_is_that_of_the_peer(sample: Sample, frame: DataFrame, model:
     peer = _peer(sample)()
     values = {param.name: value for param, value in stage.extractParamMap().items() if peer.hasParam(param.name)}
     theirs = peer.setParams(**{name: value for name, value in values.items() if stage.isSet(name)}).fit(frame)
-    assert sample.same(expected, answers(theirs.transform(frame), sample.outputs))
+    answer = theirs.transform(frame)
+    assert sample.same(expected, answers(answer, sample.outputs))
+    told = model.transform(frame).schema
+    for name in sample.outputs:  # a VectorAssembler, say, reads there how wide a vector is
+        assert (told[name].dataType, told[name].metadata) == (
+            answer.schema[name].dataType,
+            answer.schema[name].metadata,
+        )
     assert repr(model) == repr(theirs).replace(theirs.uid, model.uid)
 
 
