@@ -8,16 +8,19 @@ from __future__ import annotations
 
 import json
 import logging
+import random
 import re
-import secrets
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import cache
+from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from flask import Blueprint, Flask, Request, Response, current_app, g, request
-from flask.sessions import SecureCookieSessionInterface
+from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
+from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy.engine import Engine
 from werkzeug.middleware.proxy_fix import ProxyFix
 
@@ -46,8 +49,11 @@ HEADERS = {
     "Referrer-Policy": "same-origin",
     "Cross-Origin-Opener-Policy": "same-origin",
     "Permissions-Policy": "camera=(), geolocation=(), microphone=()",
+    "Cache-Control": "no-store",
 }
 """On every answer, unless the view itself says otherwise."""
+_HEADERS = [(name.lower(), (name, value)) for name, value in HEADERS.items()]
+_REQUEST = "palate.request_id"
 
 
 @dataclass
@@ -81,7 +87,7 @@ def create_app(
 
     `nav` are the links of the bar on pages: (text, endpoint). Raises StoreError when the cookie key cannot be kept.
     """
-    app = Flask("palate.web")
+    app = House("palate.web")
     app.name = name
     app.secret_key = key = secret_key(settings.home)
     app.config.update(
@@ -125,11 +131,46 @@ def add_check(app: Flask, name: str, check: Callable[[], object]) -> None:
     app.extensions["palate"].checks[name] = check
 
 
+class House(Flask):
+    """Flask, with what every answer carries put on at the very end, where it costs next to nothing."""
+
+    def wsgi_app(self, environ: dict[str, Any], start_response: Callable[..., Any]) -> Iterable[bytes]:
+        given = environ.get("HTTP_X_REQUEST_ID", "")
+        own = given if _REQUEST_ID.fullmatch(given) else f"{random.getrandbits(64):016x}"
+        environ[_REQUEST] = own
+
+        def dressed(status: str, headers: list[tuple[str, str]], *rest: Any) -> Any:
+            there = {name.lower() for name, _ in headers}
+            headers.extend([pair for name, pair in _HEADERS if name not in there])
+            headers.append(("X-Request-Id", own))
+            return start_response(status, headers, *rest)
+
+        return super().wsgi_app(environ, dressed)
+
+    def ensure_sync(self, func: Callable[..., Any]) -> Callable[..., Any]:
+        """Views are plain functions here; Flask would find that out anew for each call."""
+        return func
+
+
 class Sessions(SecureCookieSessionInterface):
-    """Signed cookies, sent over HTTPS only, except on this very machine where there is no wire to listen on."""
+    """Signed cookies, sent over HTTPS only, except on this very machine where there is no wire to listen on.
+
+    A program sends no cookie and gets none: then nothing is signed or read.
+    """
 
     def get_cookie_secure(self, app: Flask) -> bool:
         return request.is_secure or not is_loopback(request)
+
+    def open_session(self, app: Flask, request: Request) -> SecureCookieSession | None:
+        return super().open_session(app, request) if "HTTP_COOKIE" in request.environ else self.session_class()
+
+    def save_session(self, app: Flask, session: SessionMixin, response: Response) -> None:
+        if session or session.modified or session.accessed:
+            super().save_session(app, session, response)
+
+    @cache  # noqa: B019 (one per app, and as long-lived)
+    def get_signing_serializer(self, app: Flask) -> URLSafeTimedSerializer | None:
+        return super().get_signing_serializer(app)
 
 
 def is_loopback(asked: Request) -> bool:
@@ -140,11 +181,11 @@ def is_loopback(asked: Request) -> bool:
 
 def _begin() -> None:
     g.started = time.perf_counter()
-    given = request.headers.get("X-Request-Id", "")
-    g.request_id = given if _REQUEST_ID.fullmatch(given) else secrets.token_hex(8)
+    environ = request.environ
+    g.request_id = environ.get(_REQUEST, "")
     try:
         unquote_to_bytes(request.query_string).decode("utf-8")
-        request.environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8")
+        environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8")
     except UnicodeDecodeError:
         raise InputError("The address is not UTF-8.") from None
 
@@ -159,13 +200,9 @@ def _refuse_stray_query() -> None:
 
 def _end(response: Response) -> Response:
     shared: Shared = current_app.extensions["palate"]
-    seconds = time.perf_counter() - g.get("started", time.perf_counter())
+    now = time.perf_counter()
+    seconds = now - g.get("started", now)
     route = request.url_rule.rule if request.url_rule is not None else "none"
-    for name, value in HEADERS.items():
-        response.headers.setdefault(name, value)
-    if not (request.endpoint or "").endswith("static"):
-        response.headers.setdefault("Cache-Control", "no-store")
-    response.headers["X-Request-Id"] = g.get("request_id", "")
     shared.metrics.observe(request.method, route, response.status_code, seconds)
     if access_log.isEnabledFor(logging.INFO):
         who = g.get("principal")

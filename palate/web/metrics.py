@@ -32,12 +32,17 @@ class Metrics:
             buckets=BUCKETS,
             registry=self.registry,
         )
+        self._series: dict[tuple[str, str, int], tuple[Counter, Histogram]] = {}
 
     def observe(self, method: str, route: str, status: int, seconds: float) -> None:
         """Count one request. `route` is the pattern, never the address: the number of series stays small."""
         known = method if method in _METHODS else "other"
-        self._requests.labels(known, route, str(status)).inc()
-        self._seconds.labels(route).observe(seconds)
+        series = self._series.get((known, route, status))
+        if series is None:
+            series = self._requests.labels(known, route, str(status)), self._seconds.labels(route)
+            self._series[known, route, status] = series
+        series[0].inc()
+        series[1].observe(seconds)
 
     def text(self) -> bytes:
         """What Prometheus scrapes, over all workers."""

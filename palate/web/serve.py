@@ -164,6 +164,9 @@ def configure_logging() -> None:
     logger.handlers[:] = [handler]
     logger.setLevel(level)
     logger.propagate = False
+    # Where in the code a line was written, and by which thread, is not in it and need not be found out.
+    logging._srcfile = None
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
 
 
 def check_target(target: str) -> None:
