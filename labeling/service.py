@@ -96,7 +96,7 @@ class Labeling:
             return project, progress(db, project, person, self._recent)
 
     def change(self, project_id: int, changes: dict[str, Any]) -> Project:
-        """The project with other instructions, another deadline, paused or taken up again."""
+        """The project with other instructions, another deadline or budget, paused or taken up again."""
         with writing(self._engine) as db:
             life.change(db, projects.get(db, project_id), changes)
             return projects.get(db, project_id)

@@ -11,13 +11,23 @@ from pydantic import AwareDatetime, Field, JsonValue, StrictBool, StrictFloat, S
 from labeling.api.caller import MANAGE, by, labeling, me
 from labeling.api.models import ProjectOut
 from labeling.store import remarks
+from labeling.store.budgets import Limits
 from labeling.store.forecasts import Prediction
 from labeling.store.members import ADMINISTRATOR, REVIEWER
 from palate.web import Model, gives, require, takes
 
 
+class BudgetIn(Model):
+    """Bounds of a project's work: at least one of `answers`, `money` (with the `price` of an answer) and `seconds`."""
+
+    answers: Annotated[StrictInt, Field(ge=0)] | None = None
+    price: Annotated[StrictFloat | StrictInt, Field(ge=0)] = 0
+    money: Annotated[StrictFloat | StrictInt, Field(ge=0)] | None = None
+    seconds: Annotated[StrictFloat | StrictInt, Field(ge=0)] | None = None
+
+
 class ProjectChange(Model):
-    """What to change; what is left out stays. `deadline`: null for none.
+    """What to change; what is left out stays. `deadline` and `budget`: null for none.
 
     `order`: import, priority, random (by `seed`), uncertainty (the least sure prediction first) or diversity (each task
     unlike those before it). `gold_rate`: the share of everybody's tasks that are gold. `review`: none, open, or blind,
@@ -28,6 +38,7 @@ class ProjectChange(Model):
     instructions: StrictStr = ""
     paused: StrictBool = False
     deadline: AwareDatetime | None = None
+    budget: BudgetIn | None = None
     order: StrictStr = "import"
     seed: StrictInt = 0
     gold_rate: Annotated[StrictFloat | StrictInt, Field(ge=0, le=1)] = 0
@@ -36,7 +47,10 @@ class ProjectChange(Model):
 
     def changes(self) -> dict[str, Any]:
         """By the names that the store has for them."""
-        return {"ordering" if name == "order" else name: getattr(self, name) for name in self.model_fields_set}
+        changes = {"ordering" if name == "order" else name: getattr(self, name) for name in self.model_fields_set}
+        if self.budget is not None:
+            changes["budget"] = Limits(**self.budget.model_dump())
+        return changes
 
 
 class PredictionIn(Model):
@@ -162,9 +176,10 @@ class ResolvedIn(Model):
 @takes(body=ProjectChange)
 @gives(ProjectOut)
 def change_project(project_id: int, body: ProjectChange) -> ProjectOut:
-    """Change a project's instructions, deadline, order or review, pause it, take it up again.
+    """Change a project's instructions, deadline, budget, order or review, pause it, take it up again.
 
-    While it is paused and after its deadline no tasks are handed out; those in people's hands can still be answered.
+    While it is paused, after its deadline and once its budget is spent no tasks are handed out; those in people's hands
+    can still be answered.
     """
     labeling().change(project_id, body.changes())
     return ProjectOut.of(*labeling().project(project_id, me()))

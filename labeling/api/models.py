@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import asdict
 from datetime import datetime
 from typing import Annotated, Any, Literal, Self
 
@@ -14,6 +15,7 @@ from labeling.exports import FORMATS
 from labeling.queue import progress as counting
 from labeling.queue.leases import Turn
 from labeling.service import Step
+from labeling.store.budgets import Budget
 from labeling.store.definition import Definition, NewTask, Project
 from palate.errors import ParameterError
 from palate.web import Model
@@ -38,7 +40,37 @@ class ProgressOut(Model):
 
     @classmethod
     def of(cls, state: counting.Progress) -> Self:
-        return cls(**vars(state))
+        return cls(**{name: getattr(state, name) for name in cls.model_fields})
+
+
+class SpentOut(Model):
+    """What a project's work has come to; `in_hands` are tasks that people have and have not answered yet."""
+
+    answers: int
+    in_hands: int
+    money: float
+    seconds: float
+
+
+class BudgetOut(Model):
+    """Bounds of a project's work, null where there is none; once one is `reached`, no more tasks are handed out.
+
+    `price` is that of one answer, `seconds` are of work. Gold tasks count, too.
+    """
+
+    answers: int | None
+    price: float
+    money: float | None
+    seconds: float | None
+    reached: Literal["answers", "money", "seconds"] | None
+    spent: SpentOut
+
+    @classmethod
+    def of(cls, budget: Budget) -> Self:
+        spent = SpentOut(
+            answers=budget.answered, in_hands=budget.in_hands, money=budget.spent, seconds=round(budget.worked, 2)
+        )
+        return cls(**asdict(budget.limits), reached=budget.reached, spent=spent)
 
 
 class ControlOut(Model):
@@ -78,6 +110,7 @@ class ProjectOut(Model):
     controls: list[ControlOut]
     paused: bool
     deadline: datetime | None
+    budget: BudgetOut | None
     order: str
     seed: int
     review: str
@@ -99,6 +132,7 @@ class ProjectOut(Model):
             controls=[ControlOut.of(control) for control in project.interface.controls],
             paused=project.paused,
             deadline=project.deadline,
+            budget=None if state.budget is None else BudgetOut.of(state.budget),
             order=project.ordering,
             seed=project.seed,
             review=project.review,

@@ -14,9 +14,10 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import Connection, and_, bindparam, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, or_, select, update
 
 from labeling.queue import gold
+from labeling.store import budgets
 from labeling.store.definition import Project
 from labeling.store.life import require_open
 from labeling.store.tables import LEASED, answers, drafts, is_free, is_held, is_open, predictions, skips, slots, tasks
@@ -40,27 +41,34 @@ _TASK = Prepared(
     select(tasks.c.data).where(tasks.c.id == bindparam("task"), tasks.c.project_id == bindparam("project"))
 )
 _other = slots.alias("other")
-_first = (
+_over = slots.c.expires <= bindparam("now")
+_theirs = (
     select(slots.c.id)
     .where(
         slots.c.project_id == bindparam("project"),
         is_open,
         ~slots.c.withheld,
         ~slots.c.gold,
-        or_(is_free, slots.c.expires <= bindparam("now")),
         ~exists().where(_other.c.task_id == slots.c.task_id, _other.c.person == bindparam("who")),
         ~exists().where(skips.c.task_id == slots.c.task_id, skips.c.person == bindparam("who")),
     )
     .order_by(slots.c.number, slots.c.rank, slots.c.position)
     .limit(1)
-    .with_for_update(skip_locked=True)
 )
-_TAKE = Prepared(
-    update(slots)
-    .where(slots.c.id == _first.scalar_subquery())
-    .values(state=LEASED, person=bindparam("who"), leased=bindparam("now"), expires=bindparam("until"))
-    .returning(slots.c.task_id)
-)
+
+
+def _taking(which: ColumnElement[bool]) -> Prepared:
+    first = _theirs.where(which).with_for_update(skip_locked=True)
+    return Prepared(
+        update(slots)
+        .where(slots.c.id == first.scalar_subquery())
+        .values(state=LEASED, person=bindparam("who"), leased=bindparam("now"), expires=bindparam("until"))
+        .returning(slots.c.task_id)
+    )
+
+
+_TAKE, _TAKE_OVER = _taking(or_(is_free, _over)), _taking(_over)
+_LEFT = Prepared(_theirs.where(is_free))
 _TURN = Prepared(
     select(
         tasks.c.position,
@@ -120,17 +128,22 @@ def next_task(
     """The task this person does next, leased to them; None if there is none for them.
 
     holding: ids of tasks that the person has on screen or loaded ahead. Any other task they hold comes first, so a
-    page that was reloaded finds its place again. Raises ConflictError when the project is paused or over.
+    page that was reloaded finds its place again. Raises ConflictError when the project is paused or over, or its
+    budget is spent and there would be more to do.
     """
     now = now or clock(connection)
     require_open(project, now)
     if project.review != "none" and (back := _returned(connection, project, person, holding)) is not None:
         return back
     held = _renew(connection, project, person, holding, now + lease, now)
-    if held is None and gold.is_due(connection, project, person):
-        held = gold.take(connection, project, person, now + lease, now)
+    full = None
     if held is None:
-        held = _take(connection, project, person, now + lease, now)
+        budget = budgets.of(connection, project, hold=True)
+        full = budget.why if budget is not None and budget.reached else None
+        if full is None and gold.is_due(connection, project, person):
+            held = gold.take(connection, project, person, now + lease, now)
+    if held is None:
+        held = _take(connection, project, person, now + lease, now, full)
     return None if held is None else turn(connection, person, held, now + lease)
 
 
@@ -165,12 +178,18 @@ def _returned(connection: Connection, project: Project, person: str, holding: Co
     return None
 
 
-def _take(connection: Connection, project: Project, person: str, until: datetime, now: datetime) -> int | None:
+def _take(
+    connection: Connection, project: Project, person: str, until: datetime, now: datetime, full: str | None
+) -> int | None:
     """A free slot, or one whose lease is over, of a task this person has neither held, answered nor skipped.
 
     First slots come before second ones, so every task gets one answer before any gets two; among them the rank decides.
+    full: why nothing more may be handed out. A place whose lease is over may be all the same: it changes hands.
     """
-    found = _TAKE.first(connection, project=project.id, who=person, now=now, until=until)
+    take = _TAKE if full is None else _TAKE_OVER
+    found = take.first(connection, project=project.id, who=person, now=now, until=until)
+    if found is None and full is not None and _LEFT.first(connection, project=project.id, who=person) is not None:
+        raise spent(full)
     return None if found is None else found[0]
 
 
@@ -189,6 +208,11 @@ def stale(task_id: int) -> ConflictError:
         where="task",
         hint="Ask for the next task.",
     )
+
+
+def spent(why: str) -> ConflictError:
+    """The refusal of more work than the project's budget allows."""
+    return ConflictError(why, where="budget", hint="An administrator of the project can raise it.")
 
 
 def require_task(connection: Connection, project: Project, task_id: int) -> dict[str, Any]:

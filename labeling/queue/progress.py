@@ -10,6 +10,8 @@ from functools import partial
 from sqlalchemy import ColumnElement, Connection, Engine, bindparam, exists, func, select, union
 
 from labeling.beside import Beside
+from labeling.store import budgets
+from labeling.store.budgets import Budget
 from labeling.store.definition import Project
 from labeling.store.life import is_pending
 from labeling.store.projects import get
@@ -46,6 +48,7 @@ class Progress:
 
     answers of needed were given; mine are this person's, skipped are the tasks they passed by. Where answers are
     reviewed, a task is done once all of its are accepted or corrected; to_review wait for that, or are doubted.
+    budget: what the project may come to, and has; gold tasks count there.
     """
 
     tasks: int
@@ -57,6 +60,7 @@ class Progress:
     skipped: int
     to_review: int = 0
     automatic: int = 0
+    budget: Budget | None = None
 
 
 @dataclass(frozen=True)
@@ -174,6 +178,7 @@ def _with_models(connection: Connection, project: Project) -> tuple[int, int]:
 
 def progress(connection: Connection, project: Project, person: str, recent: Recent | None = None) -> Progress:
     """How far the project is; with `recent`, what is everybody's may be as old as that remembers."""
+    budget = budgets.of(connection, project)
     if recent is None:
         still = counts(connection, project)
     else:
@@ -191,4 +196,5 @@ def progress(connection: Connection, project: Project, person: str, recent: Rece
         skipped=skipped,
         to_review=still.reviews,
         automatic=still.automatic,
+        budget=budget,
     )

@@ -12,8 +12,10 @@ from sqlalchemy import BindParameter, Connection, and_, bindparam, delete, inser
 
 from labeling.answers import check
 from labeling.queue.drafts import forget
-from labeling.queue.leases import LEASE, Turn, require_task, stale, turn, unknown
+from labeling.queue.leases import LEASE, Turn, require_task, spent, stale, turn, unknown
+from labeling.store import budgets
 from labeling.store.definition import Project
+from labeling.store.life import require_open
 from labeling.store.remarks import check_remark
 from labeling.store.tables import ANSWERED, FREE, LEASED, answers, drafts, is_held, skips, slots, tasks
 from palate.errors import ConflictError
@@ -135,7 +137,7 @@ def undo(
 
     before: the task they have before them; if they came back to that one, the turn before it is given.
     An answer stays stored and counts until it is replaced or the task is skipped. A skipped task is leased again;
-    if others have taken it meanwhile it stays skipped and ConflictError says so.
+    if others have taken it meanwhile, or nothing is handed out now, it stays skipped and ConflictError says so.
     """
     now = now or clock(connection)
     since = None
@@ -147,9 +149,13 @@ def undo(
     task_id, value = last
     if value is not None:
         return turn(connection, person, task_id, None, value)
+    require_open(project, now)
+    budget = budgets.of(connection, project, hold=True)
+    full = budget is not None and budget.reached is not None
+    over = slots.c.expires <= now
     free = (
         select(slots.c.id)
-        .where(slots.c.task_id == task_id, or_(slots.c.state == FREE, slots.c.expires <= now))
+        .where(slots.c.task_id == task_id, over if full else or_(slots.c.state == FREE, over))
         .order_by(slots.c.number)
         .limit(1)
         .with_for_update(skip_locked=True)
@@ -163,6 +169,8 @@ def undo(
         .returning(slots.c.id)
     ).first()
     if taken is None:
+        if budget is not None and full:
+            raise spent(budget.why)
         raise ConflictError(f"task {task_id}, which you skipped, is with somebody else now.", where="task")
     connection.execute(delete(skips).where(skips.c.task_id == task_id, skips.c.person == person))
     return turn(connection, person, task_id, now + lease)

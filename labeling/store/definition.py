@@ -101,6 +101,7 @@ class Project:
     tasks: how many it has, of which `golds` are gold. After `deadline`, or while `paused`, none are handed out.
     ordering, seed: in which order, see `labeling.store.ranking`. gold_rate: the share of turns that are gold tasks.
     consensus: the method by which answers are kept consolidated, or none. run: the latest run of automatic labeling.
+    budgeted: whether it has a budget, see `labeling.store.budgets`.
     """
 
     id: int
@@ -122,6 +123,7 @@ class Project:
     closed: bool
     consensus: str
     run: int | None
+    budgeted: bool
 
     @classmethod
     def of(cls, row: RowMapping | dict[str, Any]) -> Project:

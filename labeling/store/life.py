@@ -9,17 +9,19 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, delete, func, select, update
 
 from labeling.consensus import method_class
+from labeling.store import budgets
 from labeling.store.definition import Project, check_instructions
 from labeling.store.ranking import check_order, rank_all
 from labeling.store.tables import ANSWERED, answers, comments, projects, skips, slots, tasks
 from palate.errors import ConflictError, ParameterError, UnknownIdError
 
-CHANGEABLE = ("instructions", "paused", "deadline", "ordering", "seed", "gold_rate", "review", "consensus")
+CHANGEABLE = ("instructions", "paused", "deadline", "ordering", "seed", "gold_rate", "review", "consensus", "budget")
 REVIEWS = ("none", "open", "blind")
 
 
 def change(connection: Connection, project: Project, changes: dict[str, Any]) -> None:
-    """Set some of `CHANGEABLE`; a deadline of None is none. Raises ParameterError for what cannot be set so.
+    """Set some of `CHANGEABLE`; a deadline or a budget (`labeling.store.budgets.Limits`) of None is none. Raises
+    ParameterError for what cannot be set so.
 
     Another order, or another seed of a random one, ranks all tasks anew.
     """
@@ -42,6 +44,9 @@ def change(connection: Connection, project: Project, changes: dict[str, Any]) ->
         )
     if changes.get("consensus", "none") != "none":
         changes = {**changes, "consensus": method_class(changes["consensus"]).name}
+    if "budget" in changes:
+        budgets.change(connection, project, changes["budget"])
+        changes = {name: value for name, value in changes.items() if name != "budget"}
     if not changes:
         return
     changed = update(projects).where(projects.c.id == project.id).values(**changes).returning(projects)

@@ -64,12 +64,27 @@ projects = Table(
     Column("closed", Boolean, nullable=False, server_default=false()),
     Column("consensus", String(20), nullable=False, server_default="none"),
     Column("run", BigInteger),
+    Column("budgeted", Boolean, nullable=False, server_default=false()),
     CheckConstraint("overlap >= 1", name="ck_projects_overlap"),
 )
 """`config` is the labeling interface, Label Studio's XML; `kind` and `labels` are read from it. `tasks` is how many the
 project has, gold ones included, `golds` how many of them are gold, both counted up by the import that adds them. Its
 row is what an import locks. `consensus` is the method by which answers are kept consolidated, `run` the latest run of
-automatic labeling: only its labels count."""
+automatic labeling: only its labels count. `budgeted`: there is a row of it in `budgets`."""
+
+budgets = Table(
+    "budgets",
+    metadata,
+    Column("project_id", ForeignKey("projects.id", ondelete="CASCADE"), primary_key=True, autoincrement=False),
+    Column("answers", BigInteger),
+    Column("price", BigInteger, nullable=False, server_default="0"),
+    Column("money", BigInteger),
+    Column("seconds", Float),
+    Column("taken", BigInteger, nullable=False, server_default="0"),
+    Column("answered", BigInteger, nullable=False, server_default="0"),
+    Column("worked", Float, nullable=False, server_default="0"),
+)
+"""Bounds of a project's work, and what triggers count: slots that are not free, answers, seconds that these took."""
 
 tasks = Table(
     "tasks",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from datetime import UTC, datetime
 from typing import Any
 
 from flask import Blueprint, redirect, render_template, request, url_for
@@ -16,6 +17,7 @@ from labeling.consensus import METHODS
 from labeling.overview import Overview
 from labeling.store.definition import Project
 from labeling.store.members import ADMINISTRATOR, REVIEWER, ROLES
+from labeling.web.bounds import changes_of, number
 from labeling.work.settings import RunSettings, models
 from palate.errors import ConflictError, InputError, ParameterError
 from palate.web import principal
@@ -60,6 +62,7 @@ def overview(project_id: int, error: str = "") -> str:
         found=found,
         state=state,
         charts=_charts(found),
+        over=found.project.deadline is not None and found.project.deadline <= datetime.now(UTC),
         methods=list(METHODS),
         models=models(),
         defaults=RunSettings(),
@@ -103,6 +106,7 @@ def change_overview(project_id: int) -> Page:
     deeds: dict[str, Callable[[], object]] = {
         "consensus": lambda: labeling().change(project_id, {"consensus": form.get("method", "none")}),
         "consolidate": lambda: automation.consolidate(project_id),
+        "bounds": lambda: labeling().change(project_id, changes_of(form)),
         "start": lambda: automation.start(project_id, _settings(), me()),
         "withdraw": lambda: automation.withdraw(project_id),
         "restore": lambda: automation.restore(project_id),
@@ -112,15 +116,8 @@ def change_overview(project_id: int) -> Page:
 
 
 def _settings() -> RunSettings:
-    def number(name: str) -> float | None:
-        text = request.form.get(name, "").strip()
-        try:
-            return float(text) if text else None
-        except ValueError:
-            raise ParameterError(f"{text[:40]!r} is no number.", where=name) from None
-
     default = RunSettings()
-    target, check, budget = number("target"), number("check"), number("budget")
+    target, check, budget = (number(request.form, name) for name in ("target", "check", "budget"))
     return RunSettings(
         target=default.target if target is None else target,
         check=default.check if check is None else check,

@@ -281,6 +281,9 @@ def test_suggestions_and_drafts_come_with_the_task(manager, ann, films):
     ("method", "path", "body"),
     [
         ("PATCH", "", {"deadline": "2999-01-01T00:00:00"}),
+        ("PATCH", "", {"budget": {"price": 2}}),
+        ("PATCH", "", {"budget": {"money": "much"}}),
+        ("PATCH", "", {"budget": {"answers": 2.5}}),
         ("PATCH", "", {"paused": "yes"}),
         ("PATCH", "", {"instructions": "\0"}),
         ("PATCH", "", {"overlap": 2}),

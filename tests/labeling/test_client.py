@@ -46,7 +46,8 @@ def test_from_a_file_to_a_file(house):
         task = client.submit(project, task["id"], {"choices": ["War"]}, 1.0, holding=[])["task"]
     client.skip(project, task["id"], "Too hard.")
     assert client.next(project) is None
-    client.change(project, consensus="majority")
+    changed = client.change(project, consensus="majority", budget={"answers": 3, "price": 0.05, "money": 0.15})
+    assert (changed["budget"]["reached"], changed["budget"]["spent"]["money"]) == ("answers", 0.15)
     client.consolidate(project)
     work()
     assert client.consensus(project)["tasks"] == 3

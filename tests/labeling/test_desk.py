@@ -173,3 +173,32 @@ def test_a_review_shows_the_image_and_the_boxes_that_were_drawn(house, boss):
     assert '<rect x="10" y="20" width="30" height="40">' in page
     assert "ann drew: " in page
     assert f'<p class="shown" dir="auto">{picture}' not in page
+
+
+def test_deadline_and_budget_are_set_and_shown_on_the_overview(house, boss):
+    app, service, _ = house
+    assert "There is neither" in boss.see("overview")
+    form = {"deadline": "2031-02-03T04:05", "answers": "3", "price": "0.05", "money": "1.5", "hours": "2.5"}
+    boss.do("overview", do="bounds", **form)
+    page = boss.see("overview")
+    assert "Until 2031-02-03 04:05 UTC." in page
+    assert "at 0.05 an answer" in page
+    assert 'value="2.5"' in page
+    assert "until <time" in boss.see("")
+    answer(service, "ann", 2)
+    service.next_task(1, "bob")
+    page = boss.see("overview")
+    assert "and 1 tasks in people" in page
+    assert '<td class="number">0.10</td><td class="number">1.50</td>' in page
+    assert "no more tasks are handed out" in page
+    boss.do("overview", do="bounds", deadline="2021-02-03T04:05", paused="on")
+    page = boss.see("overview")
+    assert ">over<" in page
+    assert ">paused<" in page
+    assert "handed out." in page
+    boss.do("overview", do="bounds")
+    assert "There is neither" in boss.see("overview")
+    for wrong in ({"deadline": "soon"}, {"answers": "many"}, {"answers": "nan"}, {"answers": "inf"}, {"price": "1"}):
+        assert 'role="alert"' in boss.do("overview", 422, do="bounds", **wrong)
+    service.set_members(1, {"bob": "reviewer"})
+    Browser(app, "bob", ["label"]).do("overview", 403, do="bounds")

@@ -7,6 +7,7 @@ import { View } from "./view.js";
 
 const AHEAD = 2;
 const DRAFT_MS = 1_500;
+const PAUSED_MS = 30_000;
 const page = document.querySelector("#labeling").dataset;
 const prefix = `palate.label.${page.person}.${page.project}`;
 
@@ -99,6 +100,8 @@ async function fill() {
     } catch (error) {
       if (current === null) wait(error);
       if (error instanceof Offline || error.passing) retryLater();
+      // Paused, or the budget is spent: somebody may change that.
+      else if (error.status === 409) retryLater(PAUSED_MS);
       return;
     }
     view.progress(answer.progress);
@@ -133,9 +136,9 @@ function wait(error) {
 
 let again = null;
 
-function retryLater() {
+function retryLater(after = 2_000) {
   clearTimeout(again);
-  again = setTimeout(load, 2_000);
+  again = setTimeout(load, after);
 }
 
 /* ---- Turns. */
