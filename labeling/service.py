@@ -13,6 +13,7 @@ from labeling import figures
 from labeling.config import KINDS, generate
 from labeling.exports import FORMATS, Format, format_of
 from labeling.exports.final import Final, finals
+from labeling.hooks.announce import announce
 from labeling.overview import Overview, Overviews
 from labeling.queue import drafts, leases, reviews, turns
 from labeling.queue.progress import Progress, Recent, progress
@@ -115,7 +116,9 @@ class Labeling:
                     "this project's interface is XML of your own, so its labels are changed there.", where="labels"
                 )
             mapped = relabel(db, project, config or config_of(project.kind, labels), mapping or {})
-            return projects.get(db, project_id), mapped
+            changed = projects.get(db, project_id)
+            announce(db, changed, "interface.changed", labels=changed.labels, map=mapping or {}, answers=mapped)
+            return changed, mapped
 
     def remove(self, project_id: int) -> Project:
         """Delete the project with all its answers; what it was."""

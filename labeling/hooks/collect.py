@@ -6,7 +6,6 @@ one transaction, on a row that is held, so that several planners write the same 
 
 from __future__ import annotations
 
-import json
 from collections.abc import Sequence
 from datetime import datetime, timedelta
 from typing import Any
@@ -15,6 +14,7 @@ from sqlalchemy import Connection, Engine, Row, or_, select
 
 from labeling.answers import short
 from labeling.hooks import store
+from labeling.hooks.announce import message
 from labeling.hooks.store import Hook
 from labeling.queue.progress import counts
 from labeling.store import projects, runs
@@ -60,12 +60,6 @@ def enqueue(engine: Engine) -> int:
         with writing(engine) as db:
             store.set_job(db, each.id, job)
     return len(waiting)
-
-
-def message(event: str, project: Project, **more: Any) -> str:
-    """What is sent, as JSON."""
-    about = {"project": {"id": project.id, "title": project.title}}
-    return json.dumps({"type": event, **about, **more}, ensure_ascii=False, separators=(",", ":"), default=str)
 
 
 def ping(db: Connection, project: Project, hook: Hook) -> None:

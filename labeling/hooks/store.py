@@ -20,9 +20,19 @@ from labeling.store.tables import answers
 from palate.errors import ConflictError, ParameterError, UnknownIdError
 from palate.store.types import clock
 
-EVENTS = ("answers.created", "answers.changed", "run.changed", "project.done")
-"""People have answered; answers were replaced or judged; automatic labeling has made a step or ended; nothing is left
-to do."""
+EVENTS = (
+    "answers.created",
+    "answers.changed",
+    "answers.withdrawn",
+    "run.changed",
+    "labels.withdrawn",
+    "labels.restored",
+    "interface.changed",
+    "project.done",
+)
+"""People have answered; answers were replaced or judged; one was taken back; automatic labeling has made a step or
+ended; a model's labels were withdrawn, or count again; labels were renamed in all answers, or what is asked was changed
+otherwise; nothing is left to do."""
 PING = "ping"
 """Sent when somebody asks whether it arrives."""
 MAX_HOOKS = 20

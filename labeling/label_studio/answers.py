@@ -12,6 +12,7 @@ from sqlalchemy import Connection, delete, insert, select, update
 from labeling.label_studio.ledger import Task, batched
 from labeling.label_studio.remote import Result
 from labeling.queue.drafts import forget
+from labeling.queue.turns import withdraw
 from labeling.store.definition import Project
 from labeling.store.tables import ANSWERED, FREE, PERSON_LENGTH, answers, slots
 from palate.store.types import clock
@@ -63,7 +64,7 @@ def change_answer(connection: Connection, task_id: int, person: str, value: Resu
 
 def withdraw_answer(connection: Connection, project: Project, task_id: int, person: str) -> None:
     """Take an answer away and free its place, if it was not one more than the overlap."""
-    connection.execute(delete(answers).where(answers.c.task_id == task_id, answers.c.person == person))
+    withdraw(connection, project, task_id, person)
     mine = (slots.c.task_id == task_id) & (slots.c.person == person)
     connection.execute(delete(slots).where(mine, slots.c.number >= project.overlap))
     freed = {"state": FREE, "person": None, "leased": None, "expires": None}

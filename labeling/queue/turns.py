@@ -11,6 +11,7 @@ from typing import Any
 from sqlalchemy import BindParameter, Connection, and_, bindparam, delete, insert, null, or_, select, update
 
 from labeling.answers import check
+from labeling.hooks.announce import announce
 from labeling.queue.drafts import forget
 from labeling.queue.leases import LEASE, Turn, require_task, spent, stale, turn, unknown
 from labeling.store import budgets
@@ -110,7 +111,7 @@ def skip(
     mine = (skips.c.task_id == task_id) & (skips.c.person == person)
     if connection.execute(select(skips.c.task_id).where(mine)).first() is not None:
         return
-    connection.execute(delete(answers).where(answers.c.task_id == task_id, answers.c.person == person))
+    withdraw(connection, project, task_id, person)
     forget(connection, person, task_id)
     freed = connection.execute(
         update(slots)
@@ -122,6 +123,16 @@ def skip(
         raise stale(task_id)
     skipped = {"task_id": task_id, "person": person, "project_id": project.id, "created": now, "reason": reason}
     connection.execute(insert(skips), skipped)
+
+
+def withdraw(connection: Connection, project: Project, task_id: int, person: str) -> None:
+    """Take the person's answer to the task away, if there is one, and have it told."""
+    theirs = (answers.c.task_id == task_id) & (answers.c.person == person)
+    gone = connection.execute(delete(answers).where(theirs).returning(answers.c.id)).first()
+    if gone is not None:
+        name = connection.execute(select(tasks.c.external_id).where(tasks.c.id == task_id)).scalar_one()
+        one = {"id": gone.id, "task": task_id, "external_id": name, "person": person}
+        announce(connection, project, "answers.withdrawn", answers=[one])
 
 
 def undo(

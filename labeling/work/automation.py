@@ -11,6 +11,7 @@ from typing import Any
 
 from sqlalchemy import Engine
 
+from labeling.hooks.announce import announce
 from labeling.store import agreed, projects, runs
 from labeling.store.agreed import Consolidated
 from labeling.store.definition import Project
@@ -153,12 +154,23 @@ class Automation:
     def withdraw(self, project_id: int, tasks: Sequence[int] | None = None) -> int:
         """Take the model's labels back, all or those of some tasks, and give the tasks to people; how many."""
         with writing(self._engine) as db:
-            return runs.withdraw(db, _over(db, projects.get(db, project_id)), tasks)
+            project = projects.get(db, project_id)
+            run = _over(db, project)
+            labels = runs.withdraw(db, run, tasks)
+            if labels:
+                named = None if tasks is None else list(tasks)
+                announce(db, project, "labels.withdrawn", run=run.id, labels=labels, tasks=named)
+            return labels
 
     def restore(self, project_id: int) -> int:
         """Let withdrawn labels count again where people have not begun since; how many."""
         with writing(self._engine) as db:
-            return runs.restore(db, _over(db, projects.get(db, project_id)))
+            project = projects.get(db, project_id)
+            run = _over(db, project)
+            labels = runs.restore(db, run)
+            if labels:
+                announce(db, project, "labels.restored", run=run.id, labels=labels)
+            return labels
 
 
 def _project_of(job: Job) -> object:

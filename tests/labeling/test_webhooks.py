@@ -22,6 +22,7 @@ from labeling.hooks.service import Hooks
 from labeling.outward import outward, target
 from labeling.service import Labeling
 from labeling.settings import LabelingSettings
+from labeling.store import projects, runs
 from labeling.store.definition import Definition, NewTask
 from labeling.work.process import work_off
 from palate.errors import ConflictError, ParameterError, UnknownIdError
@@ -158,6 +159,44 @@ def test_changed_answers_and_verdicts_are_told_as_they_are_at_last(service, proj
     deliver()
     [again] = json.loads(listener.heard[1][2])["answers"]
     assert (again["value"], again["verdict"], again["reviewer"]) == ({"choices": ["War"]}, None, None)
+
+
+def test_what_is_done_to_many_labels_at_once_is_told_by_one_message(service, project, hooks, listener, deliver, store):
+    hooks.add(project, listener.url, ["answers.withdrawn", "labels.withdrawn", "labels.restored"], "boss")
+    hooks.add(project, f"{listener.url}&only", ["interface.changed"], "boss")
+    task = answer(service, project, label="Drama")
+    answer(service, project)
+    service.relabel(project, labels=("Serious", "War"), mapping={"label": {"Drama": "Serious"}})
+    with pytest.raises(ConflictError):  # which leaves War without a successor: nothing happened, and nothing is told
+        service.relabel(project, labels=("Serious", "Other"))
+    service.skip(project, "ann", task)
+    service.skip(project, "ann", service.next_task(project, "ann").task.task_id)  # no answer yet: none is withdrawn
+    with store.write() as db:
+        run = runs.begin(db, projects.get(db, project), {}, "boss")
+        runs.write(db, run, 0, [(number, "War", 0.9) for number in (1, 2, 3)])
+        runs.change(db, run, state=runs.DONE)
+    assert service.automation.withdraw(project, [2]) == 1
+    assert service.automation.withdraw(project) == 2
+    assert service.automation.withdraw(project) == 0  # nothing is left to take back, and nothing is told
+    restored = service.automation.restore(project)
+    deliver()
+    heard = sorted((json.loads(body) for _, _, body in listener.heard), key=lambda told: told["type"])
+    for told in heard:
+        assert told.pop("project") == {"id": project, "title": "Films"}
+    gone = {"id": 1, "task": task, "external_id": "t0", "person": "ann"}
+    withdrawn = [{"type": "labels.withdrawn", "run": 1, "labels": 1, "tasks": [2]}]
+    withdrawn.append({"type": "labels.withdrawn", "run": 1, "labels": 2, "tasks": None})
+    assert sorted(heard[3:], key=lambda told: told["labels"]) == withdrawn
+    assert heard[:3] == [
+        {"type": "answers.withdrawn", "answers": [gone]},
+        {
+            "type": "interface.changed",
+            "labels": ["Serious", "War"],
+            "map": {"label": {"Drama": "Serious"}},
+            "answers": 1,
+        },
+        {"type": "labels.restored", "run": 1, "labels": restored},
+    ]
 
 
 @sqlite
