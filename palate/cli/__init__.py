@@ -26,7 +26,7 @@ COMMANDS: dict[str, tuple[str, str]] = {
     "recommend": ("palate.cli.recommend:recommend", "Recommend items, from a running service or from a bundle."),
     "bundle": ("palate.cli.bundle:bundle", "Verify or show a model bundle."),
     "features": ("palate.cli.features:features", "Features from events: for training, and for serving."),
-    "compile": ("palate.cli.compile:compile", "Give a bundle an index of its items, for large catalogues."),
+    "compile": ("palate.cli.compile:compile", "Make a bundle answer sooner: int8, float16 or an index, as measured."),
     "deploy-pipeline": (
         "palate.cli.deploy:deploy_pipeline",
         "Put each stage of a fitted pipeline behind a model endpoint.",

@@ -58,6 +58,8 @@ def show(path: Path, as_json: bool) -> None:
             table.add_row(name, f"{value:.6g}")
         console.print(table)
         console.print()
+    if lines := _compiled(manifest):
+        console.print("\n".join(lines), end="\n\n")
     tree = Tree(f"{manifest.kind} ({_signature(manifest)})")
     _grow(tree, manifest)
     console.print(tree)
@@ -70,9 +72,22 @@ def _facts(path: Path, manifest: Manifest) -> Table:
     table.add_row("created", f"{manifest.created:%Y-%m-%d %H:%M:%S} UTC by Palate {manifest.palate}")
     table.add_row("size", f"{_size(manifest.size)} in {len(manifest.files)} files, format {manifest.format}")
     for name, value in manifest.lineage.items():
-        table.add_row(name, _short(value))
+        if name != "compiled":
+            table.add_row(name, _short(value))
     table.add_row()
     return table
+
+
+def _compiled(manifest: Manifest) -> list[str]:
+    """What `palate compile` measured, as it printed it; nothing of a bundle that it did not write."""
+    if "compiled" not in manifest.lineage:
+        return []
+    from palate.models.compiling import Report
+
+    try:
+        return Report.of(manifest.lineage["compiled"]).lines()
+    except (TypeError, KeyError, ValueError):  # by another version of Palate, or another program
+        return [f"compiled: {_short(manifest.lineage['compiled'])}"]
 
 
 def _grow(tree: Tree, content: Content) -> None:

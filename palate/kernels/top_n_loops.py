@@ -57,7 +57,7 @@ def keep_row(scores: Any, offset: int, order: Any, heap: Any, held: Any) -> None
             for column in range(begin, end):
                 code = order[column + offset]
                 if scores[column] > worst or (scores[column] == worst and code < held[0]):
-                    _sink(heap, held, scores[column], code, len(heap))
+                    sink(heap, held, scores[column], code, len(heap))
                     worst = heap[0]
 
 
@@ -79,12 +79,12 @@ def look_through(
         if score >= worst:
             code = order[place]
             if (score > worst or code < codes[0]) and not (len(barred) and barred[code]):
-                _sink(best, codes, score, code, len(best))
+                sink(best, codes, score, code, len(best))
                 worst = best[0]
 
 
 @compiled
-def _sink(heap: Any, held: Any, score: Any, code: int, size: int) -> None:
+def sink(heap: Any, held: Any, score: Any, code: int, size: int) -> None:
     """Puts a score in place of the top one, and down to where it belongs; of equals the higher code is worse."""
     place = 0
     while True:
@@ -109,4 +109,4 @@ def sort_best(codes: Any, best: Any) -> None:
         for last in range(len(heap) - 1, 0, -1):
             score, code = heap[last], held[last]
             heap[last], held[last] = heap[0], held[0]
-            _sink(heap, held, score, code, last)
+            sink(heap, held, score, code, last)

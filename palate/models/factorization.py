@@ -1,7 +1,9 @@
 """What models share that score by the dot product of a user's and an item's factors.
 
 Their catalogue can be `indexed`: an answer to one user then looks through clusters of items (`palate.kernels.clusters`)
-in place of all of them. An index is part of the bundle.
+in place of all of them. Or it can be `compacted`: an answer then looks through int8 or float16
+(`palate.kernels.compact`), and ranks what may be among the best by the factors themselves. Either is part of the
+bundle, beside the factors. `palate.models.compiling` measures which serves a model best.
 """
 
 from __future__ import annotations
@@ -19,6 +21,7 @@ from scipy import sparse
 from palate.dataset.ids import Codes
 from palate.errors import ParameterError
 from palate.kernels.clusters import Clusters, search
+from palate.kernels.compact import Compact, Form, may_be_best
 from palate.kernels.top_n import Targets, best_of
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
 from palate.retrieval.topk import top_k
@@ -38,8 +41,8 @@ class FactorModel(Recommender):
     """`(n_users, factors) float32`; zeros for a user without interactions."""
     item_factors: Floats
     """`(n_items, factors) float32`; zeros for an item without interactions."""
-    index: Clusters | None = None
-    """The catalogue in clusters; None: every answer looks at all items."""
+    index: Clusters | Compact | None = None
+    """The catalogue in clusters, or in few bytes; None: every answer looks at all factors."""
 
     def _user_vectors(self, codes: Codes) -> Vectors:
         vectors = self.user_factors[codes]
@@ -68,6 +71,22 @@ class FactorModel(Recommender):
         made.index = Clusters.of(self._item_rows(slice(None)), clusters, seed).calibrated(queries, depth, recall)
         return made
 
+    def compacted(self, form: Form = "int8") -> Self:
+        """This model with its items in int8 or float16 beside their factors; what it answers stays the same.
+
+        This model stays as it is, and shares its arrays. Raises ParameterError for another form.
+        """
+        self._require_fitted()
+        made = copy.copy(self)
+        made.index = Compact.of(self._item_rows(slice(None)), form)
+        return made
+
+    def plain(self) -> Self:
+        """This model without an index."""
+        made = copy.copy(self)
+        made.index = None
+        return made
+
     def _queries(self, users: Floats) -> Floats:
         """What a score is a dot product of: `(n, width)` for vectors of users, and `_item_rows` for items."""
         return users
@@ -93,54 +112,62 @@ class FactorModel(Recommender):
         if self.index is None or len(asked) > _FEW or n > _SHORT or not asked.any(axis=1).all():
             return super()._ranked(vectors, contexts, n, barred, allowed)
         best = []
-        for row in range(len(asked)):
-            out = np.zeros(0, np.int32)
+        for row, query in enumerate(self._queries(asked)):
+            left_out = np.zeros(len(self.items), bool) if allowed is None else ~allowed
             if barred is not None:
-                out = barred.indices[barred.indptr[row] : barred.indptr[row + 1]]
-            best.append(self._looked_up(self.index, self._queries(asked[row : row + 1]), n, out, allowed))
-        codes, scores = (np.concatenate(parts) for parts in zip(*best, strict=True))
+                left_out[barred.indices[barred.indptr[row] : barred.indptr[row + 1]]] = True
+            best.append(self._looked_up(self.index, query, n, left_out))
+        codes, scores = (np.stack(parts) for parts in zip(*best, strict=True))
         return codes, scores, np.ones(len(asked), bool)
 
     def _best(
         self, vectors: Vectors, context: Context, n: int, barred: npt.NDArray[np.bool_] | None
     ) -> tuple[Codes, Floats] | None:
-        if self.index is not None or type(self)._score is not FactorModel._score:
+        indexed = self.index if n <= _SHORT else None
+        if indexed is None and type(self)._score is not FactorModel._score:
             return super()._best(vectors, context, n, barred)
         query = np.ascontiguousarray(vectors[0][0], np.float32)
         if not query.any():
             return None
+        if indexed is not None:
+            return self._looked_up(indexed, self._queries(query[None])[0], n, barred)
         if self._nothing_known is not None:
             barred = self._nothing_known if barred is None else barred | self._nothing_known
         return best_of(query, self._targets, n, barred)
 
     def _looked_up(
-        self, index: Clusters, query: Floats, n: int, out: Codes, allowed: npt.NDArray[np.bool_] | None
+        self, index: Clusters | Compact, query: Floats, n: int, barred: npt.NDArray[np.bool_] | None
     ) -> tuple[Codes, Floats]:
-        """The best of one user, `(1, width)`, by the index, or of all that is allowed where it is little."""
-        if allowed is not None:
-            out = np.union1d(out, np.flatnonzero(~allowed)).astype(np.int32)
-        if len(self.items) - len(out) > _SCANNED * len(self.items):
-            return search(query, index, n, (np.array([0, len(out)]), out))[:2]
-        left = np.ones(len(self.items), bool)
-        left[out] = False
-        left[self._untouched] = False
-        few = np.flatnonzero(left).astype(np.int32)
-        codes, scores = top_k(query @ self._item_rows(few).T, n)
-        return np.where(codes >= 0, few[codes], np.int32(-1)) if len(few) else codes, scores
+        """The best for a query `(width,)` by the index, or of all that is allowed where it is little."""
+        if barred is not None and len(barred) - np.count_nonzero(barred) <= _SCANNED * len(barred):
+            left = ~barred
+            left[self._untouched] = False
+            few = np.flatnonzero(left).astype(np.int32)
+        elif isinstance(index, Compact):
+            few = may_be_best(query, index, n, barred)
+        else:
+            out = np.flatnonzero(barred).astype(np.int32) if barred is not None else np.zeros(0, np.int32)
+            found = search(query[None], index, n, (np.array([0, len(out)]), out))
+            return found[0][0], found[1][0]
+        codes, scores = top_k((self._item_rows(few) @ query)[None], n)
+        return (np.where(codes >= 0, few[codes], np.int32(-1)) if len(few) else codes)[0], scores[0]
 
     def to_arrays(self) -> Arrays:
         held = super().to_arrays()
         if self.index is None:
             return held
-        parts = {f"index.{name}": getattr(self.index, name) for name in _INDEX}
-        return replace(held, params={**held.params, "caution": self.index.caution}, arrays={**held.arrays, **parts})
+        parts = {f"index.{name}": getattr(self.index, name) for name in _arrays_of(type(self.index))}
+        params = {"caution": self.index.caution} if isinstance(self.index, Clusters) else {}
+        return replace(held, params={**held.params, **params}, arrays={**held.arrays, **parts})
 
     @classmethod
     def from_arrays(cls, arrays: Arrays) -> Self:
         model = super().from_arrays(arrays)
+        held = {name.removeprefix("index."): each for name, each in arrays.arrays.items() if name.startswith("index.")}
         if "caution" in arrays.params:
-            held = {name: arrays.arrays[f"index.{name}"] for name in _INDEX}
             model.index = Clusters(**held, caution=float(arrays.params["caution"]))
+        elif held:
+            model.index = Compact(**held)
         return model
 
     @cached_property
@@ -182,7 +209,10 @@ class FactorModel(Recommender):
         return scores
 
 
-_INDEX = tuple(field.name for field in fields(Clusters) if field.name != "caution")
+def _arrays_of(index: type[Clusters] | type[Compact]) -> list[str]:
+    return [field.name for field in fields(index) if field.name != "caution"]
+
+
 CALIBRATING = 500
 _FEW, _SHORT = 8, 1000
 """Up to so many users, and items for each, are looked up one by one; of more, products of matrices are faster."""
