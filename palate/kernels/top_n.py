@@ -7,6 +7,7 @@ computed. Teflioudi, Gemulla and Mykytiuk, "LEMP: Fast Retrieval of Large Entrie
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -101,13 +102,14 @@ def best_of(
     """
     from palate.kernels.top_n_loops import look_through, sort_best
 
-    codes = np.full((1, n), -1, np.int32)
-    scores = np.full((1, n), -np.inf, np.float32)
-    reach = float(_lengths(query[None])[0]) * (1 + _ROUNDING)
+    codes = np.full(n, -1, np.int32)
+    scores = np.full(n, -np.inf, np.float32)
+    exact = query.astype(np.float64)
+    reach = math.sqrt(exact @ exact) * (1 + _ROUNDING)
     left_out = _NOTHING if barred is None else barred
-    look_through(query, reach, targets.factors, targets.lengths, targets.order, left_out, codes[0], scores[0])
-    sort_best(codes, scores)
-    return codes[0], scores[0]
+    look_through(query, reach, targets.factors, targets.lengths, targets.order, left_out, codes, scores)
+    sort_best(codes[None], scores[None])
+    return codes, scores
 
 
 _NOTHING = np.zeros(0, bool)

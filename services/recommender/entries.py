@@ -58,7 +58,7 @@ class Entries:
 
     def __getitem__(self, code: int) -> Entry:
         found = self._told[code]
-        return {"item": self._ids.ids[int(code)].as_py(), "title": None, "categories": []} if found is None else found
+        return {"item": self._ids.at(int(code)), "title": None, "categories": []} if found is None else found
 
     def __iter__(self) -> Iterator[Entry]:
         return (self[code] for code in range(len(self)))

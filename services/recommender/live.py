@@ -27,7 +27,7 @@ from services.recommender.following import Followed, StillBrokenError
 from services.recommender.rules import NO_RULES
 from services.recommender.served import Served
 from services.recommender.sources import Source
-from services.recommender.store import Store
+from services.recommender.store import NOBODY, Store
 from services.recommender.tables import COUNTERS
 from services.recommender.trends import Trends
 from services.recommender.users import UserCache
@@ -58,7 +58,7 @@ class Live:
         trending: float = 24.0,
     ) -> None:
         self.store = store
-        self.users = UserCache(store.state)
+        self.users = UserCache(store.state, nothing=NOBODY)
         self.acts = UserCache(store.acts)
         self.trends = Trends(store.activity, trending)
         self.rules: RulesBody = NO_RULES

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from flask import Response, current_app
@@ -30,4 +31,9 @@ def count(places: Iterable[dict[str, Any]]) -> None:
     """Counts recommended items by their strategy."""
     counter = state()[1]
     for strategy, number in Tally([place["strategy"] for place in places]).items():
-        counter.labels(strategy).inc(number)
+        _series(counter, strategy).inc(number)
+
+
+@cache
+def _series(counter: Counter, strategy: str) -> Counter:
+    return counter.labels(strategy)

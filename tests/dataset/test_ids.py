@@ -26,6 +26,7 @@ def test_codes_are_positions_and_decode_gives_the_ids_back(ids: list[Id]) -> Non
     assert codes.dtype == np.int32
     assert codes.tolist() == list(range(len(ids)))
     assert known.decode(codes) == ids
+    assert [known.at(code) for code in range(len(ids))] == ids
     assert [known.code(value) for value in ids] == codes.tolist()
     assert all(value in known for value in ids)
 

@@ -11,7 +11,7 @@ from palate.errors import ConflictError
 from palate.store.engine import writing
 from palate.store.migrate import differences
 from services.recommender.catalogue import ItemRow
-from services.recommender.store import Event, UserRow
+from services.recommender.store import NOBODY, Event, UserRow
 from services.recommender.tables import metadata
 from services.recommender.users import UserCache
 
@@ -95,8 +95,9 @@ def test_writers_at_once_never_share_a_number(store):
     assert numbers == list(range(1, 41))
 
 
-def test_the_cache_reads_again_after_a_change_and_keeps_no_older_state(store):
-    cache = UserCache(store.state, size=2)
+@pytest.mark.parametrize("nothing", [None, NOBODY])
+def test_the_cache_reads_again_after_a_change_and_keeps_no_older_state(store, nothing):
+    cache = UserCache(store.state, size=2, nothing=nothing)
     assert cache.get("u").recent == ()
     store.add_events([Event("1", "u", "a")])
     assert cache.get("u").recent == ()
@@ -109,7 +110,7 @@ def test_the_cache_reads_again_after_a_change_and_keeps_no_older_state(store):
         late.forget(["v"])
         return state
 
-    late = UserCache(change_meanwhile)
+    late = UserCache(change_meanwhile, nothing=nothing)
     late.get("v")
     late._read = store.state
     assert late.get("v").recent == ("b",)
@@ -120,3 +121,12 @@ def test_the_cache_holds_no_more_than_its_size(store):
     for user in "abc":
         cache.get(user)
     assert len(cache._held) == 2
+
+
+def test_the_cache_asks_once_for_those_of_whom_nothing_is_stored(store):
+    asked = []
+    cache = UserCache(lambda user: (asked.append(user), store.state(user))[1], size=2, nothing=NOBODY)
+    for _ in range(3):
+        assert {cache.get(f"stranger {number}") for number in range(5)} == {NOBODY}
+    assert len(asked) == 5
+    assert not cache._held

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
+import random
 import secrets
 import time
-import uuid
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
@@ -111,8 +111,8 @@ class Deployment:
 def list_id(token: str) -> str:
     """A new id of a list, 32 characters. That of a variant's says which and when; without a token it says nothing."""
     if not token:
-        return uuid.uuid4().hex
-    return f"p{int(time.time()):08x}{secrets.token_hex(8)[1:]}{token}"
+        return f"{random.getrandbits(128):032x}"
+    return f"p{int(time.time()):08x}{random.getrandbits(60):015x}{token}"
 
 
 def made_by(name: str) -> tuple[str, int] | None:
