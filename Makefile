@@ -23,8 +23,8 @@ lint: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-unit: $(READY)             # several files at a time, even on two cores: most of a test is waiting
-	@$(BIN)/pytest -n $(FILES) --dist loadfile --no-loadscope-reorder $(ARGS)
+unit: $(READY)             # several files at a time, even on two cores: most of a test is waiting; each on one thread
+	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n $(FILES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(PEERS)           ## each peer beside ours: benchmarks/results.json and .md
 	@$(BIN)/python -m benchmarks $(ARGS)
