@@ -3,10 +3,13 @@
 calls         one request: sent again where that helps, waited for where asked, its failure told in words
 asynchronous  the same from an event loop
 twins         one definition of a method, a blocking and an awaited client that have it
+service       what a client of a service is made of: asked, read, opened, closed
+rollouts      roll-outs, of deployments and of endpoints
 recommender   the recommendation service: lists, catalogue, users, events, deployments
-asking, answers   what it may be asked, and what it answers
+hosted        the server of model endpoints: deployed, weighed, rolled out
+asking, answers   what they may be asked, and what they answer
 catalogue     its items alone: read and changed
 labeling      the labeling service: projects, tasks, answers, automatic labels, files
-endpoints     model endpoints: asking them in batches, deploying behind them
+endpoints     a model endpoint: asked in batches, deployed behind
 pipelines     what a saved pipeline is made of, for deploying each of its stages
 """

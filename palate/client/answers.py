@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Generic, TypeVar
 
 from pydantic import BaseModel, ConfigDict
 
@@ -275,11 +275,10 @@ class Changes(Answered):
     changes: list[Change]
 
 
-class Rollout(Answered):
+class AnyRollout(Answered):
     """`state` is running, paused, done, rolled-back or stopped. evidence: of each bound, 1 is enough to roll back."""
 
     rollout: int
-    deployment: str
     variant: str
     kind: str
     state: str
@@ -289,7 +288,6 @@ class Rollout(Answered):
     steps: list[float]
     seconds: float
     least_requests: int
-    click_seconds: float
     bounds: dict[str, float | None]
     evidence: dict[str, float]
     began_at: str
@@ -297,5 +295,99 @@ class Rollout(Answered):
     ended_at: str | None
 
 
-class Rollouts(Answered):
-    rollouts: list[Rollout]
+class Rollout(AnyRollout):
+    """Of a deployment."""
+
+    deployment: str
+    click_seconds: float
+
+
+R = TypeVar("R", bound=AnyRollout)
+
+
+class RolloutsOf(Answered, Generic[R]):
+    rollouts: list[R]
+
+
+class Rollouts(RolloutsOf[Rollout]):
+    pass
+
+
+class EndpointVariant(Answered):
+    """share: of the traffic. loaded: whether the worker that answered has its model."""
+
+    name: str
+    kind: str
+    weight: float
+    share: float
+    shadow: bool
+    loaded: bool
+    bundle: str
+    model: str
+    version: str
+    part: str
+
+
+class Endpoint(Answered):
+    """status: InService, or Failed where no model could be loaded. inputs, outputs: column to Arrow type.
+
+    rollout: the one that moves its weights now. problem: why the latest deployment is not what is served.
+    """
+
+    name: str
+    kind: str
+    status: str
+    inputs: dict[str, str] | None
+    outputs: dict[str, str] | None
+    bundle: str
+    model: str
+    version: str
+    part: str
+    variants: list[EndpointVariant]
+    deployed_at: str
+    rollout: int | None
+    problem: str | None
+
+
+class Endpoints(Answered):
+    endpoints: list[Endpoint]
+
+
+class EndpointVariantStats(Answered):
+    """dropped: requests that a shadow was not asked, because too many waited."""
+
+    name: str
+    shadow: bool
+    weight: float
+    requests: int
+    errors: int
+    dropped: int
+    latency_ms: Latency
+
+
+class EndpointStats(Answered):
+    endpoint: str
+    variants: list[EndpointVariantStats]
+
+
+class EndpointRollout(AnyRollout):
+    endpoint: str
+
+
+class EndpointRollouts(RolloutsOf[EndpointRollout]):
+    pass
+
+
+class Transform(Answered):
+    """A file put through a model by a job. `state` is queued, running, done, failed or cancelled."""
+
+    job: int
+    endpoint: str
+    variant: str
+    input: str
+    output: str
+    state: str
+    progress: float
+    message: str
+    rows: int | None
+    error: str | None

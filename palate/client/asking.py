@@ -189,3 +189,26 @@ class RolloutFields(TypedDict, total=False):
     least_requests: int
     click_seconds: float
     bounds: Bounds
+
+
+class ModelFields(TypedDict, total=False):
+    """A bundle as the server's machine names it, or a registered model with its version or alias; part: a stage."""
+
+    bundle: str
+    model: str
+    version: str
+    part: str
+
+
+class NewHosted(ModelFields, total=False):
+    """A variant of an endpoint."""
+
+    name: str
+    weight: float
+    shadow: bool
+
+
+class TransformFields(TypedDict, total=False):
+    content_type: str
+    accept: str
+    variant: str

@@ -20,55 +20,50 @@ problem+json) or does not answer, and ParameterError for what cannot be sent.
 
 from __future__ import annotations
 
-import json
-import os
 import time
 import uuid
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Any, Self, TypeVar, Unpack
-from urllib.parse import quote, urlencode
-
-from pydantic import BaseModel, ValidationError
+from typing import Any, Unpack
 
 from palate.client import answers, asking
 from palate.client.answers import Id
-from palate.client.asynchronous import AsyncCaller
-from palate.client.calls import Answer, Caller, Plan, Policy, Request, decoded, exchange
+from palate.client.calls import Plan, Request
 from palate.client.catalogue import KEY
-from palate.client.twins import Awaited, Blocking, listing, method
-from palate.errors import ParameterError, RemoteError
+from palate.client.rollouts import Rollouts
+from palate.client.service import AwaitedService, BlockingService, address, given, query_of
+from palate.client.twins import listing, method
+from palate.errors import ParameterError
 
-A = TypeVar("A", bound=BaseModel)
-T = TypeVar("T")
 EVENTS = 500
 """How many events go in one request; the service takes 1,000."""
 _PAGE = 500
 
 
-class Methods:
+class Methods(Rollouts[answers.Rollout]):
     """What can be asked. The two clients below are this, and say how a call is made."""
 
-    _caller: Caller | AsyncCaller
+    KEY = KEY
+    WHAT = "a recommendation service"
+    _rolled, _rollout, _rollouts = "deployments", answers.Rollout, answers.Rollouts
 
     # Lists
 
     @method
     def recommend(self, user: Id | None = None, **asked: Unpack[asking.ForAnybody]) -> Plan[answers.Recommended]:
         """Recommend to a user, known or not, or to a visitor of whom only the keywords tell."""
-        body = _given(asked) if user is None else {"user": user, **_given(asked)}
+        body = given(asked) if user is None else {"user": user, **given(asked)}
         return self._ask(answers.Recommended, "POST", "/v1/recommendations", body)
 
     @method
     def session(self, recent_items: Sequence[Id], **asked: Unpack[asking.ForSession]) -> Plan[answers.Recommended]:
         """Recommend to a visitor without an account, from the items of their session, newest first."""
-        body = {"recent_items": list(recent_items), **_given(asked)}
+        body = {"recent_items": list(recent_items), **given(asked)}
         return self._ask(answers.Recommended, "POST", "/v1/recommendations/session", body)
 
     @method
     def batch(self, users: Sequence[Id], **asked: Unpack[asking.ForMany]) -> Plan[answers.Answers]:
         """Recommend to up to 500 users at once."""
-        return self._ask(answers.Answers, "POST", "/v1/recommendations/batch", {"users": list(users), **_given(asked)})
+        return self._ask(answers.Answers, "POST", "/v1/recommendations/batch", {"users": list(users), **given(asked)})
 
     @method
     def next_page(self, answer: answers.Recommended) -> Plan[answers.Recommended]:
@@ -82,87 +77,87 @@ class Methods:
         self, items: Sequence[Id], user: Id | None = None, **asked: Unpack[asking.ForRanking]
     ) -> Plan[answers.Ranked]:
         """Put up to 1,000 given items into order."""
-        body = {"items": list(items), **({} if user is None else {"user": user}), **_given(asked)}
+        body = {"items": list(items), **({} if user is None else {"user": user}), **given(asked)}
         return self._ask(answers.Ranked, "POST", "/v1/rank", body)
 
     @method
     def popular(self, **asked: Unpack[asking.Segmented]) -> Plan[answers.Recommended]:
         """Popular items, over all or within a segment of users."""
-        return self._ask(answers.Recommended, "GET", "/v1/items/popular" + _query(asked))
+        return self._ask(answers.Recommended, "GET", "/v1/items/popular" + query_of(asked))
 
     @method
     def trending(self, **asked: Unpack[asking.Listed]) -> Plan[answers.Recommended]:
         """What is done more often lately than usual."""
-        return self._ask(answers.Recommended, "GET", "/v1/items/trending" + _query(asked))
+        return self._ask(answers.Recommended, "GET", "/v1/items/trending" + query_of(asked))
 
     @method
     def latest(self, **asked: Unpack[asking.Listed]) -> Plan[answers.Recommended]:
         """The newest items; the score is when each appeared."""
-        return self._ask(answers.Recommended, "GET", "/v1/items/latest" + _query(asked))
+        return self._ask(answers.Recommended, "GET", "/v1/items/latest" + query_of(asked))
 
     @method
     def wanted(
         self, *, label: str | None = None, limit: int | None = None, days: float | None = None
     ) -> Plan[list[answers.WantedItem]]:
         """Items of which it would help most to know more: much met, little known."""
-        asked = _query({"label": label, "limit": limit, "days": days})
+        asked = query_of({"label": label, "limit": limit, "days": days})
         found = yield from self._ask(answers.Wanted, "GET", f"/v1/items/wanted{asked}")
         return found.items
 
     @method
     def similar(self, item: Id, **asked: Unpack[asking.Listed]) -> Plan[answers.Recommended]:
         """Items like one."""
-        return self._ask(answers.Recommended, "GET", f"{_at('items', item)}/similar{_query(asked)}")
+        return self._ask(answers.Recommended, "GET", f"{address('items', item)}/similar{query_of(asked)}")
 
     # The catalogue
 
     @method
     def item(self, item: Id) -> Plan[answers.Item]:
-        return self._ask(answers.Item, "GET", _at("items", item))
+        return self._ask(answers.Item, "GET", address("items", item))
 
     @listing
     def items(self, cursor: str | None) -> Plan[answers.Items]:
         """All items of the live catalogue, in the order of their ids."""
-        return self._ask(answers.Items, "GET", "/v1/items" + _query({"cursor": cursor, "limit": _PAGE}))
+        return self._ask(answers.Items, "GET", "/v1/items" + query_of({"cursor": cursor, "limit": _PAGE}))
 
     @method
     def put_item(self, item: Id, **fields: Unpack[asking.ItemFields]) -> Plan[answers.Item]:
         """Add an item, or replace all that is known of it."""
-        return self._ask(answers.Item, "PUT", _at("items", item), fields)
+        return self._ask(answers.Item, "PUT", address("items", item), fields)
 
     @method
     def patch_item(self, item: Id, **fields: Unpack[asking.ItemFields]) -> Plan[answers.Item]:
         """Change what is given; None takes out, attributes are merged, the rest stays."""
-        return self._ask(answers.Item, "PATCH", _at("items", item), fields)
+        return self._ask(answers.Item, "PATCH", address("items", item), fields)
 
     @method
     def delete_item(self, item: Id) -> Plan[None]:
-        return self._do("DELETE", _at("items", item))
+        return self._do("DELETE", address("items", item))
 
     # Users
 
     @method
     def user(self, user: Id) -> Plan[answers.User]:
-        return self._ask(answers.User, "GET", _at("users", user))
+        return self._ask(answers.User, "GET", address("users", user))
 
     @listing
     def users(self, cursor: str | None) -> Plan[answers.Users]:
         """All stored users, in the order of their ids; those that the model alone knows are not among them."""
-        return self._ask(answers.Users, "GET", "/v1/users" + _query({"cursor": cursor, "limit": _PAGE}))
+        return self._ask(answers.Users, "GET", "/v1/users" + query_of({"cursor": cursor, "limit": _PAGE}))
 
     @method
     def put_user(self, user: Id, **fields: Unpack[asking.UserFields]) -> Plan[answers.User]:
         """Add a user, or replace their preferences, segment and attributes."""
-        return self._ask(answers.User, "PUT", _at("users", user), fields)
+        return self._ask(answers.User, "PUT", address("users", user), fields)
 
     @method
     def patch_user(self, user: Id, **fields: Unpack[asking.UserFields]) -> Plan[answers.User]:
-        return self._ask(answers.User, "PATCH", _at("users", user), fields)
+        return self._ask(answers.User, "PATCH", address("users", user), fields)
 
     @method
     def delete_user(self, user: Id) -> Plan[None]:
         """Forget a user and their events."""
-        return self._do("DELETE", _at("users", user))
+        return self._do("DELETE", address("users", user))
 
     # Imports
 
@@ -222,7 +217,7 @@ class Methods:
     ) -> Plan[answers.Stored]:
         """Store that a user did something with an item. When this returns, it is on the service's disk."""
         more = {"weight": weight, "timestamp": timestamp, "recommendation_id": recommendation_id, "id": id}
-        return self._events([{"user": user, "item": item, "kind": kind, **_given(more)}])
+        return self._events([{"user": user, "item": item, "kind": kind, **given(more)}])
 
     @method
     def add_events(self, events: Sequence[asking.NewEvent]) -> Plan[answers.Stored]:
@@ -232,13 +227,13 @@ class Methods:
     @listing
     def events(self, cursor: str | None, user: Id | None = None) -> Plan[answers.Events]:
         """Events, newest first, of one user or of all."""
-        query = _query({"cursor": cursor, "limit": _PAGE, "user": user})
+        query = query_of({"cursor": cursor, "limit": _PAGE, "user": user})
         return self._ask(answers.Events, "GET", "/v1/events" + query)
 
     @method
     def export_events(self, after: int = 0, limit: int = 10_000) -> Plan[answers.Exported]:
         """The events after a cursor as Parquet: the same bytes whenever the same page is asked for."""
-        path = "/v1/events/export" + _query({"after": after, "limit": limit})
+        path = "/v1/events/export" + query_of({"after": after, "limit": limit})
         answer = yield from self._call(Request("GET", path))
         return answers.Exported(answer.body, int(answer.header("Next-Cursor") or after))
 
@@ -261,14 +256,14 @@ class Methods:
 
     @method
     def deployment(self, name: str) -> Plan[answers.Deployment]:
-        return self._ask(answers.Deployment, "GET", _at("deployments", name))
+        return self._ask(answers.Deployment, "GET", address("deployments", name))
 
     @method
     def put_deployment(
         self, name: str, variants: Sequence[asking.NewVariant], **more: Unpack[asking.DeploymentFields]
     ) -> Plan[answers.Deployment]:
         """Make a deployment, or replace it."""
-        return self._ask(answers.Deployment, "PUT", _at("deployments", name), {"variants": list(variants), **more})
+        return self._ask(answers.Deployment, "PUT", address("deployments", name), {"variants": list(variants), **more})
 
     @method
     def patch_deployment(
@@ -276,56 +271,22 @@ class Methods:
     ) -> Plan[answers.Deployment]:
         """Change the weights of some variants, or its rules, filters or clicks."""
         body = {**({} if weights is None else {"weights": dict(weights)}), **more}
-        return self._ask(answers.Deployment, "PATCH", _at("deployments", name), body)
+        return self._ask(answers.Deployment, "PATCH", address("deployments", name), body)
 
     @method
     def delete_deployment(self, name: str) -> Plan[None]:
-        return self._do("DELETE", _at("deployments", name))
+        return self._do("DELETE", address("deployments", name))
 
     @method
     def deployment_stats(self, name: str, seconds: float | None = None) -> Plan[answers.Stats]:
         """How its variants do, over the latest `seconds` or the 30 days that are kept."""
-        return self._ask(answers.Stats, "GET", f"{_at('deployments', name)}/stats{_query({'seconds': seconds})}")
+        return self._ask(answers.Stats, "GET", f"{address('deployments', name)}/stats{query_of({'seconds': seconds})}")
 
     @method
     def deployment_changes(self, name: str) -> Plan[list[answers.Change]]:
         """Who changed what, the latest first."""
-        found = yield from self._ask(answers.Changes, "GET", f"{_at('deployments', name)}/changes")
+        found = yield from self._ask(answers.Changes, "GET", f"{address('deployments', name)}/changes")
         return found.changes
-
-    @method
-    def rollouts(self, name: str) -> Plan[list[answers.Rollout]]:
-        found = yield from self._ask(answers.Rollouts, "GET", f"{_at('deployments', name)}/rollouts")
-        return found.rollouts
-
-    @method
-    def rollout(self, name: str, rollout: int) -> Plan[answers.Rollout]:
-        return self._ask(answers.Rollout, "GET", f"{_at('deployments', name)}/rollouts/{rollout:d}")
-
-    @method
-    def start_rollout(self, name: str, variant: str, **more: Unpack[asking.RolloutFields]) -> Plan[answers.Rollout]:
-        """Begin to move the traffic to a variant."""
-        path = f"{_at('deployments', name)}/rollouts"
-        return self._ask(answers.Rollout, "POST", path, {"variant": variant, **more}, repeatable=False)
-
-    @method
-    def pause_rollout(self, name: str, rollout: int) -> Plan[answers.Rollout]:
-        """Keep it at its step; it is watched still."""
-        return self._ask(
-            answers.Rollout, "PATCH", f"{_at('deployments', name)}/rollouts/{rollout:d}", {"state": "paused"}
-        )
-
-    @method
-    def resume_rollout(self, name: str, rollout: int) -> Plan[answers.Rollout]:
-        """Let a paused one go on."""
-        return self._ask(
-            answers.Rollout, "PATCH", f"{_at('deployments', name)}/rollouts/{rollout:d}", {"state": "running"}
-        )
-
-    @method
-    def stop_rollout(self, name: str, rollout: int) -> Plan[answers.Rollout]:
-        """Stop it, or undo one that is done: the weights are those before it again."""
-        return self._ask(answers.Rollout, "DELETE", f"{_at('deployments', name)}/rollouts/{rollout:d}")
 
     @method
     def model(self) -> Plan[answers.Served]:
@@ -339,7 +300,7 @@ class Methods:
 
     def _events(self, events: Sequence[Mapping[str, Any]]) -> Plan[answers.Stored]:
         # Ids are made before anything is sent, so that an event which is sent again is the same event.
-        known = [{"id": uuid.uuid4().hex, **_given(event)} for event in events]
+        known = [{"id": uuid.uuid4().hex, **given(event)} for event in events]
         stored, repeated, ids = 0, 0, list[str]()
         for start in range(0, len(known), EVENTS):
             body = {"events": known[start : start + EVENTS]}
@@ -347,117 +308,13 @@ class Methods:
             stored, repeated, ids = stored + told.stored, repeated + told.repeated, ids + told.ids
         return answers.Stored(stored=stored, repeated=repeated, ids=ids)
 
-    def _ask(self, kind: type[A], verb: str, path: str, body: Any = None, *, repeatable: bool = True) -> Plan[A]:
-        found = yield from self._json(verb, path, body, repeatable=repeatable)
-        try:
-            return kind.model_validate(found)
-        except ValidationError as error:
-            fault = error.errors()[0]
-            place = ".".join(map(str, fault["loc"]))
-            raise self._refused(
-                f"{verb} {path}: the answer is not as expected: {place}: {fault['msg']}.",
-                hint="Is it a recommendation service, of this version?",
-            ) from None
 
-    def _json(self, verb: str, path: str, body: Any = None, *, repeatable: bool = True) -> Plan[Any]:
-        headers = {"Accept": "application/json"}
-        if body is not None:
-            headers["Content-Type"] = "application/json"
-        request = Request(verb, path, None if body is None else _encoded(body), headers, repeatable)
-        answer = yield from self._call(request)
-        return decoded(answer, request, self._caller.url)
+class RecommenderClient(Methods, BlockingService):
+    """One recommendation service. Safe to share between threads; a context manager.
 
-    def _do(self, verb: str, path: str) -> Plan[None]:
-        yield from self._call(Request(verb, path))
-
-    def _call(self, request: Request) -> Plan[Answer]:
-        return exchange(request, self._caller.policy, self._caller.url)
-
-    def _refused(self, message: str, hint: str | None = None) -> RemoteError:
-        return RemoteError(message, where=self._caller.url, hint=hint)
+    url, key, policy, connections: as `BlockingService` has them; the key of the environment is PALATE_API_KEY.
+    """
 
 
-class RecommenderClient(Methods, Blocking):
-    """One recommendation service. Safe to share between threads; a context manager."""
-
-    def __init__(self, url: str, key: str | None = None, *, policy: Policy | None = None, connections: int = 8) -> None:
-        """url: http://host:port. key: a token; that of the environment (PALATE_API_KEY) unless given.
-
-        Raises ParameterError for a URL or key that is none.
-        """
-        self._caller: Caller = Caller(url, _key(key), policy, connections=connections)
-
-    def run(self, plan: Plan[T]) -> T:
-        return self._caller.run(plan)
-
-    def close(self) -> None:
-        self._caller.close()
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self.close()
-
-
-class AsyncRecommenderClient(Methods, Awaited):
+class AsyncRecommenderClient(Methods, AwaitedService):
     """The same for an event loop; an asynchronous context manager. Needs the extra `async`."""
-
-    def __init__(
-        self, url: str, key: str | None = None, *, policy: Policy | None = None, connections: int = 100
-    ) -> None:
-        """As RecommenderClient. Raises MissingDependencyError without httpx."""
-        self._caller: AsyncCaller = AsyncCaller(url, _key(key), policy, connections=connections)
-
-    async def run(self, plan: Plan[T]) -> T:
-        return await self._caller.run(plan)
-
-    async def close(self) -> None:
-        await self._caller.close()
-
-    async def __aenter__(self) -> Self:
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.close()
-
-
-def _key(key: str | None) -> str | None:
-    return key if key is not None else os.environ.get(KEY, "").strip() or None
-
-
-def _given(fields: Mapping[str, Any]) -> dict[str, Any]:
-    """Without what is None: not said."""
-    return {name: value for name, value in fields.items() if value is not None}
-
-
-def _at(kind: str, name: Id) -> str:
-    """The address of one thing. Raises ParameterError for an id that no address can hold."""
-    text = str(name)
-    try:
-        part = quote(text, safe="")
-    except UnicodeEncodeError:
-        part = ""
-    if not part:
-        raise ParameterError(f"{text[:80]!r} is no id.", where=kind)
-    # A part of dots alone means another place to whoever tidies addresses up.
-    return f"/v1/{kind}/{part.replace('.', '%2E') if not text.strip('.') else part}"
-
-
-def _query(fields: Mapping[str, Any]) -> str:
-    given = _given(fields)
-    try:
-        return "?" + urlencode(given, doseq=True) if given else ""
-    except UnicodeEncodeError:
-        raise ParameterError("it holds characters that are no text.", where=", ".join(given)) from None
-
-
-def _encoded(body: Any) -> bytes:
-    try:
-        return json.dumps(body, allow_nan=False).encode()
-    except (TypeError, ValueError) as error:
-        raise ParameterError(f"this cannot be sent as JSON: {error}.", where="body") from None

@@ -15,6 +15,8 @@ from services.endpoints.source import Source
 from services.endpoints.store import ONLY
 from services.endpoints.transform import format_of, transform
 from services.endpoints.transforms import chosen_variant
+from services.variants.bodies import RolloutBody
+from services.variants.commands import rollout_commands
 
 FACTORY = "services.endpoints.app:create"
 
@@ -106,3 +108,6 @@ def transform_command(
         accept=format_of(target.name, accept, "--accept"),
     )
     click.echo(f"{rows} rows written to {target}.")
+
+
+endpoints.add_command(rollout_commands(lambda: open_store(EndpointSettings.read()), RolloutBody))

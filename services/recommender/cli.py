@@ -9,7 +9,10 @@ import click
 
 from services.recommender.app import open_store
 from services.recommender.catalogue_files import export_events, import_items
+from services.recommender.deployments.bodies import RolloutBody
+from services.recommender.deployments.store import DeploymentStore
 from services.recommender.settings import RecommenderSettings
+from services.variants.commands import rollout_commands
 
 FACTORY = "services.recommender.app:create"
 
@@ -57,3 +60,10 @@ def export_command(file: Path) -> None:
     """Write all events to FILE as Parquet, for the next `prepare`."""
     count = export_events(open_store(RecommenderSettings.read()), file)
     click.echo(f"{count} events written to {file}.")
+
+
+def _deployments() -> DeploymentStore:
+    return DeploymentStore(open_store(RecommenderSettings.read()).engine)
+
+
+api.add_command(rollout_commands(_deployments, RolloutBody, clicks=True))

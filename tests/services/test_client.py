@@ -3,96 +3,34 @@
 from __future__ import annotations
 
 import asyncio
-import collections.abc
 import inspect
 import io
 import json
-import socket
-import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pyarrow.parquet as pq
 import pytest
-from werkzeug.serving import make_server
 
+import services.endpoints.bodies as hosted
+import services.endpoints.transforms as transforms
 import services.recommender.answers as told
 import services.recommender.deployments.bodies as deployed
+import services.variants.bodies as variants
 from palate.cli import main
 from palate.client import answers
-from palate.client.calls import Policy
 from palate.client.recommender import AsyncRecommenderClient, Methods, RecommenderClient
 from palate.client.twins import listing, method
 from palate.errors import ParameterError, RemoteError
-
-QUICK = Policy(retries=3, backoff=0.01, longest=0.02, timeout=30)
-
-
-class House:
-    """The service, listening. `lose(n)`: the next n requests are done, and then the connection breaks."""
-
-    def __init__(self, api):
-        self.api, self.left = api, 0
-        self.requests = []
-
-        def app(environ, start):
-            self.requests.append((environ["REQUEST_METHOD"], environ["PATH_INFO"]))
-            answer = api.app(environ, start)
-            if self.left:
-                self.left -= 1
-                environ["werkzeug.socket"].shutdown(socket.SHUT_RDWR)
-            return answer
-
-        self.server = make_server("127.0.0.1", 0, app, threaded=True)
-        self.url = f"http://127.0.0.1:{self.server.port}"
-        threading.Thread(target=self.server.serve_forever, args=(0.01,), daemon=True).start()
-
-    def lose(self, count):
-        self.left = count
-        self.requests.clear()
+from tests.services.listening import QUICK, House, as_blocking
 
 
 @pytest.fixture(scope="module")
 def house(shared_api):
-    made = House(shared_api)
-    yield made
-    made.server.shutdown()
-    made.server.server_close()
+    with House(shared_api) as made:
+        yield made
 
 
-class Awaiting:
-    """The awaited client as if it blocked, so that the tests of the other one are its tests, too. Its loop has a thread
-    of its own: in the tests' thread a browser's may be running."""
-
-    def __init__(self, *args, **more):
-        self._loop = asyncio.new_event_loop()
-        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
-        self._thread.start()
-        self._client = AsyncRecommenderClient(*args, **more)
-
-    def __getattr__(self, name):
-        def call(*args, **more):
-            found = getattr(self._client, name)(*args, **more)
-            return self._wait(self._all(found) if isinstance(found, collections.abc.AsyncIterator) else found)
-
-        return call
-
-    def _wait(self, coroutine):
-        return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
-
-    async def _all(self, found):
-        return [each async for each in found]
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *_):
-        self._wait(self._client.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
-        self._loop.close()
-
-
-@pytest.fixture(params=[RecommenderClient, Awaiting])
+@pytest.fixture(params=[RecommenderClient, as_blocking(AsyncRecommenderClient)], ids=["blocking", "awaited"])
 def client(request, house):
     with request.param(house.url, house.api.token, policy=QUICK) as made:
         yield made
@@ -248,7 +186,7 @@ def test_what_cannot_be_sent(client):
 
 
 def test_another_service_is_told_apart(client, house, monkeypatch):
-    monkeypatch.setattr("palate.client.recommender._at", lambda kind, name: "/openapi.json")
+    monkeypatch.setattr("palate.client.recommender.address", lambda kind, name: "/openapi.json")
     with pytest.raises(RemoteError, match=r"not as expected.*Is it a recommendation service"):
         client.item("a")
 
@@ -271,9 +209,13 @@ PAIRS = [
                 "RankedOut": "Ranked", **{name: name for name in
                 ("Why", "Place", "Recommended", "UserAnswer", "Answers", "StoredUser")}}),
         (deployed, {"VariantOut": "Variant", "DeploymentOut": "Deployment", "ClickThroughOut": "ClickThrough",
-                    "LatencyOut": "Latency", "VariantStats": "VariantStats", "StatsOut": "Stats",
+                    "VariantStats": "VariantStats", "StatsOut": "Stats",
                     "ChangeOut": "Change", "RolloutOut": "Rollout", "Deployments": "Deployments",
                     "Changes": "Changes", "Rollouts": "Rollouts"}),
+        (variants, {"LatencyOut": "Latency", "VariantStats": "EndpointVariantStats"}),
+        (hosted, {"VariantOut": "EndpointVariant", "EndpointOut": "Endpoint", "Endpoints": "Endpoints",
+                  "StatsOut": "EndpointStats", "RolloutOut": "EndpointRollout", "Rollouts": "EndpointRollouts"}),
+        (transforms, {"TransformOut": "Transform"}),
     )
     for name, mine in names.items()
 ]  # fmt: skip
@@ -299,7 +241,8 @@ def test_every_route_has_a_method(shared_api):
     }  # fmt: skip
     routes = shared_api.app.url_map.bind("localhost")
     client, asked = RecommenderClient("http://localhost"), set()
-    for each in vars(Methods).values():
+    for name in dir(Methods):
+        each = inspect.getattr_static(Methods, name)
         if isinstance(each, (method, listing)):
             names = [name for name in inspect.signature(each.plan).parameters if name in given]
             first = next(each.plan(client, **{name: given[name] for name in names}))
