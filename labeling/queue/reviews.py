@@ -59,19 +59,21 @@ def next_review(
     waiting = (answers.c.project_id == project.id) & answers.c.verdict.is_(None) & (answers.c.person != reviewer)
     if project.review == "none":
         waiting &= answers.c.suspect.is_not(None)
-    free = or_(answers.c.reviewer.is_(None), answers.c.review_expires <= now, answers.c.reviewer == reviewer)
-    found = (
-        select(answers.c.id)
-        .where(waiting, free, ~gold)
-        .order_by(
-            (answers.c.reviewer == reviewer).desc().nulls_last(), answers.c.suspect.asc().nulls_last(), answers.c.id
-        )
-        .limit(1)
-        .with_for_update(skip_locked=True)
-        .scalar_subquery()
-    )
-    taken = update(answers).where(answers.c.id == found).values(reviewer=reviewer, review_expires=now + lease)
-    row = connection.execute(taken.returning(answers)).mappings().first()
+    free = or_(answers.c.reviewer.is_(None), answers.c.review_expires <= now)
+    held = (answers.c.reviewer == reviewer) & answers.c.review_expires.is_not(None)
+    # One after the other, each looked up in an index: to put all that waits in one order would be to sort all of it.
+    row = None
+    for which, order in (
+        (held, (answers.c.suspect.asc().nulls_last(), answers.c.id)),
+        (free & answers.c.suspect.is_not(None), (answers.c.suspect, answers.c.id)),
+        (free, (answers.c.id,)),
+    ):
+        found = select(answers.c.id).where(waiting, which, ~gold).order_by(*order).limit(1)
+        first = answers.c.id == found.with_for_update(skip_locked=True).scalar_subquery()
+        taken = update(answers).where(first).values(reviewer=reviewer, review_expires=now + lease)
+        row = connection.execute(taken.returning(answers)).mappings().first()
+        if row is not None:
+            break
     if row is None:
         return None
     task = connection.execute(select(tasks.c.external_id, tasks.c.data).where(tasks.c.id == row["task_id"])).one()

@@ -216,6 +216,13 @@ Index(
     postgresql_where=text("verdict IS NULL OR verdict = 'returned'"),
 )
 Index(
+    "ix_annotations_reviewing",
+    answers.c.project_id,
+    answers.c.reviewer,
+    sqlite_where=text("review_expires IS NOT NULL"),
+    postgresql_where=text("review_expires IS NOT NULL"),
+)
+Index(
     "ix_annotations_suspect",
     answers.c.project_id,
     answers.c.suspect,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
+import sqlalchemy as sa
 
 from labeling.answers import check, same
 from labeling.config import generate, parse
@@ -199,3 +200,23 @@ def test_answers_are_the_same_by_what_they_say():
     ]
     assert alike("spans", [spans[0], spans[2]], [spans[2], spans[1]], ("Who",))
     assert not alike("spans", [spans[0]], [spans[2]], ("Who",))
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_the_next_review_is_looked_up_in_an_index(store, service):
+    """What somebody has in hands, what a model doubts, and the oldest: none by putting all that waits in order."""
+    project = make(service, n=3, review="open")
+    answer(service, project, "ann", DRAMA, WAR)
+    asked = []
+
+    @sa.event.listens_for(store.engine, "before_cursor_execute")
+    def note(connection, cursor, statement, parameters, context, many):
+        if statement.startswith("UPDATE annotations"):
+            asked.append((statement, parameters))
+
+    assert service.next_review(project, "bob")[1].person == "ann"
+    with store.read() as db:
+        plans = [[row[3] for row in db.exec_driver_sql("EXPLAIN QUERY PLAN " + each[0], each[1])] for each in asked]
+    for plan, index in zip(plans, ("reviewing", "suspect", "pending"), strict=True):
+        assert any(f"ix_annotations_{index}" in step for step in plan), plan
+    assert not any("TEMP B-TREE" in step for step in plans[2])
