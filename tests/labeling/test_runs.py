@@ -323,6 +323,46 @@ def test_tasks_that_all_skip_pause_the_run(project):
     assert (project.run.run.state, project.run.run.error) == ("paused", "Everybody skipped all that was asked.")
 
 
+@sqlite
+def test_tasks_that_somebody_skips_stay_with_people_and_keep_no_run_from_its_end(store, work):
+    project = Project(Labeling(store.engine), work, noise=0.12)
+    project.start()
+    skipped = set()
+    for _ in range(60):
+        project.work()
+        run = project.run
+        if run.run.state != "running":
+            break
+        while run.run.phase == "rounds" and (task := project.service.next_task(project.id, "ann").task) is not None:
+            project.service.skip(project.id, "ann", task.task_id, "It is cut off.")
+            skipped.add(task.task_id)
+            if not run.labels:  # one each time; and once a model labels, all that is still asked for
+                break
+        project.answer()
+    assert (run.run.state, run.run.error, run.run.audits[-1]["passed"]) == ("done", None, True)
+    labeled = {label.task_id for label in project.service.automation.labels(project.id, limit=1000)}
+    assert labeled
+    assert not labeled & skipped
+    assert project.progress.remaining == len(skipped) > 3
+    assert len(project.answer("bob")) == len(skipped)  # who has skipped none of them may still answer
+    assert project.progress.remaining == 0
+
+
+@sqlite
+def test_an_audit_goes_on_without_the_task_that_somebody_skips(project):
+    project.start()
+    project.work()
+    while project.run.run.phase != "audit":
+        project.answer()
+        project.work()
+    asked = project.service.next_task(project.id, "ann").task
+    project.service.skip(project.id, "ann", asked.task_id)
+    ended = project.go()
+    assert (ended.run.state, ended.run.audits[-1]["passed"]) == ("done", True)
+    labeled = {label.task_id for label in project.service.automation.labels(project.id, limit=1000)}
+    assert asked.task_id in labeled
+
+
 WORKER = """
 from labeling.work import process
 process.POLL, process.NICE = 0.05, 0
