@@ -85,6 +85,21 @@ class Overviews:
             return Overview(project, state, [], {}, [], [], {}, None, run, history, counted=False)
         return replace(kept[1], project=project, progress=state, run=run, rounds=history)
 
+    def kept(self, connection: Connection, project: Project) -> Overview | None:
+        """The figures as they were made last, of a project with so many answers that this takes long; None of others.
+
+        Whoever asks first waits for them; later they are made anew beside the requests.
+        """
+        state = progress(connection, project, "", self._recent)
+        if state.answers <= MANY:
+            return None
+        kept = self._kept.get(project.id)
+        if kept is None:
+            self._make(project.id, state)
+        elif kept[0] <= time.monotonic():
+            self._beside.start(project.id, partial(self._make, project.id, state))
+        return self._kept[project.id][1]
+
     def _make(self, project_id: int, state: Progress) -> None:
         began = time.monotonic()
         with reading(self._engine) as db:

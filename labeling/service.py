@@ -297,8 +297,12 @@ class Labeling:
             return reviews.judge(db, project, reviewer, review_id, verdict, value=value, note=note)
 
     def agreement(self, project_id: int) -> list[figures.ControlAgreement]:
+        """For each question; where there are many answers, as it was made last."""
         with reading(self._engine) as db:
             project = projects.get(db, project_id)
+            kept = self._overviews.kept(db, project) if project.overlap > 1 else None
+            if kept is not None:
+                return kept.agreement
             return figures.project_agreement(project, figures.given(db, project))
 
     def overview(self, project_id: int, person: str) -> Overview:
@@ -307,8 +311,11 @@ class Labeling:
             return self._overviews.of(db, projects.get(db, project_id), person)
 
     def people(self, project_id: int) -> dict[str, figures.Person]:
+        """Everybody's work; where there are many answers, as it was counted last."""
         with reading(self._engine) as db:
-            return figures.people(db, projects.get(db, project_id))
+            project = projects.get(db, project_id)
+            kept = self._overviews.kept(db, project)
+            return figures.people(db, project) if kept is None else kept.people
 
     # Answers
 

@@ -44,6 +44,24 @@ def test_figures_of_many_answers_are_made_beside_the_page(answered, monkeypatch)
     assert figures(found) == figures(plain)
 
 
+def test_figures_of_many_answers_are_those_made_last(answered, store, monkeypatch):
+    project, service = answered
+    plain = service.people(project), service.agreement(project)
+    monkeypatch.setattr("labeling.overview.MANY", 1)
+    monkeypatch.setattr("labeling.overview._COSTS", 1e9)
+    assert (service.people(project), service.agreement(project)) == plain, "whoever asks first waits"
+    with store.write() as db:
+        projects.add_tasks(db, projects.get(db, project), [projects.NewTask("more", {"title": "x"})])
+    service.submit(project, "ann", service.next_task(project, "ann").task.task_id, {"choices": ["War"]})
+    assert (service.people(project), service.agreement(project)) == plain, "nobody waits again"
+    monkeypatch.setattr("labeling.overview._COSTS", 0.0)
+    other = Labeling(store.engine)
+    assert other.people(project)["ann"].answers == 4
+    other.submit(project, "bob", other.next_task(project, "bob").task.task_id, {"choices": ["War"]})
+    while other.people(project)["bob"].answers != 4:  # it is made anew beside
+        time.sleep(0.01)
+
+
 def test_what_is_open_in_a_large_project_is_counted_beside_the_turns(answered, store, monkeypatch):
     project, service = answered
     with store.write() as db:
