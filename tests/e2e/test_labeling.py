@@ -48,6 +48,11 @@ class House:
         tasks = [NewTask(str(number), each) for number, each in enumerate(data)]
         return self.labeling.create(Definition(title, labels, **more), tasks)[0].id
 
+    @property
+    def first(self):
+        """The id of the first film's task."""
+        return json.loads("".join(self.labeling.export(self.project, "json", every_task=True)))[0]["id"]
+
     def answers(self, project=None):
         tasks = json.loads("".join(self.labeling.export(project or self.project, "json")))
         return {
@@ -94,6 +99,31 @@ def settled(page):
             return
         page.wait_for_timeout(100)
     raise AssertionError("some answers did not reach the server")
+
+
+def test_a_task_is_commented_on_without_leaving_it_and_a_comment_begun_goes_with_the_answer(house, page):
+    house.labeling.comment(house.project, house.first, "bob", NASTY)
+    house.open(page)
+    page.locator("#comments summary").click()
+    expect(page.locator("#comments li")).to_have_text([f"bob: {NASTY}"])
+    page.locator("#comment-text").fill("Which film is this?")
+    page.get_by_label("Flag: somebody should look at this task").check()
+    page.get_by_role("button", name="Send").click()
+    expect(page.locator("#comments li").first).to_have_text("ann: Which film is this? (flagged)")
+    page.locator("#comment-text").press_sequentially("1 s u")  # which are commands elsewhere
+    expect(title(page)).to_have_text("Film 0")
+    title(page).click()
+    answer(page, "2", "Film 0")
+    expect(title(page)).to_have_text("Film 1")
+    expect(page.locator("#comments li")).to_have_count(0)
+    expect(page.locator("#status")).to_have_text("Comment sent.")
+    said = house.labeling.comments(house.project, task_id=house.first)
+    assert [(each.person, each.text, each.flag) for each in said] == [
+        ("ann", "1 s u", False),
+        ("ann", "Which film is this?", True),
+        ("bob", NASTY, False),
+    ]
+    assert page.evaluate("window.hit") is None
 
 
 def test_sign_in_leads_to_the_projects_and_their_progress(house, page):

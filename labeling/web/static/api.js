@@ -48,13 +48,21 @@ export class Api {
     return this.#send("DELETE", "/skips", {});
   }
 
+  comments(task) {
+    return this.#send("GET", `/tasks/${task}/comments`);
+  }
+
+  comment(task, text, flag) {
+    return this.#send("POST", `/tasks/${task}/comments`, { text, flag });
+  }
+
   async #send(method, path, body) {
     let response;
     try {
       response = await fetch(this.base + path, {
         method,
         headers: { "Content-Type": "application/json", Accept: "application/json", "X-CSRF-Token": this.csrf },
-        body: JSON.stringify(body),
+        body: body && JSON.stringify(body),
         credentials: "same-origin",
         signal: AbortSignal.timeout(PATIENCE_MS),
       });

@@ -2,6 +2,7 @@
    to an answer brings the next task along, so that a turn is one request. */
 
 import { Api, Offline } from "./api.js";
+import { Comments } from "./comments.js";
 import { Outbox } from "./outbox.js";
 import { View } from "./view.js";
 
@@ -14,6 +15,7 @@ const prefix = `palate.label.${page.person}.${page.project}`;
 const api = new Api(page.api, document.querySelector('meta[name="csrf-token"]').content);
 const outbox = new Outbox(api, prefix, (sent) => (enough() ? null : here().filter((task) => task !== sent)));
 const view = new View(page);
+const comments = new Comments(api, (text, bad) => view.say(text, bad));
 
 let current = null;
 let shownAt = 0;
@@ -61,6 +63,7 @@ function show(task) {
   current = task;
   shownAt = performance.now();
   view.show(task, draftOf(task) ?? task.draft ?? task.value);
+  comments.show(task.id);
 }
 
 const enough = () => exhausted || ahead.length >= AHEAD + (current === null ? 1 : 0);
@@ -78,6 +81,7 @@ function keep(task) {
 /** Put the next task on screen at once if one is loaded; load until enough are. */
 function advance() {
   current = null;
+  comments.show(null);
   localStorage.removeItem(draftKey);
   const task = ahead.shift();
   if (task) show(task);
