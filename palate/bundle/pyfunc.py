@@ -23,7 +23,8 @@ class BundleModel:
 
         columns = {str(name): frame[name].tolist() for name in frame.columns}
         answer = self.artifact.predict({**columns, **(params or {})})
-        return pd.DataFrame(answer, index=frame.index, columns=list(self.artifact.signature().outputs))
+        given = [name for name in self.artifact.signature().outputs if name in answer]
+        return pd.DataFrame(answer, index=frame.index, columns=given)
 
 
 def _load_pyfunc(data_path: str) -> BundleModel:

@@ -24,7 +24,7 @@ from palate.errors import ParameterError
 from palate.kernels.posterior import Beliefs, Doubles, Side, posterior, posterior_means
 from palate.models.factors import encoded_pairs
 from palate.models.params import ModelParams, within
-from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
+from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Signature, Vectors
 from palate.models.ratings import Scale, rating_matrix
 
 _WARM_UP = 5
@@ -227,6 +227,13 @@ class ExplicitMF(Recommender):
         features = _with_logarithm(np.zeros((1, width), np.float32), np.ones(1), self._usual[side])
         found: Doubles = (features @ self.weights[side])[0]
         return found
+
+    def signature(self) -> Signature:
+        """The column `item` may be left out: which columns come back depends on it."""
+        ranking = super().signature()
+        item = "int64" if self.items.is_integer else "string"
+        outputs = {**ranking.outputs, "prediction": "float"}
+        return Signature({**ranking.inputs, "item": item}, outputs, ("item", *outputs))
 
     def predict(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """With the columns `user` and `item`, the column `prediction`: ratings. With `user` alone, a ranking."""

@@ -39,6 +39,7 @@ class ArtifactPipeline:
         self.stages = tuple(stages)
         self._inputs: dict[str, str] = {}
         self._outputs: dict[str, str] = {}
+        self._optional: set[str] = set()
         names: set[str] = set()
         for stage in self.stages:
             if stage.name in names:
@@ -52,12 +53,19 @@ class ArtifactPipeline:
                 known = ", ".join(signature.inputs)
                 raise SchemaError(f"the stage takes no {column!r}.", where=f"stages:{stage.name}", hint=f"It: {known}.")
         for column, kind in signature.inputs.items():
-            if stage.source(column) not in self._outputs:
-                self._inputs.setdefault(stage.source(column), kind)
+            source = stage.source(column)
+            if source not in self._outputs:
+                if column not in signature.optional:
+                    self._optional.discard(source)
+                elif source not in self._inputs:
+                    self._optional.add(source)
+                self._inputs.setdefault(source, kind)
         for column, kind in signature.outputs.items():
             if column in self._outputs or column in self._inputs:
                 raise SchemaError(f"the column {column!r} exists already.", where=f"stages:{stage.name}")
             self._outputs[column] = kind
+            if column in signature.optional:
+                self._optional.add(column)
 
     def __getitem__(self, name: str) -> Artifact:
         """The artifact of the stage of that name."""
@@ -67,18 +75,20 @@ class ArtifactPipeline:
         raise KeyError(name)
 
     def signature(self) -> Signature:
-        return Signature(dict(self._inputs), dict(self._outputs))
+        optional = tuple(column for column in (*self._inputs, *self._outputs) if column in self._optional)
+        return Signature(dict(self._inputs), dict(self._outputs), optional)
 
     def predict(self, batch: Mapping[str, Any]) -> dict[str, Any]:
         """The input columns of the signature to its output columns. Raises SchemaError for a missing column."""
         for column in self._inputs:
-            if column not in batch:
+            if column not in batch and column not in self._optional:
                 given = ", ".join(map(str, batch)) or "nothing"
                 raise SchemaError(f"the column {column!r} is missing.", where="predict", hint=f"Given: {given}.")
         columns = dict(batch)
         answer: dict[str, Any] = {}
         for stage in self.stages:
-            needed = {column: columns[stage.source(column)] for column in stage.artifact.signature().inputs}
+            sources = {column: stage.source(column) for column in stage.artifact.signature().inputs}
+            needed = {column: columns[source] for column, source in sources.items() if source in columns}
             answer.update(stage.artifact.predict(needed))
             columns.update(answer)
         return answer

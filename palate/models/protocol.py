@@ -49,10 +49,14 @@ class Capability(StrEnum):
 
 @dataclass(frozen=True)
 class Signature:
-    """What `predict` takes and gives: column name to Arrow type name, as the manifest and MLflow state it."""
+    """What `predict` takes and gives: column name to Arrow type name, as the manifest and MLflow state it.
+
+    optional: inputs that may be left out, and outputs that an answer may lack.
+    """
 
     inputs: Mapping[str, str]
     outputs: Mapping[str, str]
+    optional: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)

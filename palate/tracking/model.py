@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,8 +61,12 @@ def _signature(signature: Signature, recommends: bool) -> ModelSignature:
         # MLflow refuses Python's floats for `float`, and ints in a list of floats: the model checks vectors itself.
         return anything if kind.startswith("list<") else {"float": DataType.double}.get(kind, column(kind))
 
+    def columns(kinds: Mapping[str, str], read: Callable[[str], Any]) -> Schema:
+        optional = signature.optional
+        return Schema([ColSpec(read(kind), name, required=name not in optional) for name, kind in kinds.items()])
+
     return ModelSignature(
-        inputs=Schema([ColSpec(entering(kind), name) for name, kind in signature.inputs.items()]),
-        outputs=Schema([ColSpec(column(kind), name) for name, kind in signature.outputs.items()]),
+        inputs=columns(signature.inputs, entering),
+        outputs=columns(signature.outputs, column),
         params=ParamSchema([ParamSpec("n", DataType.integer, 10)]) if recommends else None,  # type: ignore[arg-type]
     )

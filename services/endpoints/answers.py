@@ -142,7 +142,7 @@ def _fm(model: FactorizationMachine, batch: Mapping[str, Any]) -> Columns:
 def plain(model: Artifact, batch: Mapping[str, Any]) -> Columns:
     """The model's own output columns, by name."""
     answer = model.predict(batch)
-    return {name: _arrow(answer[name]) for name in model.signature().outputs}
+    return {name: _arrow(answer[name]) for name in model.signature().outputs if name in answer}
 
 
 def _arrow(values: Any) -> pa.Array:

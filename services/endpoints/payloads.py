@@ -106,6 +106,9 @@ def _csv_columns(body: bytes, signature: Signature) -> dict[str, Any]:
         if kind not in _TYPES:
             raise InputError(f"The model's column {name!r} holds lists, which CSV cannot.", hint=f"Send {JSON}.")
         kinds[name] = _TYPES[kind]
+    given = _first_line(body).count(b",") + 1
+    while len(kinds) > given and (last := next(reversed(kinds))) in signature.optional:
+        del kinds[last]  # optional columns come last
     return dict(_csv(body, kinds).to_pydict())
 
 

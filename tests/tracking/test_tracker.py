@@ -213,6 +213,20 @@ def test_a_recommender_through_pyfunc(tracker: Tracker, pyfunc_uri: str) -> None
     assert [len(row) for row in loaded.predict(frame, params={"n": 2})["items"]] == [2, 2]
 
 
+def test_a_column_may_be_left_out(tracker: Tracker, pyfunc_uri: str) -> None:
+    """With items there are ratings to predict, without them a ranking is asked for."""
+    users, items = zip(*[(u, f"i{i}") for u in range(6) for i in range(8) if (u + i) % 3], strict=True)
+    rated = Interactions.from_ids(users, items, [1.0 + (user % 2) for user in users])
+    recommender = make_recommender("explicit-mf", {"factors": 1, "features": 2, "iterations": 8}).fit(rated)
+    loaded = mlflow.pyfunc.load_model(tracker.log_model(recommender, run_name="r", register_as="m").uri)
+    pairs = {"user": [0, 1], "item": ["i0", "new"]}
+    for asked in (pairs, {"user": [0, 1]}):
+        answer = loaded.predict(pd.DataFrame(asked))
+        assert {name: answer[name].tolist() for name in answer} == recommender.predict(asked)
+    with pytest.raises(mlflow.MlflowException, match="user"):
+        loaded.predict(pd.DataFrame({"item": ["i0"]}))
+
+
 _QUIET = """
 import sys
 from palate.models.kmeans import KMeans

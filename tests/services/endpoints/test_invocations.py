@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -10,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.sparse import issparse
 
+from palate.errors import InputError
 from palate.models.protocol import Signature
 from services.endpoints import answers, payloads
 
@@ -138,6 +140,24 @@ def test_a_recommender_takes_ids_and_gives_items(api, als):
         known, unknown = api.invoke("als", body, kind).json["predictions"]
         assert known["items"] == als.recommend(["a1"]).ids()[0]
         assert (known["personal"], unknown["personal"]) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("body", "kind"),
+    [
+        (b"%s\n%s\n", payloads.CSV),
+        (b'{"user": %s}\n{"user": %s}\n', payloads.LINES),
+        (b'{"instances": [{"user": %s}, {"user": %s}]}', payloads.JSON),
+    ],
+)
+def test_an_optional_column_may_be_left_out(body, kind):
+    strict = Signature({"user": "int64", "item": "int64"}, {"items": "list<int64>", "prediction": "float"})
+    open_minded = replace(strict, optional=("item", "items", "prediction"))
+    assert payloads.read(body % (b"1", b"2"), kind, open_minded) == {"user": [1, 2]}
+    if kind == payloads.CSV:
+        assert payloads.read(body % (b"1,3", b"2,4"), kind, open_minded) == {"user": [1, 2], "item": [3, 4]}
+        with pytest.raises(InputError, match="cannot be read"):
+            payloads.read(body % (b"1", b"2"), kind, strict)
 
 
 def test_no_rows_give_no_predictions(api):
