@@ -19,4 +19,8 @@ endpoints = Table(
     Column("deployed", Instant, nullable=False),
 )
 
-counted = Tables(rollout_table("endpoint_rollouts", metadata), tally_table("endpoint_tallies", metadata))
+counted = Tables(
+    rollout_table("endpoint_rollouts", metadata),
+    tally_table("endpoint_tallies", metadata),
+    tally_table("endpoint_tally_blocks", metadata),
+)

@@ -20,7 +20,7 @@ from palate.web.charts import Line, lines
 from services.variants.bodies import RolloutBody
 from services.variants.rollouts import RUNNING
 from services.variants.store import Arm, RolloutStore, weights_of
-from services.variants.tallies import SLOT
+from services.variants.tallies import BLOCK, SLOT
 from services.variants.views import RolloutViews
 
 RANGES = {"hour": 3600, "day": 86_400, "week": 7 * 86_400, "month": 30 * 86_400}
@@ -158,19 +158,21 @@ def done(do: Callable[[], object], form: Asked, here: str, page: Callable[[Asked
 def _traffic(store: RolloutStore, arms: Sequence[Arm], seconds: int) -> Any:
     """Requests a minute of each variant, shadows too."""
     width = max(1, seconds // SLOT // _POINTS)
-    last = int(time.time() // SLOT)
-    first = last - width * _POINTS + 1
+    now = int(time.time() // SLOT) + 1
+    end = now if width % BLOCK else -(-now // BLOCK) * BLOCK
+    first = end - width * _POINTS
     counted = store.over_time([arm.token for arm in arms], first, width)
     if not counted:
         return ""
-    minutes = width * SLOT / 60
+    # The last stretch may have only begun; of less than a minute no rate is told.
+    slots = [*[width] * (_POINTS - 1), max(now - (end - width), 60 // SLOT)]
     series = []
     for place, arm in enumerate(arms):
         heights = [counted[arm.token, at].requests if (arm.token, at) in counted else 0 for at in range(_POINTS)]
-        points = [(float(at), height / minutes) for at, height in enumerate(heights)]
+        points = [(float(at), heights[at] * 60 / SLOT / slots[at]) for at in range(_POINTS)]
         series.append(Line(arm.name, points, place % _COLOURS + 1, dashed=arm.shadow))
     form = "%a %H:%M" if seconds <= RANGES["day"] else "%-d %b"
-    ends = [f"{datetime.fromtimestamp(at * SLOT, UTC):{form}}" for at in (first, last)]
+    ends = [f"{datetime.fromtimestamp(at * SLOT, UTC):{form}}" for at in (first, now)]
     return lines("Requests a minute of each variant, over time", series, ends)
 
 

@@ -140,7 +140,7 @@ class RolloutStore(CountStore):
             if to is None:
                 raise UnknownIdError(f"the deployment has no variant {rollout.to!r} any more.")
             since = int(rollout.step_began // SLOT) + 1
-            own = sum(self.by_slot(db, [to], since).values(), Tally())
+            own = self.totals(db, [to], since)[to]
             blocks = _blocks(self.by_slot(db, list(tokens.values()), rollout.slot, rollout.settled(now)), to)
             after = looked(rollout, own, blocks, now)
             if (after.state, after.step) != (rollout.state, rollout.step):

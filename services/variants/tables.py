@@ -1,6 +1,7 @@
 """The tables of roll-outs and of what is counted of variants, for a house to put on its own metadata.
 
-Tallies are what all workers counted of a variant's requests in `SLOT` seconds.
+Tallies are what all workers counted of a variant's requests in `SLOT` seconds; blocks the same in `BLOCK` slots, so
+that a month is quickly summed. Both are of one shape: a block's slot is its first.
 """
 
 from __future__ import annotations
@@ -16,6 +17,7 @@ class Tables:
 
     rollouts: Table
     tallies: Table
+    blocks: Table
     clicks: Table | None = None
 
 

@@ -8,6 +8,8 @@ import numpy as np
 
 SLOT = 10
 """Seconds of requests that are counted together."""
+BLOCK = 180
+"""Slots that are summed as they are counted, half an hour: how finely it is known what was more than two days ago."""
 LATENCIES = (
     0.1, 0.2, 0.5, 1.0, 2.0, 3.0, 5.0, 7.5, 10.0, 15.0, 20.0, 30.0, 50.0, 75.0, 100.0, 150.0, 200.0, 300.0, 500.0,
     1000.0, 2000.0, 5000.0,

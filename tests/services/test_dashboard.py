@@ -6,11 +6,18 @@ import re
 import time
 
 import pytest
+from alembic.migration import MigrationContext
+from alembic.operations import Operations
+from sqlalchemy import text
 
+from palate.store.engine import reading, writing
+from palate.store.migrate import differences
 from services.recommender.deployments.store import DeploymentStore
 from services.recommender.shares import KEY as SHARES
 from services.recommender.store import Event
-from services.variants.tallies import LATENCIES, SLOT, Tally
+from services.recommender.tables import metadata
+from services.variants.migrating import add_blocks
+from services.variants.tallies import BLOCK, LATENCIES, SLOT, Tally
 from tests.services.visitor import Visitor, told
 
 TURN = "/dashboard/deployments/rollouts"
@@ -231,3 +238,37 @@ def test_counts_over_time_are_summed_in_blocks(store):
     since = kept.counted(["aaaaaaaa", "bbbbbbbb"], 104 * SLOT)
     assert since["aaaaaaaa"] == Tally(15, 4, 1, 0, 1, (2, *classes[1:22], 8))
     assert since["bbbbbbbb"] == Tally()
+
+
+def test_a_month_is_summed_from_blocks_that_outlive_their_slots(store):
+    kept = DeploymentStore(store.engine)
+    ours, now = ["aaaaaaaa", "bbbbbbbb"], 30 * 8640
+    classes = (3, 1, *[0] * (len(LATENCIES) - 1))
+    tally = Tally(requests=4, lists=3, errors=1, latencies=classes)
+    slots = [BLOCK * n + n % BLOCK for n in range(0, 30 * 48, 40)] + [now - 1]
+    for slot in slots:  # as two workers write them
+        kept.add_tallies({(token, slot): tally for token in ours})
+        kept.add_tallies({(ours[0], slot): tally})
+
+    def expected(first, times):
+        count = times * sum(slot >= first for slot in slots)
+        return sum([tally] * count, Tally())
+
+    for first in (0, 1, BLOCK + 1, now - 8640, now - 5):
+        assert kept.counted(ours, first * SLOT) == {"aaaaaaaa": expected(first, 2), "bbbbbbbb": expected(first, 1)}
+    week = 7 * 48 * BLOCK
+    weekly = kept.over_time(ours, 0, week)
+    counted = [4 * sum(slot // week == each for slot in slots) for each in range(5)]
+    assert [weekly["bbbbbbbb", each].requests for each in range(5)] == counted
+    month = kept.counted(ours)
+    with writing(store.engine) as db, Operations.context(MigrationContext.configure(db)):
+        db.execute(text("DROP TABLE recommender_tally_blocks"))
+        add_blocks("recommender_tallies", "recommender_tally_blocks")  # as what an older version counted is taken over
+    assert kept.counted(ours) == month
+    kept.forget_counts(now * SLOT)
+    assert kept.counted(ours) == month
+    with reading(store.engine) as db:
+        assert {slot for _, slot in kept.by_slot(db, ours, 0)} == {slot for slot in slots if slot >= now - 2 * 8640}
+    kept.forget_counts((now + 29 * 8640) * SLOT)
+    assert kept.counted(ours) == kept.counted(ours, (now - 8640) * SLOT)
+    assert differences(store.engine, metadata) == []

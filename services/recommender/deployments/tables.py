@@ -21,6 +21,7 @@ deployments = Table(
 
 rollouts = rollout_table("recommender_rollouts", metadata)
 tallies = tally_table("recommender_tallies", metadata)
+blocks = tally_table("recommender_tally_blocks", metadata)
 
 clicks = Table(
     "recommender_clicks",
@@ -31,7 +32,7 @@ clicks = Table(
     Index("ix_recommender_clicks_token_slot", "token", "slot"),
 )
 
-counted = Tables(rollouts, tallies, clicks)
+counted = Tables(rollouts, tallies, blocks, clicks)
 
 changes = Table(
     "recommender_changes",
