@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 
 import pytest
@@ -60,6 +61,9 @@ def test_figures_of_many_answers_are_those_made_last(answered, store, monkeypatc
     other.submit(project, "bob", other.next_task(project, "bob").task.task_id, {"choices": ["War"]})
     while other.people(project)["bob"].answers != 4:  # it is made anew beside
         time.sleep(0.01)
+    for thread in threading.enumerate():  # once more, since we have looked again
+        if thread.name.startswith("beside"):
+            thread.join(60)
 
 
 def test_what_is_open_in_a_large_project_is_counted_beside_the_turns(answered, store, monkeypatch):
