@@ -209,6 +209,13 @@ Index(
     postgresql_where=text("changed IS NOT NULL"),
 )
 Index(
+    "ix_annotations_updated",
+    answers.c.project_id,
+    answers.c.updated,
+    sqlite_where=text("changed IS NOT NULL"),
+    postgresql_where=text("changed IS NOT NULL"),
+)
+Index(
     "ix_annotations_pending",
     answers.c.project_id,
     answers.c.id,
