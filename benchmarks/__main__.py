@@ -28,7 +28,8 @@ from benchmarks.report import write
 @click.option("--list", "listing", is_flag=True, help="Name the benchmarks and what they claim.")
 @click.option("--here", type=click.Path(path_type=Path), hidden=True, help="Run one, in this process.")
 def main(names: tuple[str, ...], quick: bool, output: Path, listing: bool, here: Path | None) -> None:
-    """Measure Palate beside its peers. Only when it is named: serving, which needs wrk."""
+    """Measure Palate beside its peers. Only when they are named: serving, which needs wrk, and
+    labeling_page, which needs Chromium."""
     if listing:
         for name in NAMES:
             click.echo(f"{name}: {find(name).claim}")

@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-PATIENCE = 300.0
+PATIENCE = 600.0
 """Seconds in which a service that is gone has to be back."""
 _PAUSE = 0.05
 
@@ -44,7 +44,7 @@ def label(
     port: int,
     project: int,
     tokens: list[str],
-    value: Any,
+    value: Any | Callable[[Any], Any],
     *,
     turns: int,
     calls: int = 1,
@@ -54,6 +54,7 @@ def label(
 ) -> Load:
     """Each person answers up to `turns` tasks, or until none is left, or `until` says so.
 
+    value: the answer to every task, or what gives it for one.
     calls: 1 answers and fetches the next task in one, 2 in two. thought: seconds before each answer. The wait of a turn
     is what its calls take together, or with `thought` that for the next task alone.
     """
@@ -94,7 +95,8 @@ class _Person:
                 break
             if thought:
                 await asyncio.sleep(thought)
-            answer = {"value": value, "seconds": 1.0} | ({"holding": []} if calls == 1 else {})
+            said = value(task) if callable(value) else value
+            answer = {"value": said, "seconds": 1.0} | ({"holding": []} if calls == 1 else {})
             asked = time.perf_counter()
             step = await self._ask("PUT", f"/tasks/{task['id']}/annotation", answer)
             self._load.answered.append((task["id"], self._who))

@@ -36,8 +36,8 @@ NAMES = (
 )
 """Module names in this package, in the order in which they run."""
 
-ON_REQUEST = ("serving",)
-"""Those that are run only when they are named: they need a program that is no Python package."""
+ON_REQUEST = ("serving", "labeling_page")
+"""Those that are run only when they are named: they need a program that is no Python package: wrk, or a browser."""
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import tempfile
 import time
 import urllib.request
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from sqlalchemy import func, select
@@ -25,7 +25,9 @@ from labeling.store.tables import answers, projects, slots
 from palate.store import Accounts, reading
 
 LABELS = ("Comedy", "Drama", "War")
-_START = 60.0
+_LOOKS = 1_200
+"""How often it is asked whether the service answers, every tenth of a second: a service that the system leaves without
+a processor for long has as many looks as any other."""
 
 
 class House:
@@ -49,6 +51,10 @@ class House:
         made = [self._accounts.create_key(f"annotator {each}", ["label"]) for each in range(number)]
         return [token for _, token in made], [f"key:{key}" for key, _ in made]
 
+    def person(self, name: str, password: str) -> None:
+        """Somebody who may label, on the pages."""
+        self._accounts.add_person(name, password, ["label"])
+
     def key(self, *scopes: str) -> str:
         """A token that may do so much."""
         return self._accounts.create_key("manager", scopes)[1]
@@ -65,8 +71,7 @@ class House:
                 stderr=log,
                 start_new_session=True,
             )
-        until = time.monotonic() + _START
-        while time.monotonic() < until:
+        for _ in range(_LOOKS):
             try:
                 with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=5):
                     return self._process.pid
@@ -76,9 +81,36 @@ class House:
                 time.sleep(0.1)
         raise RuntimeError(f"the service did not start: {(self.folder / 'log').read_text()[-2000:]}")
 
+    def cpu(self) -> float:
+        """Seconds of the processor that the service's processes have taken so far, those that ended left out."""
+        assert self._process is not None
+        ticks = 0
+        for path in glob.glob("/proc/[0-9]*/stat"):
+            with suppress(OSError):
+                fields = Path(path).read_text().rpartition(")")[2].split()
+                if int(fields[3]) == self._process.pid:  # its session
+                    ticks += int(fields[11]) + int(fields[12])
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    def processes(self) -> list[int]:
+        """Ids of the service's processes, its first one left out."""
+        assert self._process is not None
+        found = []
+        for path in glob.glob("/proc/[0-9]*/stat"):
+            with suppress(OSError):
+                session = int(Path(path).read_text().rpartition(")")[2].split()[3])
+                number = int(path.split("/")[2])
+                if session == self._process.pid != number:
+                    found.append(number)
+        return sorted(found)
+
     def kill(self) -> None:
         """All processes at once, with no time to do anything more."""
         self._end(signal.SIGKILL)
+
+    def alive(self) -> bool:
+        """Whether its first process is. It ends when workers die again and again soon after they were started."""
+        return self._process is not None and self._process.poll() is None
 
     def stop(self) -> None:
         if self._process is not None:
@@ -86,10 +118,11 @@ class House:
 
     def _end(self, number: int) -> None:
         assert self._process is not None
-        if number == signal.SIGKILL:
-            os.killpg(self._process.pid, number)
-        else:
-            self._process.send_signal(number)
+        with suppress(ProcessLookupError):
+            if number == signal.SIGKILL:
+                os.killpg(self._process.pid, number)
+            else:
+                self._process.send_signal(number)
         self._process.wait(timeout=60)
         self._process = None
 
