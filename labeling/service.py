@@ -91,6 +91,11 @@ class Labeling:
         with reading(self._engine) as db:
             return [(project, progress(db, project, person, self._recent)) for project in projects.listed(db)]
 
+    def listed(self) -> list[Project]:
+        """All projects, the newest first, without counting how far they are."""
+        with reading(self._engine) as db:
+            return projects.listed(db)
+
     def project(self, project_id: int, person: str) -> tuple[Project, Progress]:
         with reading(self._engine) as db:
             project = projects.get(db, project_id)

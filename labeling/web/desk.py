@@ -17,6 +17,7 @@ from labeling.consensus import METHODS
 from labeling.overview import Overview
 from labeling.store.definition import Project
 from labeling.store.members import ADMINISTRATOR, REVIEWER, ROLES
+from labeling.web.answering import FORMS, answer_in, options_of, picked_in
 from labeling.web.bounds import changes_of, number
 from labeling.work.settings import RunSettings, models
 from palate.errors import ConflictError, InputError, ParameterError
@@ -65,9 +66,17 @@ def overview(project_id: int, error: str = "") -> str:
         over=found.project.deadline is not None and found.project.deadline <= datetime.now(UTC),
         methods=list(METHODS),
         models=models(),
+        earlier=_earlier(found.project),
         defaults=RunSettings(),
         may_run=may(project_id, ADMINISTRATOR),
     )
+
+
+def _earlier(project: Project) -> list[Project]:
+    """Whose labels a run of this project may begin with."""
+    if project.kind != "choice":
+        return []
+    return [each for each in labeling().listed() if each.kind == "choice" and each.id != project.id]
 
 
 def _charts(found: Overview) -> dict[str, Any]:
@@ -117,13 +126,14 @@ def change_overview(project_id: int) -> Page:
 
 def _settings() -> RunSettings:
     default = RunSettings()
-    target, check, budget = (number(request.form, name) for name in ("target", "check", "budget"))
+    target, check, budget, warm = (number(request.form, name) for name in ("target", "check", "budget", "warm_from"))
     return RunSettings(
         target=default.target if target is None else target,
         check=default.check if check is None else check,
         budget=None if budget is None else int(budget),
         model=request.form.get("model", default.model),
         suggest="suggest" in request.form,
+        warm_from=None if warm is None else int(warm),
     )
 
 
@@ -148,8 +158,9 @@ def reviews(project_id: int, error: str = "") -> str:
         shown=_shown(interface, data),
         boxes=[region["value"] for region in said or () if region.get("type") == "rectanglelabels"],
         images=_images(interface, data),
-        labels=interface.controls[0].labels if project.kind in ("choice", "choices") else (),
-        chosen=_chosen(said or []),
+        asked=project.kind in FORMS,
+        options=options_of(interface.controls[0]),
+        picked=picked_in(said or []),
     )
 
 
@@ -165,16 +176,13 @@ def _images(interface: Interface, data: dict[str, Any]) -> list[str]:
     return [str(each) for each in found if each]
 
 
-def _chosen(value: list[dict[str, Any]]) -> set[str]:
-    return {label for region in value for label in region.get("value", {}).get("choices", ())}
-
-
 @by(ADMINISTRATOR, REVIEWER)
 def judge(project_id: int) -> Page:
     """A verdict, from the page's form."""
     form = request.form
     verdict = form.get("verdict") or None
-    value = {"choices": form.getlist("label")} if verdict in ("correct", "answer") else None
+    kind = labeling().project(project_id, me())[0].kind
+    value = answer_in(kind, form) if verdict in ("correct", "answer") else None
     said = None if verdict == "answer" else verdict
     note = form.get("note", "").strip() or None
     review = int(form["review"]) if form.get("review", "").isdecimal() else 0

@@ -9,6 +9,7 @@ from labeling.config import Control, Interface
 from labeling.editor import COMMAND
 from labeling.store.members import ADMINISTRATOR, REVIEWER
 from labeling.web import desk, editor, hooks, images
+from labeling.web.answering import options_of
 from palate.web import principal, require_all
 
 SHOWN = ("choice", "choices", "rating", "pairwise", "text", "spans", "boxes")
@@ -45,7 +46,7 @@ def work(project_id: int) -> Response:
         "labeling/project.html",
         project=project,
         control=control,
-        options=_options(control),
+        options=options_of(control),
         fields=_fields(interface, control) if own else [],
         images=[each.field for each in interface.objects if each.tag == "Image"] if own else [],
         editor="own" if own else "foreign",
@@ -66,12 +67,3 @@ def _fields(interface: Interface, control: Control) -> list[str | None]:
     if control.kind in ("spans", "pairwise"):
         return [interface.shown[name].field for name in control.to]
     return [each.field for each in interface.objects if each.tag != "Image"]
-
-
-def _options(control: Control) -> list[tuple[str, str]]:
-    """What is picked from, and how each option is called."""
-    if control.kind == "rating":
-        return [(str(stars), f"{stars} ★") for stars in range(1, control.maximum + 1)]
-    if control.kind == "pairwise":
-        return [("left", "Left"), ("right", "Right")]
-    return [(label, label) for label in control.labels]

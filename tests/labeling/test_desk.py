@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import re
 
 import pytest
@@ -188,7 +189,7 @@ def test_deadline_and_budget_are_set_and_shown_on_the_overview(house, boss):
     answer(service, "ann", 2)
     service.next_task(1, "bob")
     page = boss.see("overview")
-    assert "and 1 tasks in people" in page
+    assert "and 1 task in people" in page
     assert '<td class="number">0.10</td><td class="number">1.50</td>' in page
     assert "no more tasks are handed out" in page
     boss.do("overview", do="bounds", deadline="2021-02-03T04:05", paused="on")
@@ -202,3 +203,42 @@ def test_deadline_and_budget_are_set_and_shown_on_the_overview(house, boss):
         assert 'role="alert"' in boss.do("overview", 422, do="bounds", **wrong)
     service.set_members(1, {"bob": "reviewer"})
     Browser(app, "bob", ["label"]).do("overview", 403, do="bounds")
+
+
+@pytest.mark.parametrize(
+    ("kind", "labels", "theirs", "form", "right"),
+    [
+        ("choice", ("A", "B"), {"choices": ["A"]}, "B", {"choices": ["B"]}),
+        ("rating", (), {"rating": 2}, "5", {"rating": 5}),
+        ("pairwise", (), {"selected": "left"}, "right", {"selected": "right"}),
+        ("text", (), {"text": ["a"]}, "b", {"text": ["b"]}),
+    ],
+)
+def test_a_blind_second_pass_is_done_on_the_page(house, boss, kind, labels, theirs, form, right):
+    service = house[1]
+    tasks = [NewTask(str(i), {"text": "x", "left": "l", "right": "r"}) for i in range(2)]
+    project = service.create(Definition("Second", labels, kind=kind), tasks)[0].id
+    service.change(project, {"review": "blind"})
+    for _ in tasks:
+        service.submit(project, "ann", service.next_task(project, "ann").task.task_id, theirs)
+    page = boss.see("reviews", project=project)
+    assert "ann" not in page.replace("annotat", "")
+    assert " checked" not in page
+    review = re.search(r'name="review" value="(\d+)"', page)[1]
+    assert 'role="alert"' in boss.do("reviews", 422, project, verdict="answer", review=review)
+    boss.do("reviews", project=project, verdict="answer", review=review, label=form)
+    exported = "".join(service.export(project, "jsonl"))
+    assert [json.loads(line)["annotations"][0]["result"][0]["value"] for line in exported.splitlines()] == [
+        right,
+        theirs,
+    ]
+
+
+def test_a_run_begins_with_what_an_earlier_project_knows(house, boss):
+    service = house[1]
+    answer(service, "ann", 5)
+    tasks = [NewTask(str(i), {"text": f"sun {i}"}) for i in range(30)]
+    project = service.create(Definition("Next", ("Sea", "Snow")), tasks)[0].id
+    assert '<option value="1">Films' in boss.see("overview", project=project)
+    boss.do("overview", project=project, do="start", model="tfidf", warm_from="1")
+    assert service.automation.run(project).run.settings["warm_from"] == 1
