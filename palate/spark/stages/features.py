@@ -64,16 +64,20 @@ def _packed(column: str, jvm: Any) -> Column:
 
 
 def checked_vectors(frame: DataFrame, column: str, width: int) -> Column:
-    """The column of features as VectorUDT, for what computes in the JVM; a row of another width, or without a vector,
-    fails there with a SchemaError's text. Raises SchemaError as `require_features`."""
+    """The column of features as VectorUDT, for what computes in the JVM; a row of another width, without a vector, or
+    with a null among its numbers fails there with a SchemaError's text. Raises SchemaError as `require_features`."""
     given = f.col(quoted(column))
     if isinstance(require_features(frame, column), VectorUDT):
         vector, fields = given, f.unwrap_udt(given)
-        wide = f.when(fields["type"] == 1, f.size(fields["values"])).otherwise(fields["size"])
+        fits = f.when(fields["type"] == 1, f.size(fields["values"])).otherwise(fields["size"]) == width
     else:
-        vector, wide = array_to_vector(given.cast("array<double>")), f.size(given)
-    what = f"palate.errors.SchemaError: {column}: the vector is null, or not {width} wide as those of the fit."
-    return f.when(given.isNotNull() & (wide == width), vector).otherwise(f.raise_error(f.lit(what)))
+        values = given.cast("array<double>")
+        vector = array_to_vector(values)
+        # Of an array that holds a null and lacks a number, whether it contains that number is null: one fast pass.
+        fits = (f.size(given) == width) & f.array_contains(values, float("nan")).isNotNull()
+    what = f"the vector is null, holds a null, or is not {width} wide as those of the fit."
+    refused = f.raise_error(f.lit(f"palate.errors.SchemaError: {column}: {what}"))
+    return f.when(given.isNotNull() & fits, vector).otherwise(refused)
 
 
 def map_features(

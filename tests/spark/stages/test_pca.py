@@ -117,10 +117,16 @@ def test_bad_vectors_among_twenty_partitions_are_named(spark: SparkSession) -> N
         fit(frame.where("row < 0"), 1)
 
 
-@pytest.mark.parametrize("column", ["features", "array(1D, 2D)", "cast(null as array<float>)"])
-def test_transform_refuses_another_width_and_none(spark: SparkSession, column: str) -> None:
+@pytest.mark.parametrize(
+    "column", ["features", "array(1D, 2D)", "cast(null as array<float>)", "array(1F, cast(null as float), 2F)"]
+)
+def test_transform_refuses_another_width_and_nulls(spark: SparkSession, column: str) -> None:
     model = fit(vectors(spark, np.eye(3)), 1)
     wrong = vectors(spark, np.eye(4)).selectExpr(f"{column} as features")
-    with pytest.raises(Exception, match="SchemaError: features: the vector is null, or not 3 wide") as raised:
+    with pytest.raises(
+        Exception, match="SchemaError: features: the vector is null, holds a null, or is not 3"
+    ) as raised:
         model.transform(wrong).collect()
     assert isinstance(explain(raised.value), SchemaError)
+    fine = wrong.selectExpr("array(1D, double('NaN'), 2D) as features")
+    assert np.isnan(model.transform(fine).collect()[0][model.getOutputCol()].toArray()).all()
