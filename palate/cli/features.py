@@ -17,7 +17,9 @@ _FILE = click.Path(path_type=Path)
 _definition = click.option("--features", "definition", required=True, type=_FILE, help="The definition, in TOML.")
 _events = click.option("--events", required=True, type=_FILE, help="Parquet: user, item, timestamp, kind, weight.")
 _database = click.option(
-    "--database", required=True, metavar="URL", help="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME."
+    "--database",
+    metavar="URL",
+    help="sqlite:///FILE or postgresql://USER:PASSWORD@HOST/NAME; else that of the services.",
 )
 
 
@@ -46,7 +48,7 @@ def join(definition: Path, events: Path, rows: Path, output: Path) -> None:
 @_events
 @_database
 @click.option("--at", type=float, help="As of when, in seconds since 1970; now unless told.")
-def refresh(definition: Path, events: Path, database: str, at: float | None) -> None:
+def refresh(definition: Path, events: Path, database: str | None, at: float | None) -> None:
     """Compute what is known of all users and items now, and put it where services look it up."""
     online, told = _online(database), time.time() if at is None else at
     count = online.refresh(EventFeatures.read(definition), _table(events), told)
@@ -57,7 +59,7 @@ def refresh(definition: Path, events: Path, database: str, at: float | None) -> 
 @_database
 @click.argument("entity", type=click.Choice(ENTITIES))
 @click.argument("name")
-def show(database: str, entity: str, name: str) -> None:
+def show(database: str | None, entity: str, name: str) -> None:
     """Print what is held of the user or item NAME, as JSON."""
     found = _online(database).get(entity, [name]).get(name)
     if found is None:
@@ -65,11 +67,12 @@ def show(database: str, entity: str, name: str) -> None:
     click.echo(json.dumps({entity: name, "as_of": found.as_of, "features": found.features}))
 
 
-def _online(database: str) -> Any:
+def _online(database: str | None) -> Any:
     from palate.features.online import OnlineFeatures
+    from palate.settings import Settings
     from palate.store import open_engine
 
-    return OnlineFeatures(open_engine(database))
+    return OnlineFeatures(open_engine(database or Settings.read().database("features")))
 
 
 def _table(path: Path) -> Any:

@@ -111,6 +111,21 @@ class User(StoredUser):
     recent_items: list[str]
 
 
+class Features(Answered):
+    """as_of: seconds since 1970 UTC. features: name to value, None where there is none. Both None: nothing is held."""
+
+    id: str
+    as_of: float | None
+    features: dict[str, float | None] | None
+
+
+class FeaturesOfMany(Answered):
+    """In the order asked."""
+
+    users: list[Features]
+    items: list[Features]
+
+
 class Event(Answered):
     """timestamp: when it happened; received: when it came; both in seconds since 1970 UTC."""
 

@@ -159,6 +159,22 @@ class Methods(Rollouts[answers.Rollout]):
         """Forget a user and their events."""
         return self._do("DELETE", address("users", user))
 
+    # Features
+
+    @method
+    def user_features(self, user: Id) -> Plan[answers.Features]:
+        return self._ask(answers.Features, "GET", address("users", user) + "/features")
+
+    @method
+    def item_features(self, item: Id) -> Plan[answers.Features]:
+        return self._ask(answers.Features, "GET", address("items", item) + "/features")
+
+    @method
+    def features(self, users: Sequence[Id] = (), items: Sequence[Id] = ()) -> Plan[answers.FeaturesOfMany]:
+        """Of up to 1,000 users and as many items."""
+        body = {"users": list(users), "items": list(items)}
+        return self._ask(answers.FeaturesOfMany, "POST", "/v1/features", body)
+
     # Imports
 
     @method

@@ -19,6 +19,7 @@ exports           events as Parquet, page by page, always the same bytes
 bodies, asking    what requests may say: of items, users and events; of lists
 answers           what the routes answer
 service, about    from a request to the answer's JSON
+features          values of users and items as the offline tables have them
 routes, editing   the views: lists; the catalogue, users, events, rules
 dashboard         pages for people who signed in
 personalize       the routes of Amazon Personalize's clients

@@ -17,7 +17,7 @@ from palate import __version__
 from palate.errors import BundleError
 from palate.store import migrate, open_engine, run_worker
 from palate.web import add_check, create_app, metrics
-from services.recommender import shares
+from services.recommender import features, shares
 from services.recommender.dashboard.pages import NAV, dashboard
 from services.recommender.deployments.records import ModelSource
 from services.recommender.imports import handlers
@@ -72,6 +72,7 @@ def create(settings: RecommenderSettings | None = None) -> Flask:
         "palate_recommended_items", "Items answered, by strategy.", ["strategy"], registry=metrics(app).registry
     )
     app.extensions[KEY] = (live, places)
+    app.extensions[features.KEY] = features.Features(settings)
     app.extensions[shares.KEY] = counted = shares.Shares(store.engine)
     app.after_request(_signed)
     add_check(app, "model", lambda: _well(live, "model"))

@@ -7,7 +7,7 @@ from typing import Any
 from flask import Blueprint, Response
 
 from palate.web import gives, require_all, takes
-from services.recommender import about, editing, service
+from services.recommender import about, editing, features, service
 from services.recommender.addresses import checked, install
 from services.recommender.answers import (
     Answers,
@@ -44,6 +44,9 @@ def blueprint() -> Blueprint:
     v1.post("/recommendations/batch")(for_many)
     v1.get("/recommendations/<id:recommendation_id>")(next_page)
     v1.post("/rank")(rank)
+    v1.get("/users/<id:user>/features")(features.of_user)
+    v1.get("/items/<id:item>/features")(features.of_item)
+    v1.post("/features")(features.of_many)
     v1.get("/items/popular")(popular)
     v1.get("/items/trending")(trending)
     v1.get("/items/latest")(latest)

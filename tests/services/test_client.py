@@ -8,6 +8,7 @@ import io
 import json
 from concurrent.futures import ThreadPoolExecutor
 
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
@@ -15,12 +16,14 @@ import services.endpoints.bodies as hosted
 import services.endpoints.transforms as transforms
 import services.recommender.answers as told
 import services.recommender.deployments.bodies as deployed
+import services.recommender.features as features
 import services.variants.bodies as variants
 from palate.cli import main
 from palate.client import answers
 from palate.client.recommender import AsyncRecommenderClient, Methods, RecommenderClient
 from palate.client.twins import listing, method
 from palate.errors import ParameterError, RemoteError
+from palate.features.events import EventFeatures
 from tests.services.listening import QUICK, House, as_blocking
 
 
@@ -154,6 +157,36 @@ def test_deployments(client, house):
         client.deployment("shop")
 
 
+def test_features_are_those_of_the_offline_tables(client, house, tmp_path, monkeypatch, capsys):
+    events = pa.table({"user": ["ann", "ann", "bob"], "item": ["a/b", "x", "x"], "timestamp": [1000.0, 2000.0, 3000.0]})
+    pq.write_table(events, tmp_path / "events.parquet")
+    definition = tmp_path / "features.toml"
+    text = (
+        '[[feature]]\nname = "seen"\nof = "user"\n[[feature]]\nname = "idle"\nof = "item"\naggregate = "days_since"\n'
+    )
+    definition.write_text(text)
+    monkeypatch.setenv("PALATE_HOME", str(house.api.app.extensions["palate"].settings.home))
+    main(["features", "refresh", "--features", str(definition), "--events", str(tmp_path / "events.parquet"),
+          "--at", "87400"])  # fmt: skip
+    assert "4 users and items" in capsys.readouterr().out
+    told = client.features(["bob", "nobody", "ann"], ["x", "a/b"])
+    assert [(each.id, each.as_of, each.features) for each in told.users] == [
+        ("bob", 87400, {"seen": 1}), ("nobody", None, None), ("ann", 87400, {"seen": 2}),
+    ]  # fmt: skip
+    rows = pa.table({"item": ["x", "a/b"], "timestamp": [87400.0] * 2})
+    offline = EventFeatures.read(definition).of("item")
+    known = EventFeatures(offline).as_of(events, rows)["idle"].to_pylist()
+    assert [each.features["idle"] for each in told.items] == known == [84400 / 86400, 1.0]
+    assert client.user_features("ann").features == {"seen": 2}
+    assert client.item_features("a/b").features == {"idle": 1.0}
+    with pytest.raises(RemoteError, match="nothing is held of the user") as unknown:
+        client.user_features("nobody")
+    assert unknown.value.code == 404
+    for wrong in ({}, {"users": ["u"] * 1001}, {"users": [""]}, {"items": [1.5]}, {"users": "ann"}, {"ids": ["ann"]}):
+        assert house.api.call("POST", "/v1/features", wrong).status_code == 422, wrong
+    assert house.api.app.test_client().post("/v1/features", json={"users": ["ann"]}).status_code == 401
+
+
 def test_standing_rules(client):
     assert client.set_rules(max_per_category=1)["max_per_category"] == 1
     client.set_rules()
@@ -212,6 +245,7 @@ PAIRS = [
                     "VariantStats": "VariantStats", "StatsOut": "Stats",
                     "ChangeOut": "Change", "RolloutOut": "Rollout", "Deployments": "Deployments",
                     "Changes": "Changes", "Rollouts": "Rollouts"}),
+        (features, {"FeaturesOut": "Features", "FeaturesOfMany": "FeaturesOfMany"}),
         (variants, {"LatencyOut": "Latency", "VariantStats": "EndpointVariantStats"}),
         (hosted, {"VariantOut": "EndpointVariant", "EndpointOut": "Endpoint", "Endpoints": "Endpoints",
                   "StatsOut": "EndpointStats", "RolloutOut": "EndpointRollout", "Rollouts": "EndpointRollouts"}),
