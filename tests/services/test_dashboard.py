@@ -8,8 +8,10 @@ import time
 import pytest
 from alembic.migration import MigrationContext
 from alembic.operations import Operations
+from click.testing import CliRunner
 from sqlalchemy import text
 
+from palate.cli import palate
 from palate.store.engine import reading, writing
 from palate.store.migrate import differences
 from services.recommender.deployments.store import DeploymentStore
@@ -202,6 +204,16 @@ def test_a_roll_out_is_begun_paused_resumed_and_undone_on_the_page(shared_api, a
     ann.post(TURN, name="shop", do="stop", rollout=str(number))
     assert "Undone by person recommend-catalogue-deployments." in told(ann.get(page))
     assert store.get(shop).weights == {"old": 3.0, "new": 1.0}
+
+
+def test_a_roll_out_is_begun_and_stopped_at_the_shell(shared_api, ann, shop, monkeypatch):
+    monkeypatch.setenv("PALATE_HOME", str(shared_api.app.extensions["palate"].settings.home))
+    begun = CliRunner().invoke(palate, ["api", "rollout", "begin", "shop", "new", "--click-through", "0.9"])
+    number, found = shared_api.live.traffic.store.rollouts("shop", 1)[0]
+    assert f"{number} " in begun.stdout
+    assert (found.standing, found.share, found.bounds.click_through) == ("running", 0.1, 0.9)
+    assert CliRunner().invoke(palate, ["api", "rollout", "stop", "shop", str(number)]).exit_code == 0
+    assert "Stopped by shell" in told(ann.get("/dashboard/deployments?name=shop"))
 
 
 def test_a_roll_out_that_cannot_be_is_not_begun(shared_api, ann, shop):
