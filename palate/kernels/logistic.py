@@ -30,31 +30,35 @@ def users_of(
     negatives: int,
     ridges: Floats,
     pairwise: bool = False,
+    means: Floats | None = None,
 ) -> Floats:
-    """The vector x of each row of `histories`, `(n_users, width) float32`; zeros for an empty row.
+    """The vector x of each row of `histories`, `(n_users, width) float32`; its mean m for an empty row.
 
     With s(i) = offsets[i] + x . items[i], N the items of `pool` that are not in the history, W the sum of the
     history's weights w and softplus(s) = log(1 + exp(s)), x minimises
 
-        sum over the history of w softplus(-s(i))  +  negatives W mean over N of softplus(s(j))  +  ridge |x|^2 / 2
+        sum over the history of w softplus(-s(i))  +  negatives W mean over N of softplus(s(j))  +  ridge |x - m|^2 / 2
 
     or, if `pairwise`, with `negatives` items j drawn from N in turn for each i,
 
-        sum over the history of w mean over its j of softplus(s(j) - s(i))  +  ridge |x|^2 / 2.
+        sum over the history of w mean over its j of softplus(s(j) - s(i))  +  ridge |x - m|^2 / 2.
 
     Parameters
     ----------
     histories: `(n_users, n_items)`, weights above 0. items: `(n_items, width)`. offsets: `(n_items,)`.
     pool: item codes. ridges: of each user, above 0, `(n_users,)`.
+    means: what is expected of each user without a history, `(n_users, width)`; zeros if not given.
     """
     from palate.kernels.logistic_loops import solve_users
 
     solved: Floats = np.zeros((histories.shape[0], items.shape[1]), np.float32)
     arrays = histories.indptr, histories.indices, histories.data.astype(np.float32, copy=False)
     given = np.ascontiguousarray(items, np.float32), np.ascontiguousarray(offsets, np.float32), pool
+    expected = np.zeros((1, items.shape[1]), np.float32) if means is None else np.ascontiguousarray(means, np.float32)
+    penalties = np.asarray(ridges, np.float32), expected
 
     def work(first: int, last: int) -> None:
-        solve_users(*arrays, *given, negatives, np.asarray(ridges, np.float32), pairwise, solved, first, last)
+        solve_users(*arrays, *given, negatives, *penalties, pairwise, solved, first, last)
 
     if len(solved) <= FEW:
         work(0, len(solved))

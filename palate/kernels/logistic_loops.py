@@ -16,9 +16,12 @@ _CLOSE = np.float32(1e-5)
 @compiled
 def solve_users(
     starts: Any, columns: Any, weights: Any, items: Any, offsets: Any, pool: Any,
-    negatives: int, ridges: Any, pairwise: bool, solved: Any, first: int, last: int,
+    negatives: int, ridges: Any, means: Any, pairwise: bool, solved: Any, first: int, last: int,
 ) -> None:  # fmt: skip
-    """Solves users `first` to `last` of `solved`, `(n_users, width) float32`; see `palate.kernels.logistic`."""
+    """Solves users `first` to `last` of `solved`, `(n_users, width) float32`; see `palate.kernels.logistic`.
+
+    means: of each user, or one row for all.
+    """
     width = items.shape[1]
     longest = 0
     for user in range(first, last):
@@ -29,7 +32,8 @@ def solve_users(
     held = np.zeros(len(items), np.bool_)
     for user in range(first, last):
         begin, end = starts[user], starts[user + 1]
-        solved[user] = 0
+        mean = means[min(user, len(means) - 1)]
+        solved[user] = mean
         if begin == end:
             continue
         for at in range(begin, end):
@@ -42,7 +46,7 @@ def solve_users(
             )
         for at in range(begin, end):
             held[columns[at]] = False
-        _newton(rows[:n], base[:n], share[:n], ridges[user], solved[user], scaled[:n])
+        _newton(rows[:n], base[:n], share[:n], ridges[user], mean, solved[user], scaled[:n])
 
 
 @compiled
@@ -94,8 +98,8 @@ def _pairs(
 
 
 @compiled
-def _newton(rows: Any, base: Any, share: Any, ridge: Any, x: Any, scaled: Any) -> None:
-    """Lowers sum share log(1 + exp(-(base + rows x))) + ridge / 2 |x|^2 from x = 0, in place."""
+def _newton(rows: Any, base: Any, share: Any, ridge: Any, mean: Any, x: Any, scaled: Any) -> None:
+    """Lowers sum share log(1 + exp(-(base + rows x))) + ridge / 2 |x - mean|^2 from the x given, in place."""
     n, width = rows.shape
     trial = np.zeros(width, np.float32)
     loss = np.float32(np.inf)
@@ -111,7 +115,7 @@ def _newton(rows: Any, base: Any, share: Any, ridge: Any, x: Any, scaled: Any) -
                 margin = margins[r]
                 found += share[r] * (np.log1p(np.exp(-abs(margin))) + max(-margin, np.float32(0)))
             for j in range(width):
-                found += np.float32(0.5) * ridge * trial[j] * trial[j]
+                found += np.float32(0.5) * ridge * (trial[j] - mean[j]) * (trial[j] - mean[j])
             if not found > loss or scale < np.float32(1e-3):
                 break
             scale *= np.float32(0.5)
@@ -126,7 +130,7 @@ def _newton(rows: Any, base: Any, share: Any, ridge: Any, x: Any, scaled: Any) -
         loss = found
         gradient = np.zeros(width, np.float32)
         for j in range(width):
-            gradient[j] = ridge * x[j]
+            gradient[j] = ridge * (x[j] - mean[j])
         for r in range(n):
             chance = np.float32(1) / (np.float32(1) + np.exp(margins[r]))
             pull = share[r] * chance

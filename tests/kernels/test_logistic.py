@@ -20,36 +20,46 @@ def softplus(values):
     return np.logaddexp(0, values)
 
 
-def pointwise(x, user):
+def penalty(x, user, means):
+    away = x - means[user]
+    return RIDGES[user] * away @ away / 2
+
+
+def pointwise(x, user, means):
     mine = HISTORIES[user]
     others = np.setdiff1d(POOL, mine.indices)
     scores = OFFSETS + ITEMS @ x
     found = mine.data @ softplus(-scores[mine.indices])
-    return found + 3 * mine.data.sum() * softplus(scores[others]).mean() + RIDGES[user] * x @ x / 2
+    return found + 3 * mine.data.sum() * softplus(scores[others]).mean() + penalty(x, user, means)
 
 
-def pairwise(x, user):
+def pairwise(x, user, means):
     mine = HISTORIES[user]
     others = [item for item in POOL if item not in mine.indices]
     scores = OFFSETS + ITEMS @ x
-    found = RIDGES[user] * x @ x / 2
+    found = penalty(x, user, means)
     for place, (item, weight) in enumerate(zip(mine.indices, mine.data, strict=True)):
         drawn = [others[(3 * place + turn) % len(others)] for turn in range(3)]
         found += weight * softplus(scores[drawn] - scores[item]).mean()
     return found
 
 
+@pytest.mark.parametrize("means", [None, RNG.normal(size=(20, 4)).astype(np.float32)], ids=["zero", "own"])
 @pytest.mark.parametrize("loss", [pointwise, pairwise])
-def test_each_user_is_at_the_minimum_of_the_objective(loss):
-    found = users_of(HISTORIES, ITEMS, OFFSETS, POOL, negatives=3, ridges=RIDGES, pairwise=loss is pairwise)
+def test_each_user_is_at_the_minimum_of_the_objective(loss, means):
+    given = {"negatives": 3, "ridges": RIDGES, "pairwise": loss is pairwise, "means": means}
+    found = users_of(HISTORIES, ITEMS, OFFSETS, POOL, **given)
+    priors = np.zeros((20, 4)) if means is None else means
     for user in range(20):
-        best = optimize.minimize(loss, np.zeros(4), args=(user,), tol=1e-10).x
+        best = optimize.minimize(loss, np.zeros(4), args=(user, priors), tol=1e-10).x
         assert np.allclose(found[user], best, atol=2e-3), user
 
 
 def test_an_empty_history_is_nobody():
     empty = sparse.csr_matrix((2, 30), dtype=np.float32)
     assert not users_of(empty, ITEMS, OFFSETS, POOL, negatives=3, ridges=RIDGES[:2]).any()
+    expected = users_of(empty, ITEMS, OFFSETS, POOL, negatives=3, ridges=RIDGES[:2], means=ITEMS[:2])
+    assert (expected == ITEMS[:2]).all(), "but for what was expected of them"
 
 
 def test_a_user_is_solved_for_alike_alone_and_among_others():

@@ -203,7 +203,8 @@ def test_fold_in_users(model: Recommender) -> None:
 
 def test_folding_in_a_known_history_ranks_as_the_known_user(model: Recommender) -> None:
     if model.can(Capability.FOLD_IN_USERS):
-        folded = model.recommend(model.fold_in_users(interactions(NAME)), 5)
+        told = [Context(attributes=each) for each in people(NAME).table["attributes"].to_pylist()]
+        folded = model.recommend(model.fold_in_users(interactions(NAME)), 5, context=told)
         known = model.recommend(EVERYBODY, 5)
         assert np.allclose(folded.scores, known.scores, rtol=1e-3, atol=1e-4)
 

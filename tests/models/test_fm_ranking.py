@@ -6,9 +6,10 @@ import numpy as np
 import pytest
 
 from benchmarks.cold_sets import people
+from palate.errors import CapabilityError
 from palate.evaluation.cold import evaluate_cold
 from palate.models import make_recommender
-from palate.models.protocol import Context
+from palate.models.protocol import Capability, Context
 
 SMALL = {"factors": 6, "epochs": 6, "batch_size": 256, "learning_rate": 0.02, "hidden": 8}
 
@@ -57,6 +58,29 @@ def test_attributes_rank_for_who_arrives(trained):
     found = model.recommend(["x", "y", "z"], 80, context=[*told, Context()])
     assert found.personal.tolist() == [True, True, False]
     assert found.ids()[0] != found.ids()[1]
+
+
+def test_who_arrives_with_a_history_is_ranked_by_it_and_by_attributes(trained):
+    model = trained["fm", "torch"]
+    data = people(200, 80)
+    users = np.flatnonzero(np.diff(model.seen.indptr) > 2)[:20]
+    histories = [data.items.ids.decode(model.seen.indices[slice(*model.seen.indptr[[u, u + 1]])]) for u in users]
+    told = [Context(attributes=each) for each in data.users.table["attributes"].take(users).to_pylist()]
+    folded = model.fold_in_users(histories)
+    known = model.recommend(data.users.ids.decode(users), 10)
+    with_attributes, without = (model.recommend(folded, 10, context=each) for each in (told, Context()))
+    assert with_attributes.personal.all()
+    assert without.personal.all()
+    assert with_attributes.scores == pytest.approx(known.scores, abs=1e-3), "as somebody of the training data"
+    assert with_attributes.ids() != without.ids()
+    nobody = model.recommend(["x"], 10, context=told[0])
+    assert nobody.ids()[0] != with_attributes.ids()[0], "the history counts beside attributes"
+
+
+def test_the_deep_part_folds_nobody_in(trained):
+    assert not trained["deepfm", "torch"].can(Capability.FOLD_IN_USERS)
+    with pytest.raises(CapabilityError, match="fold-in-users"):
+        trained["deepfm", "torch"].fold_in_users([[1, 2]])
 
 
 def test_new_items_are_ranked_by_what_they_are():

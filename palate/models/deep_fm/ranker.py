@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -13,18 +14,16 @@ from scipy import sparse
 from palate.dataset.ids import Codes
 from palate.dataset.schema import Interactions, Items, Users
 from palate.engines import ENGINES, chosen_engine
-from palate.features.facts import read_facts
 from palate.features.fields import FieldEncoder, Rows
-from palate.features.text import label
+from palate.kernels.logistic import draw_pool, users_of
 from palate.models.cold.taste import aligned_users, facts_of_context, facts_of_users
-from palate.models.deep_fm.definition import NETWORKS, Batch, Definition
+from palate.models.deep_fm.columns import ITEM_KINDS, USER_KINDS, described, encoder_of, labels_of
+from palate.models.deep_fm.definition import NETWORKS, Definition
 from palate.models.deep_fm.engines import make_engine
+from palate.models.deep_fm.pairs import Pairs
 from palate.models.epochs import Parameters, train
 from palate.models.params import ModelParams, one_of, within
 from palate.models.protocol import Arrays, Capability, Context, Floats, Recommender, Vectors
-
-_ITEM_KINDS = {"item": "category", "terms": "list"}
-_USER_KINDS = {"user": "category", "facts": "list"}
 
 
 @dataclass(frozen=True)
@@ -35,6 +34,9 @@ class FMRankerParams(ModelParams):
     factors: width of the embeddings. hidden, layers: of the deep part.
     negatives: how many items are drawn against each one that was touched.
     regularization: the penalty on the squared embedding and weight of each feature, each time it occurs.
+    user_regularization: with network "fm", that on the squared distance of a user from what the user's attributes tell,
+        when users are solved for from the final items: a history says less about its user than descent, which stops
+        early, makes of it.
     epochs, batch_size, learning_rate: of Adam; the learning rate falls to 0.
     forget: the share of features that are hidden at random in training, so that new items and users can be ranked.
     min_count: a category, tag or attribute that fewer items or users have is not learned.
@@ -48,6 +50,7 @@ class FMRankerParams(ModelParams):
     layers: int = field(default=2, metadata=within(1, 8))
     negatives: int = field(default=4, metadata=within(1, 1000))
     regularization: float = field(default=1e-3, metadata=within(above=0))
+    user_regularization: float = field(default=3.0, metadata=within(above=0))
     epochs: int = field(default=15, metadata=within(1, 10_000))
     batch_size: int = field(default=1024, metadata=within(1, 1 << 20))
     learning_rate: float = field(default=0.005, metadata=within(above=0))
@@ -57,51 +60,22 @@ class FMRankerParams(ModelParams):
     seed: int = field(default=0, metadata=within(0, 2**32 - 1))
 
 
-@dataclass(frozen=True)
-class Pairs:
-    """Epochs over pairs of users and items that they touched, each with items drawn from `known` against it."""
-
-    users: Rows
-    items: Rows
-    seen: sparse.csr_matrix
-    known: npt.NDArray[np.intp]
-    negatives: int
-    batch_size: int
-    forget: float
-    rng: np.random.Generator
-
-    def __len__(self) -> int:
-        return int(self.seen.nnz) * (1 + self.negatives)
-
-    def epoch(self) -> Iterator[Batch]:
-        pairs = np.repeat(np.arange(self.seen.shape[0]), np.diff(self.seen.indptr))
-        order = self.rng.permutation(self.seen.nnz)
-        step = max(1, self.batch_size // (1 + self.negatives))
-        for start in range(0, len(order), step):
-            part = order[start : start + step]
-            drawn = self.known[self.rng.integers(0, len(self.known), len(part) * self.negatives)]
-            users = np.concatenate([pairs[part], np.repeat(pairs[part], self.negatives)])
-            items = np.concatenate([self.seen.indices[part], drawn])
-            codes = np.concatenate([self.users.codes[users], self.items.codes[items]], axis=1)
-            values = np.concatenate([self.users.values[users], self.items.values[items]], axis=1)
-            if self.forget:
-                values = values * (self.rng.random(values.shape, dtype=np.float32) >= self.forget)
-            labels = np.zeros(len(users), np.float32)
-            labels[: len(part)] = 1
-            yield Batch(codes, values.astype(np.float32), labels)
-
-
 class FMRanker(Recommender):
     """Ranks by the machine of `palate.models.deep_fm.definition` over the fields user, what is known of the user, item,
     and what is known of the item: categories, tags and attributes.
 
     Learns to tell the items that a user has touched from others. A new item is ranked by what is known of it, a new
-    user by attributes (`Context.attributes`); who says nothing gets what is popular.
+    user by a history, by attributes (`Context.attributes`), or by both; who says nothing gets what is popular.
+
+    With the items fixed, the fm of a user is a logistic regression: so every user's embedding is solved for at the end,
+    by the user's part of the objective, held towards what the attributes tell. A user of the training data and somebody
+    folded in with the same history and attributes get the same one. The deepfm has no such part of its own: it ranks
+    for the users it was trained with, and for whom attributes are known.
     """
 
     kind: ClassVar[str] = "fm-ranker"
     capabilities: ClassVar[frozenset[Capability]] = frozenset(
-        {Capability.PERSONAL, Capability.FOLD_IN_ITEMS, Capability.SIMILAR_ITEMS}
+        {Capability.PERSONAL, Capability.FOLD_IN_USERS, Capability.FOLD_IN_ITEMS, Capability.SIMILAR_ITEMS}
     )
     Params: ClassVar[type[FMRankerParams]] = FMRankerParams
     params: FMRankerParams
@@ -115,6 +89,11 @@ class FMRanker(Recommender):
     parameters: Parameters
     losses: tuple[float, ...]
 
+    def __init__(self, params: Any = None, /, **values: Any) -> None:
+        super().__init__(params, **values)
+        if self.params.network == "deepfm":
+            self.capabilities = self.capabilities - {Capability.FOLD_IN_USERS}  # type: ignore[misc]
+
     def _fit(self, interactions: Interactions, items: Items, users: Users | None) -> None:
         params = self.params
         name = chosen_engine(self.kind, params.engine)
@@ -124,11 +103,11 @@ class FMRanker(Recommender):
             facts = facts_of_users(aligned_users(users, self.users))
         about: dict[str, list[Any]] = {
             "user": np.arange(len(self.users)).tolist(),
-            "facts": [_labels(row) for row in facts],
+            "facts": [labels_of(row) for row in facts],
         }
-        self.user_encoder = _encoder(about, _USER_KINDS, params.min_count)
-        content = _described(items, 0)
-        self.item_encoder = _encoder(content, _ITEM_KINDS, params.min_count)
+        self.user_encoder = encoder_of(about, USER_KINDS, params.min_count)
+        content = described(items, 0)
+        self.item_encoder = encoder_of(content, ITEM_KINDS, params.min_count)
         self.user_rows, self.item_rows = self.user_encoder.encode(about), self._items(content)
         self._define(-float(np.log(params.negatives)))
         start = self.definition.start(rng)
@@ -139,6 +118,8 @@ class FMRanker(Recommender):
         engine = make_engine(name, self.definition, start)
         trained = train(self.kind, engine, params.epochs, params.learning_rate, pairs.epoch, len(pairs))
         self.parameters, self.losses = trained.parameters, trained.losses
+        if params.network == "fm":
+            self._settle()
 
     def _define(self, offset: float) -> None:
         params, first = self.params, len(self.user_encoder.fields)
@@ -152,23 +133,75 @@ class FMRanker(Recommender):
         rows = self.item_encoder.encode(content)
         return Rows(rows.codes + np.int32(self.user_encoder.width), rows.values)
 
+    # -- users -----------------------------------------------------------------------------------------------------
+
+    def _settle(self) -> None:
+        """Puts what is solved for in place of the users' trained embeddings and weights."""
+        told = self._told(self.user_rows)
+        own = self._solve(self.seen, told) - told
+        # What the machine's score has beside these two: the product of the user and the attributes.
+        own[:, -1] -= (own[:, :-1] * told[:, :-1]).sum(axis=1)
+        codes = self.user_rows.codes[:, 0]
+        self.parameters["factors"][codes], self.parameters["linear"][codes] = own[:, :-1], own[:, -1:]
+
+    def _told(self, rows: Rows) -> Floats:
+        """What the attributes in users' rows say: the sum of their embeddings and, last, what they add to all scores,
+        `(n, factors + 1)`."""
+        codes, values = rows.codes[:, 1:], rows.values[:, 1:, None]
+        products = self.parameters["factors"][codes] * values
+        sums = products.sum(axis=1)
+        added = (self.parameters["linear"][codes] * values).sum(axis=(1, 2))
+        added = added + 0.5 * (np.square(sums) - np.square(products).sum(axis=1)).sum(axis=1)
+        return np.asarray(np.column_stack([sums, added]), np.float32)
+
+    def _solve(self, histories: sparse.csr_matrix, told: Floats) -> Floats:
+        """The sum of a user's embeddings and, last, what is added to all scores, `(n, factors + 1)`.
+
+        told: what the attributes say, which is all of it without a history.
+        """
+        items = np.column_stack([self._item_sums, np.ones(len(self.items), np.float32)])
+        offsets = self._item_offsets + self.parameters["offset"][0]
+        ridges = np.full(histories.shape[0], self.params.user_regularization, np.float32)
+        return users_of(
+            histories, items, offsets, self._pool, negatives=self.params.negatives, ridges=ridges, means=told
+        )
+
     def _user_vectors(self, codes: Codes) -> Vectors:
+        """The embedding of each field, which users are known, and their histories."""
         rows = self.user_rows.take(np.maximum(codes, 0))
-        return rows.codes, rows.values * (codes >= 0)[:, None]
+        values = rows.values * (codes >= 0)[:, None]
+        fields = self._fields(rows.codes, values, np.array(self.user_encoder.slots))
+        return fields, (values != 0).any(axis=1).astype(np.float32), self._rows_seen(codes)
+
+    def _fold(self, histories: sparse.csr_matrix) -> Vectors:
+        held = ~np.isin(histories.indices, self._silent)
+        starts = np.concatenate([[0], np.cumsum(held)])[histories.indptr]
+        ones: Floats = np.ones(int(held.sum()), np.float32)
+        known = sparse.csr_matrix((ones, histories.indices[held], starts), shape=histories.shape)
+        nothing: Floats = np.zeros((known.shape[0], self.params.factors + 1), np.float32)
+        fields: Floats = np.zeros((known.shape[0], len(self.user_encoder.fields), self.params.factors), np.float32)
+        fields[:, 0] = self._solve(known, nothing)[:, :-1]
+        return fields, (np.diff(starts) > 0).astype(np.float32), known
+
+    # -- scores ----------------------------------------------------------------------------------------------------
 
     def _score(self, vectors: Vectors, contexts: Sequence[Context]) -> tuple[Floats, npt.NDArray[np.bool_]]:
-        codes, values = np.asarray(vectors[0]).copy(), np.asarray(vectors[1], dtype=np.float32).copy()
+        mine, known, histories = np.asarray(vectors[0]), np.asarray(vectors[1]) > 0, vectors[2]
         stated = [row for row, context in enumerate(contexts) if context.attributes]
         if stated:
-            facts = [_labels(facts_of_context(contexts[row])) for row in stated]
-            told = self.user_encoder.encode({"facts": facts})
-            codes[stated, 1:], values[stated, 1:] = told.codes[:, 1:], told.values[:, 1:]
-        mine = self._fields(codes, values, np.array(self.user_encoder.slots))
+            mine, known = mine.copy(), known.copy()
+            rows = self.user_encoder.encode({"facts": [labels_of(facts_of_context(contexts[row])) for row in stated]})
+            told = self._told(rows)
+            mine[stated, 1] = told[:, :-1]
+            if self.params.network == "fm":
+                solved = self._solve(sparse.csr_matrix(histories[stated]), told)
+                mine[stated, 0] = solved[:, :-1] - told[:, :-1]
+            known[stated] |= (rows.values != 0).any(axis=1)
         scores = mine.sum(axis=1) @ self._item_sums.T + self._item_offsets
         if self.params.network == "deepfm":
             scores += self._deep(mine)
         scores[:, self._silent] = -np.inf
-        return np.asarray(scores, np.float32), (values != 0).any(axis=1)
+        return np.asarray(scores, np.float32), known
 
     def _fields(self, codes: npt.NDArray[Any], values: Floats, slots: npt.NDArray[Any]) -> Floats:
         """The embedding of each field, `(n, fields, factors)`."""
@@ -182,11 +215,16 @@ class FMRanker(Recommender):
     def _item_fields(self) -> Floats:
         return self._fields(self.item_rows.codes, self.item_rows.values, np.array(self.item_encoder.slots))
 
-    @property
+    @cached_property
     def _item_sums(self) -> Floats:
-        return np.asarray(self._item_fields.sum(axis=1))
+        return np.asarray(self._item_fields.sum(axis=1), np.float32)
 
-    @property
+    @cached_property
+    def _pool(self) -> Codes:
+        """Items that stand for those that a user has not touched."""
+        return draw_pool((self.popularity > 0).astype(np.float32), self.params.seed)
+
+    @cached_property
     def _item_offsets(self) -> Floats:
         """What an item scores whoever asks, `(n_items,)`: its weights, and the products among its own features."""
         codes, values = self.item_rows.codes, self.item_rows.values[:, :, None]
@@ -209,7 +247,7 @@ class FMRanker(Recommender):
             found[row] = (hidden @ held["output"].T)[:, 0]
         return found
 
-    @property
+    @cached_property
     def _silent(self) -> npt.NDArray[np.intp]:
         """Items of which nothing is known: nobody has touched them, and they have no content."""
         touched = np.bincount(self.seen.indices, minlength=len(self.items)) > 0
@@ -225,9 +263,11 @@ class FMRanker(Recommender):
         return scores
 
     def _extend(self, fresh: Items) -> None:
-        more = self._items(_described(fresh, len(self.item_rows)))
+        more = self._items(described(fresh, len(self.item_rows)))
         held = self.item_rows
         self.item_rows = Rows(np.concatenate([held.codes, more.codes]), np.concatenate([held.values, more.values]))
+        for name in ("_item_sums", "_item_offsets", "_silent"):
+            self.__dict__.pop(name, None)
 
     def _state(self) -> Arrays:
         params: dict[str, Any] = {
@@ -246,7 +286,7 @@ class FMRanker(Recommender):
         params, arrays = state.params, state.arrays
         encoders = [
             FieldEncoder.from_params(params[f"{side}_fields"], [state.ids[f"{name}_ids"] for name in kinds])
-            for side, kinds in (("user", _USER_KINDS), ("item", _ITEM_KINDS))
+            for side, kinds in (("user", USER_KINDS), ("item", ITEM_KINDS))
         ]
         self.user_encoder, self.item_encoder = encoders
         self.user_rows = Rows(np.asarray(arrays["user_codes"]), np.asarray(arrays["user_values"]))
@@ -257,38 +297,3 @@ class FMRanker(Recommender):
             name.removeprefix(prefix): np.asarray(held) for name, held in arrays.items() if name.startswith(prefix)
         }
         self._define(float(params["offset"]))
-
-
-def _encoder(columns: dict[str, list[Any]], kinds: dict[str, str], min_count: int) -> FieldEncoder:
-    """Ids are all learned, other values from `min_count` on."""
-    ids, rest = list(kinds)
-    first = FieldEncoder.fit({ids: columns[ids]}, {ids: kinds[ids]})
-    other = FieldEncoder.fit({rest: columns[rest]}, {rest: kinds[rest]}, min_count)
-    return FieldEncoder((*first.fields, *other.fields))
-
-
-def _described(items: Items, first: int) -> dict[str, list[Any]]:
-    """Columns of items whose codes begin with `first`."""
-    facts = read_facts(items.table["attributes"].to_pylist(), "items")
-    rows = zip(items.lists("categories"), items.lists("tags"), facts, strict=True)
-    terms = [
-        list(
-            dict.fromkeys(
-                [f"category:{label(each)}" for each in categories]
-                + [f"tag:{label(each)}" for each in tags]
-                + _labels(attributes)
-            )
-        )
-        for categories, tags, attributes in rows
-    ]
-    return {"item": list(range(first, first + len(items))), "terms": terms}
-
-
-def _labels(facts: dict[str, Any]) -> list[str]:
-    """`attribute=value` for each value that is text, a number or a bool."""
-    found = []
-    for name, value in facts.items():
-        for each in value if isinstance(value, list) else [value]:
-            if isinstance(each, (str, bool, int, float)):
-                found.append(f"{name}={label(str(each))}")
-    return list(dict.fromkeys(found))

@@ -128,8 +128,9 @@ class TwoTower(Recommender):
         return np.asarray(inputs * described.known[:, None], dtype=np.float32)
 
     def _user_vectors(self, codes: Codes) -> Vectors:
-        about = sparse.csr_matrix(self.about[np.maximum(codes, 0)].multiply((codes >= 0)[:, None]))
-        return (*self._fold(self._rows_seen(codes)), about)
+        sums, lengths, _ = self._fold(self._rows_seen(codes))
+        about = self.about[np.maximum(codes, 0)].multiply((codes >= 0)[:, None])
+        return sums, lengths, sparse.csr_matrix(about)
 
     def _fold(self, histories: sparse.csr_matrix) -> Vectors:
         binary = sparse.csr_matrix(histories, copy=True)
