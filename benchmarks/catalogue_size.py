@@ -1,0 +1,246 @@
+"""`python -m benchmarks.catalogue_size`: how long one user's best 20 take, by how many items there are to choose from.
+
+The forms of `palate compile` (the factors themselves, float16, int8, an index) and what faiss has for the same (an
+inverted file, a graph) answer the same queries by turns, one at a time in one thread; each query's least of two times
+counts. The index, and faiss's two, are set to find 99.5 % of the true best of other queries; recall is measured. Three
+kinds of factors: in groups, of a trained model, and noise (see `benchmarks.item_index`).
+
+Written: docs/images/catalogue.svg, and the figures beside results.json; a table of the largest size is printed.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import click
+import numpy as np
+import numpy.typing as npt
+
+from benchmarks.item_index import WIDTH, N, clustered, gaussian, trained
+from palate.kernels.clusters import Clusters, search
+from palate.kernels.compact import FORMS, Compact, may_be_best
+from palate.kernels.top_n import Targets, best_of, top_n
+
+Floats = npt.NDArray[np.float32]
+Answer = Callable[[Floats], npt.NDArray[Any]]
+
+SIZES = (1_000, 10_000, 100_000, 1_000_000)
+DRAWN = Path(__file__).parent.parent / "docs" / "images" / "catalogue.svg"
+RECALL = 0.995
+_LEARNED, _ASKED, _ROUNDS = 500, 200, 2
+
+
+@dataclass(frozen=True)
+class Point:
+    """What one form came to. seconds: of an answer, in the median and in 99 of 100. bytes: None where it is unknown."""
+
+    factors: str
+    items: int
+    form: str
+    p50: float
+    p99: float
+    recall: float
+    bytes: int | None
+    made: float
+
+
+@dataclass(frozen=True)
+class Contestant:
+    name: str
+    answer: Answer
+    bytes: int | None
+    made: float
+
+
+def exact(items: Floats, _: Floats) -> Contestant:
+    """Sorted by length, as a model of this size is in memory."""
+    targets = Targets.of(items)
+    return Contestant("exact", lambda query: best_of(query, targets, N)[0], items.nbytes, 0.0)
+
+
+def rounded(items: Floats, form: Any) -> Contestant:
+    made = Compact.of(items, form)
+
+    def answer(query: Floats) -> npt.NDArray[Any]:
+        few = may_be_best(query, made, N)
+        return few[np.argsort(-(items[few] @ query), kind="stable")[:N]]
+
+    return Contestant(form, answer, made.blocks.nbytes + 16 * len(made.order), 0.0)
+
+
+def index(items: Floats, learned: Floats) -> Contestant:
+    made = Clusters.of(items).calibrated(learned, N, RECALL)
+    return Contestant("index", lambda query: search(query[None], made, N)[0][0], made.factors.nbytes, 0.0)
+
+
+def inverted_file(items: Floats, learned: Floats) -> Contestant:
+    """faiss's IVF with √items lists, by the least number of lists looked through that suffices."""
+    import faiss
+
+    lists = max(1, math.isqrt(len(items)))
+    made = faiss.IndexIVFFlat(faiss.IndexFlatIP(WIDTH), WIDTH, lists, faiss.METRIC_INNER_PRODUCT)
+    made.train(items[: 40 * lists])
+    made.add(items)
+    _set(made, "nprobe", [2**step for step in range(20) if 2**step < lists] + [lists], items, learned)
+    return Contestant("faiss IVF", lambda query: made.search(query[None], N)[1][0], items.nbytes, 0.0)
+
+
+def graph(items: Floats, learned: Floats) -> Contestant:
+    """faiss's HNSW of 32 neighbours (M=16), by the least breadth of search that suffices."""
+    import faiss
+
+    made = faiss.IndexHNSWFlat(WIDTH, 16, faiss.METRIC_INNER_PRODUCT)
+    made.hnsw.efConstruction = 40
+    made.add(items)
+    _set(made.hnsw, "efSearch", [2**step for step in range(5, 13)], items, learned, made)
+    return Contestant("faiss HNSW", lambda query: made.search(query[None], N)[1][0], None, 0.0)
+
+
+def _set(holder: Any, name: str, values: list[int], items: Floats, learned: Floats, made: Any = None) -> None:
+    """The least of the values with which the learned queries find enough; the last where none does."""
+    true = top_n(learned, Targets.of(items), N)[0]
+    for value in values:
+        setattr(holder, name, value)
+        if _recall((made or holder).search(learned, N)[1], true) >= RECALL:
+            return
+
+
+def _recall(found: npt.NDArray[Any], true: npt.NDArray[Any]) -> float:
+    hits = sum(len(np.intersect1d(a[a >= 0], b)) for a, b in zip(found, true, strict=True))
+    return hits / true.size
+
+
+def contestants(items: Floats, learned: Floats, peers: bool) -> Iterator[Contestant]:
+    makers: list[Callable[[], Contestant]] = [
+        lambda: exact(items, learned),
+        *(lambda form=form: rounded(items, form) for form in reversed(FORMS)),
+        lambda: index(items, learned),
+    ]
+    if peers:
+        makers += [lambda: inverted_file(items, learned), lambda: graph(items, learned)]
+    for make in makers:
+        began = time.perf_counter()
+        made = make()
+        yield Contestant(made.name, made.answer, made.bytes, time.perf_counter() - began)
+
+
+def measure(name: str, items: Floats, queries: Floats, peers: bool) -> list[Point]:
+    from threadpoolctl import threadpool_limits
+
+    learned, asked = queries[:_LEARNED], queries[_LEARNED:]
+    held = list(contestants(items, learned, peers))
+    true = top_n(asked, Targets.of(items), N)[0]
+    with threadpool_limits(1):
+        found = {each.name: np.stack([each.answer(query) for query in asked]) for each in held}
+        times = {each.name: np.full(len(asked), np.inf) for each in held}
+        for _ in range(_ROUNDS):
+            for row, query in enumerate(asked):
+                for each in held:
+                    began = time.perf_counter()
+                    each.answer(query)
+                    times[each.name][row] = min(times[each.name][row], time.perf_counter() - began)
+    return [
+        Point(
+            name,
+            len(items),
+            each.name,
+            p50=_short(np.quantile(times[each.name], 0.5)),
+            p99=_short(np.quantile(times[each.name], 0.99)),
+            recall=round(_recall(found[each.name], true), 4),
+            bytes=each.bytes,
+            made=round(each.made, 2),
+        )
+        for each in held
+    ]
+
+
+def _short(value: Any) -> float:
+    return float(f"{value:.4g}")
+
+
+def draw(points: list[Point], path: Path) -> None:
+    """Milliseconds against items, both on logarithmic scales: the median above, 99 of 100 below."""
+    import matplotlib
+
+    matplotlib.use("svg")
+    from matplotlib import pyplot
+
+    pyplot.rcParams.update(
+        {"svg.hashsalt": "palate", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
+    )
+    styles = {
+        "exact": ("#444444", "o-"), "float16": ("#7fb0ae", "o-"), "int8": ("#2f6f6d", "o-"), "index": ("#c2683f", "s-"),
+        "faiss IVF": ("#9a86b8", "^--"), "faiss HNSW": ("#c9b458", "v--"),
+    }  # fmt: skip
+    kinds = list(dict.fromkeys(point.factors for point in points))
+    figure, axes = pyplot.subplots(
+        2, len(kinds), figsize=(3.6 * len(kinds), 5.4), sharex=True, sharey=True, squeeze=False
+    )
+    for column, kind in enumerate(kinds):
+        for form, (color, line) in styles.items():
+            found = [point for point in points if (point.factors, point.form) == (kind, form)]
+            for axis, name in ((axes[0][column], "p50"), (axes[1][column], "p99")):
+                times = [1000 * getattr(point, name) for point in found]
+                axis.loglog([point.items for point in found], times, line, color=color, label=form, markersize=4)
+        axes[0][column].set_title(kind, fontsize=9)
+        axes[1][column].set_xlabel("items")
+    axes[0][0].set_ylabel("ms, median")
+    axes[1][0].set_ylabel("ms, 99 of 100")
+    axes[0][0].legend(frameon=False, fontsize=8)
+    figure.tight_layout()
+    figure.savefig(path, metadata={"Date": None})
+
+
+def table(points: list[Point]) -> str:
+    """The largest size in Markdown."""
+    rows = ["| factors | form | median | 99 of 100 | recall@20 | made in |", "|---|---|---|---|---|---|"]
+    for point in points:
+        if point.items == max(each.items for each in points):
+            rows.append(
+                f"| {point.factors} | {point.form} | {1000 * point.p50:.3g} ms | {1000 * point.p99:.3g} ms | "
+                f"{point.recall:.4f} | {point.made:.1f} s |"
+            )
+    return "\n".join(rows)
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Two tiny sizes, nothing written: shows that it runs.")
+@click.option("--most", type=click.IntRange(1_000), default=SIZES[-1], show_default=True, help="The largest catalogue.")
+@click.option(
+    "--peers", type=click.IntRange(0), default=100_000, show_default=True, help="The largest with faiss beside it."
+)
+def main(quick: bool, most: int, peers: int) -> None:
+    """Measure how long an answer takes by the size of the catalogue, and draw it."""
+    random = np.random.default_rng(0)
+    points: list[Point] = []
+    kinds: dict[str, Callable[[int, int], tuple[Floats, Floats]]] = {
+        "in 500 groups": lambda items, queries: clustered(items, queries, random),
+        "of a trained model": lambda items, queries: trained(items, queries, random, quick),
+        "noise": lambda items, queries: gaussian(items, queries, random),
+    }
+    for name, make in kinds.items():
+        for size in (500, 1000) if quick else [size for size in SIZES if size <= most]:
+            items, queries = make(size, _LEARNED + (10 if quick else _ASKED))
+            for point in measure(name, items, queries, size <= peers):
+                points.append(point)
+                click.echo(
+                    f"{name}, {size:,} items, {point.form}: {1000 * point.p50:.3g} ms, {1000 * point.p99:.3g} ms in 99 "
+                    f"of 100, recall {point.recall:.4f}, made in {point.made:.1f} s"
+                )
+    if quick:
+        return
+    (Path(__file__).parent / "results.catalogue.json").write_text(
+        json.dumps([asdict(point) for point in points], indent=1)
+    )
+    draw(points, DRAWN)
+    click.echo(f"{table(points)}\nDrawn: {DRAWN}")
+
+
+if __name__ == "__main__":
+    main()
