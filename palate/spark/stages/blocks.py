@@ -29,6 +29,8 @@ MARK = (float("-inf"), float("nan"), float("inf"), float("-inf"))
 """How a sparse vector begins among lists of numbers: its width, values and indices follow. No list that could be
 computed with begins so."""
 _HEAD = len(MARK) + 1
+HOLED = "?"
+"""In place of the bytes of an array of which an element is null: no number has as few."""
 
 
 def blocks(arrays: Iterator[pa.Array], column: str, task: int = 0, width: int | None = None) -> Iterator[Block]:
@@ -94,8 +96,19 @@ def _mask(array: pa.Array) -> npt.NDArray[np.bool_]:
     return np.asarray(array.is_null())
 
 
+_BYTES = {
+    pa.string(): (np.int32, np.float32),
+    pa.large_string(): (np.int64, np.float32),
+    pa.binary(): (np.int32, np.float64),
+    pa.large_binary(): (np.int64, np.float64),
+}
+"""How lists of numbers come as bytes: the types of their offsets, and of the numbers."""
+
+
 def _lists(array: pa.Array, refuse: _Refuse) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
     """The lengths of an array of lists, and all their values one after the other."""
+    if array.type in _BYTES:
+        return _packed_lists(array, refuse)
     values = array.flatten()
     offsets = np.asarray(array.offsets)
     if values.null_count:
@@ -103,6 +116,18 @@ def _lists(array: pa.Array, refuse: _Refuse) -> tuple[npt.NDArray[Any], npt.NDAr
         counts = np.concatenate([[0], np.cumsum(np.asarray(values.is_null()))])
         refuse(counts[inside[1:]] > counts[inside[:-1]], "an element of the array is null")
     return np.diff(offsets), np.asarray(values)
+
+
+def _packed_lists(array: pa.Array, refuse: _Refuse) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """As `_lists`, of lists as bytes."""
+    of_offsets, of_numbers = _BYTES[array.type]
+    _, given, data = array.buffers()
+    offsets = np.frombuffer(given, of_offsets)[array.offset : array.offset + len(array) + 1]
+    size = np.dtype(of_numbers).itemsize
+    lengths, rest = np.divmod(np.diff(offsets), size)
+    refuse(rest > 0, "an element of the array is null")
+    values = np.frombuffer(b"" if data is None else data, np.uint8)[offsets[0] : offsets[-1]]
+    return lengths, values.view(of_numbers)
 
 
 def _dense(lengths: npt.NDArray[Any], values: npt.NDArray[Any], refuse: _Refuse, width: int | None) -> Dense:

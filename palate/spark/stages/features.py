@@ -2,8 +2,8 @@
 
 A column is VectorUDT (dense, sparse or both), array<float> or array<double>. Send Python `sent(frame, column)`, not the
 column itself: blocks.py, which makes numpy of it on the executors, understands nothing else. What is sent is one list
-of numbers per row: a struct, of vectors' own fields or of fewer, took 1.6 times the processor time or more, as Spark
-measures a batch after each row it puts in, which takes longer the more fields there are.
+of numbers per row, as its bytes (packing.py): a struct, of vectors' own fields or of fewer, took 1.6 times the
+processor time or more, as Spark measures a batch after each row it puts in, longer the more fields there are.
 
     require_features   the type of the column, or an error that says what it is
     sent               the column in the form that goes to Python
@@ -27,8 +27,9 @@ from pyspark.sql.pandas.functions import arrow_udf
 from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType
 
 from palate.errors import SchemaError
-from palate.spark.stages.blocks import MARK, Block, placed, to_block
+from palate.spark.stages.blocks import HOLED, MARK, Block, placed, to_block
 from palate.spark.stages.columns import quoted, require_column
+from palate.spark.stages.packing import as_bytes
 
 _TYPES = "Give it VectorUDT, array<float> or array<double>."
 
@@ -46,21 +47,35 @@ def require_features(frame: DataFrame, column: str) -> DataType:
 def sent(frame: DataFrame, column: str) -> Column:
     """The column of features in the form that is sent to Python fastest. Raises SchemaError as `require_features`.
 
-    Arrays stay as they are. Of a dense vector its values are sent; of a sparse one an array<double> as well: MARK, its
-    width, what it stores, and where.
+    Of an array and of a dense vector the values are sent; of a sparse one MARK, its width, what it stores, and where.
+    All of it goes as bytes, or as arrays from a Spark that cannot make bytes of them.
     """
-    if not isinstance(require_features(frame, column), VectorUDT):
-        return f.col(quoted(column)).alias(column)
-    return _packed(column, frame.sparkSession._jvm)
+    kind = require_features(frame, column)
+    precision = "" if isinstance(kind, VectorUDT) else cast("Any", kind).elementType.simpleString()
+    return _sent(column, precision, frame.sparkSession._jvm)
 
 
 @lru_cache(maxsize=64)
-def _packed(column: str, jvm: Any) -> Column:
-    """A column of vectors as `sent` packs it. To say it to the JVM takes 40 ms, a tenth of a small fit."""
-    vector = f.unwrap_udt(f.col(quoted(column)))
-    values, indices = vector["values"], vector["indices"].cast("array<double>")
-    marked = f.concat(f.array(*map(f.lit, MARK), vector["size"].cast("double")), values, indices)
-    return f.when(vector["type"] == 1, values).otherwise(marked).alias(column)
+def _sent(column: str, precision: str, jvm: Any) -> Column:
+    """What `sent` gives. precision: "float" or "double" of arrays, none of vectors. To say it to the JVM takes 40 ms,
+    a tenth of a small fit."""
+    given = f.col(quoted(column))
+    if not precision:
+        vector = f.unwrap_udt(given)
+        values, indices = vector["values"], vector["indices"].cast("array<double>")
+        marked = f.concat(f.array(*map(f.lit, MARK), vector["size"].cast("double")), values, indices)
+        packed, thin = as_bytes(jvm, values, double=True), as_bytes(jvm, marked, double=True)
+        if packed is None or thin is None:
+            packed, thin = values, marked
+        return f.when(vector["type"] == 1, packed).otherwise(thin).alias(column)
+    double = precision == "double"
+    whole = as_bytes(jvm, given, double=double)
+    if whole is None:
+        return given.alias(column)
+    # Whether an array contains NaN is unknown, which is null, where it does not and one of its elements is null.
+    known = f.array_contains(given, f.lit(float("nan")).cast(precision)).isNotNull()
+    holed = f.lit(HOLED).cast("binary") if double else f.lit(HOLED)
+    return f.when(known, whole).when(given.isNotNull(), holed).alias(column)
 
 
 def checked_vectors(frame: DataFrame, column: str, width: int) -> Column:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pytest
 
@@ -15,8 +17,10 @@ from pyspark.sql.types import DoubleType, IntegerType, StructField, StructType
 from scipy import sparse
 
 from palate.errors import SchemaError
+from palate.spark.stages import features
 from palate.spark.stages.blocks import MARK, blocks, to_block
 from palate.spark.stages.features import map_features, sent
+from palate.spark.stages.packing import as_bytes
 
 VECTOR = pa.list_(pa.float64())
 """A vector as `sent` packs it."""
@@ -50,6 +54,34 @@ def test_arrays_keep_their_precision(kind: pa.DataType) -> None:
     block = to_block(pa.array([[1.5, 2.5]], kind), "x")
     assert block.tolist() == [[1.5, 2.5]]
     assert block.dtype == kind.value_type.to_pandas_dtype()
+
+
+def as_sent(kind: pa.DataType, *rows: list[float] | None) -> pa.Array:
+    """Lists of numbers as the bytes that Spark makes of them."""
+    of = np.float32 if kind in (pa.string(), pa.large_string()) else np.float64
+    offsets = np.cumsum([0, *(0 if row is None else of().itemsize * len(row) for row in rows)])
+    data = pa.py_buffer(np.array([value for row in rows for value in row or []], of).tobytes())
+    given = [pa.array([row is not None for row in rows]).buffers()[1], None, data]
+    given[1] = pa.py_buffer(offsets.astype(np.int64 if "large" in str(kind) else np.int32).tobytes())
+    return pa.Array.from_buffers(kind, len(rows), given)
+
+
+@pytest.mark.parametrize("kind", [pa.string(), pa.large_string(), pa.binary(), pa.large_binary()])
+def test_bytes_are_the_numbers_they_hold(kind: pa.DataType) -> None:
+    array = as_sent(kind, [0.0, 0.0], [1.5, 2.5], [3, 4])
+    block = to_block(array[1:], "x")
+    assert block.tolist() == [[1.5, 2.5], [3, 4]]
+    assert not block.flags.owndata
+    assert block.dtype == (np.float32 if "string" in str(kind) else np.float64)
+    with pytest.raises(SchemaError, match=r"x: task 0, row 1: .*null"):
+        to_block(as_sent(kind, [1.5], None), "x")
+    with pytest.raises(SchemaError, match="not 2 wide as those before it, but 3"):
+        to_block(as_sent(kind, [1, 2], [1, 2, 3]), "x")
+
+
+def test_sparse_vectors_come_as_bytes_too() -> None:
+    block = to_block(as_sent(pa.binary(), thin(3), dense(1, 0, 2), thin(3, _1=5.0)), "x")
+    assert block.toarray().tolist() == [[0, 0, 0], [1, 0, 2], [0, 5, 0]]
 
 
 def test_a_slice_is_only_its_own_rows() -> None:
@@ -95,18 +127,43 @@ def test_the_width_holds_from_batch_to_batch() -> None:
         list(blocks(iter([*batches, pa.array([[1.0]], pa.list_(pa.float32()))]), "x"))
 
 
+@pytest.fixture(params=["bytes", "arrays"])
+def form(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Features as bytes, and as from a Spark that cannot make bytes of them."""
+    features._sent.cache_clear()
+    if request.param == "arrays":
+        monkeypatch.setattr(features, "as_bytes", lambda jvm, column, *, double: as_bytes(None, column, double=double))
+    yield
+    features._sent.cache_clear()
+
+
 @pytest.mark.spark
-def test_what_is_sent_holds_what_was_given(spark: SparkSession) -> None:
+def test_what_is_sent_holds_what_was_given(spark: SparkSession, form: None) -> None:
     rows = [SparseVector(3, {}), DenseVector([1, 0, 2]), SparseVector(3, {1: 5.0}), SparseVector(3, {0: 1.0, 2: 4.0})]
     schema = StructType([StructField("row", IntegerType()), StructField("x.1", VectorUDT())])
     frame = spark.createDataFrame([(n, row) for n, row in enumerate([*rows, None])], schema).coalesce(1)
     table = frame.orderBy("row").select(sent(frame, "x.1")).toArrow()
     array = table.column("x.1").combine_chunks()
-    assert array.type.value_type == pa.float64()
     assert to_block(array[:4], "x").toarray().tolist() == [[0, 0, 0], [1, 0, 2], [0, 5, 0], [1, 0, 4]]
     assert to_block(array[1:2], "x").tolist() == [[1, 0, 2]]
     with pytest.raises(SchemaError, match="null"):
         to_block(array, "x")
+
+
+@pytest.mark.spark
+@pytest.mark.parametrize("kind", ["float", "double"])
+def test_arrays_are_sent_with_what_is_wrong_with_them(spark: SparkSession, form: None, kind: str) -> None:
+    given = [[1.5, 2.5], [3.0, float("nan")], [4.0, None], None, [5.0]]
+    frame = spark.createDataFrame([(n, row) for n, row in enumerate(given)], f"row int, x array<{kind}>").coalesce(1)
+    array = frame.orderBy("row").select(sent(frame, "x")).toArrow().column("x").combine_chunks()
+    block = to_block(array[:1], "x")
+    assert block.tolist() == [[1.5, 2.5]]
+    assert block.dtype == {"float": np.float32, "double": np.float64}[kind]
+    for row, message in enumerate(["nan at index 1", "an element of the array is null", r"no vector \(null\)"], 1):
+        with pytest.raises(SchemaError, match=message):
+            to_block(array[row : row + 1], "x")
+    with pytest.raises(SchemaError, match="not 2 wide as those before it, but 1"):
+        to_block(array[4:], "x", width=2)
 
 
 @pytest.mark.spark
