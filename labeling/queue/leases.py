@@ -20,7 +20,19 @@ from labeling.queue import gold
 from labeling.store import budgets
 from labeling.store.definition import Project
 from labeling.store.life import require_open
-from labeling.store.tables import LEASED, answers, drafts, is_free, is_held, is_open, predictions, skips, slots, tasks
+from labeling.store.tables import (
+    LEASED,
+    answers,
+    drafts,
+    is_free,
+    is_held,
+    is_open,
+    is_returned,
+    predictions,
+    skips,
+    slots,
+    tasks,
+)
 from palate.errors import ConflictError, UnknownIdError
 from palate.store.prepared import Prepared
 from palate.store.types import clock
@@ -36,6 +48,11 @@ _RENEW = (
     update(slots)
     .where(_mine, is_held, slots.c.task_id.in_(bindparam("these", expanding=True)))
     .values(expires=bindparam("until"))
+)
+_RETURNED = Prepared(
+    select(answers.c.task_id, answers.c.value, answers.c.note)
+    .where(answers.c.project_id == bindparam("project"), answers.c.person == bindparam("who"), is_returned)
+    .order_by(answers.c.id)
 )
 _TASK = Prepared(
     select(tasks.c.data).where(tasks.c.id == bindparam("task"), tasks.c.project_id == bindparam("project"))
@@ -170,11 +187,9 @@ def _renew(
 
 def _returned(connection: Connection, project: Project, person: str, holding: Collection[int]) -> Turn | None:
     """The first answer that a reviewer sent back to the person and that is not on their screen."""
-    mine = (answers.c.project_id == project.id) & (answers.c.person == person) & (answers.c.verdict == "returned")
-    query = select(answers.c.task_id, answers.c.value, answers.c.note).where(mine).order_by(answers.c.id)
-    for row in connection.execute(query):
-        if row.task_id not in holding:
-            return replace(turn(connection, person, row.task_id, None, row.value), note=row.note)
+    for task, value, note in _RETURNED.all(connection, project=project.id, who=person):
+        if task not in holding:
+            return replace(turn(connection, person, task, None, value), note=note)
     return None
 
 

@@ -201,6 +201,8 @@ answers = Table(
 it. A `verdict` of none waits for a review; a reviewer without a verdict has it in hands. `suspect` is the place of an
 answer among those that a model doubts, from 1 for the most doubtful. `changed`: when it was replaced or judged last;
 unlike `updated` it tells of verdicts, too."""
+is_returned = answers.c.verdict == literal_column("'returned'")
+"""An answer that a reviewer sent back, in the words of the index."""
 Index(
     "ix_annotations_changed",
     answers.c.project_id,
@@ -221,6 +223,14 @@ Index(
     answers.c.id,
     sqlite_where=text("verdict IS NULL OR verdict = 'returned'"),
     postgresql_where=text("verdict IS NULL OR verdict = 'returned'"),
+)
+Index(
+    "ix_annotations_returned",
+    answers.c.project_id,
+    answers.c.person,
+    answers.c.id,
+    sqlite_where=text("verdict = 'returned'"),
+    postgresql_where=text("verdict = 'returned'"),
 )
 Index(
     "ix_annotations_reviewing",

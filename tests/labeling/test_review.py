@@ -204,7 +204,7 @@ def test_answers_are_the_same_by_what_they_say():
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
 def test_the_next_review_is_looked_up_in_an_index(store, service):
-    """What somebody has in hands, what a model doubts, and the oldest: none by putting all that waits in order."""
+    """What somebody has in hands, what a model doubts, the oldest: none by putting all that waits in order."""
     project = make(service, n=3, review="open")
     answer(service, project, "ann", DRAMA, WAR)
     asked = []
@@ -220,3 +220,21 @@ def test_the_next_review_is_looked_up_in_an_index(store, service):
     for plan, index in zip(plans, ("reviewing", "suspect", "pending"), strict=True):
         assert any(f"ix_annotations_{index}" in step for step in plan), plan
     assert not any("TEMP B-TREE" in step for step in plans[2])
+
+
+@pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
+def test_what_was_sent_back_is_looked_up_in_an_index(store, service):
+    project = make(service, n=3, review="open")
+    answer(service, project, "ann", DRAMA, WAR)
+    asked = []
+
+    @sa.event.listens_for(store.engine, "checkout")
+    def trace(connection, record, proxy):
+        connection.set_trace_callback(asked.append)
+
+    assert service.next_task(project, "ann") is not None
+    sa.event.remove(store.engine, "checkout", trace)
+    (query,) = [each for each in asked if each.startswith("SELECT annotations.task_id")]
+    with store.read() as db:
+        plan = [row[3] for row in db.exec_driver_sql(f"EXPLAIN QUERY PLAN {query}")]
+    assert [step for step in plan if "ix_annotations_returned" in step] == plan
