@@ -42,7 +42,7 @@ class Capability(StrEnum):
     """A new item's content is enough for it to be ranked."""
     SIMILAR_ITEMS = "similar-items"
     ATTRIBUTES = "attributes"
-    """A user's stated categories and tags (`Context.categories`, `Context.tags`) count."""
+    """What is stated of a user counts: categories and tags, and by the models that learned of them other attributes."""
     SEGMENTS = "segments"
     """`Context.segment` counts."""
 

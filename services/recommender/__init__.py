@@ -8,7 +8,7 @@ served            one immutable snapshot: a model with the live catalogue laid o
 sources, following, live   where models come from; following one; keeping a worker's snapshots fresh, in the background
 deployments       several models behind one name: weights, counts, roll-outs
 rules, rerank     what a request and the standing rules want shown: barred, boosted, pinned; diversity and limits
-strategies        known user -> fold-in -> content -> similar -> popular in segment -> popular
+strategies        known user -> fold-in -> attributes -> content -> similar -> popular in segment -> popular
 shares            which strategy led how many lists, by the hour: cold starts over time
 trends            what is done more often lately than usual
 explain, pages    because of which items; next pages of a list that is kept

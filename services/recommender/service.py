@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -198,6 +199,7 @@ def _question(served: Served, said: Said, user: str | None, state: UserState) ->
         tuple(said.attributes.categories) or (row.categories if row else ()),
         tuple(said.attributes.tags) or (row.tags if row else ()),
         said.segment if said.segment is not None or row is None else row.segment,
+        attributes=json.dumps(dict(row.attributes), ensure_ascii=False) if row and row.attributes else "",
     )
 
 

@@ -30,7 +30,8 @@ class Question:
 
     user: their id, or None; code: the personal model's code of them, -1 if it does not know them.
     recent: item ids, newest first: events since the training, and what the request itself tells.
-    item: the item on the page. categories, tags: stated preferences. segment: the user's.
+    item: the item on the page. categories, tags: stated preferences. segment: the user's. attributes: what is stored
+    of the user besides, one JSON object as text, empty for nothing.
     """
 
     user: str | None = None
@@ -41,10 +42,16 @@ class Question:
     tags: tuple[str, ...] = ()
     segment: int | None = None
     now: float | None = None
+    attributes: str = ""
 
     @property
     def context(self) -> Context:
-        return Context(self.categories, self.tags, self.segment, self.now)
+        return Context(self.categories, self.tags, self.segment, self.now, self.attributes)
+
+    @property
+    def states(self) -> bool:
+        """Whether anything is told of the user beside what they did."""
+        return bool(self.categories or self.tags or self.attributes)
 
 
 class Strategy(Protocol):
@@ -86,6 +93,12 @@ def _history(ranker: Ranker, served: Served, asked: Question) -> UserVectors | N
     return ranker.model.fold_in_users([history])
 
 
+def _by_what_is_stated(ranker: Ranker, asked: Question, barred: Mask, n: int) -> Ranked | None:
+    """The best for somebody without a history; None if the model makes nothing of what is told of them."""
+    nobody = ranker.model.fold_in_users([[]]) if ranker.can(Capability.FOLD_IN_USERS) else -1
+    return ranker.best(nobody, n, barred, asked.context)
+
+
 class Personal:
     """What the model learned of a user. Steps aside for fold-in once there are events it has not seen."""
 
@@ -124,6 +137,21 @@ class FoldIn:
         return {"because": "recent items", "items": _as_shown(served, known)}
 
 
+class Stated:
+    """What the model learned of people who are like the user by their attributes, whom it does not know otherwise."""
+
+    name = "attributes"
+    alike = True
+
+    def rank(self, served: Served, asked: Question, barred: Mask, n: int) -> Ranked | None:
+        if not asked.attributes or asked.code >= 0 or not served.personal.can(Capability.ATTRIBUTES):
+            return None
+        return _by_what_is_stated(served.personal, asked, barred, n)
+
+    def why(self, served: Served, asked: Question, code: int) -> Why:
+        return {"because": "attributes"}
+
+
 class Content:
     """What items are about, against the user's recent items and stated preferences."""
 
@@ -134,12 +162,11 @@ class Content:
         if served.content is None:
             return None
         vectors = _history(served.content, served, asked)
-        stated = (asked.categories or asked.tags) and served.content.can(Capability.ATTRIBUTES)
-        if vectors is None and not stated:
+        if vectors is not None:
+            return served.content.best(vectors, n, barred, asked.context)
+        if not asked.states or not served.content.can(Capability.ATTRIBUTES):
             return None
-        if vectors is None and served.content.can(Capability.FOLD_IN_USERS):
-            vectors = served.content.model.fold_in_users([[]])
-        return served.content.best(-1 if vectors is None else vectors, n, barred, asked.context)
+        return _by_what_is_stated(served.content, asked, barred, n)
 
     def why(self, served: Served, asked: Question, code: int) -> Why:
         own = served.catalogue.entries[code]["categories"]
@@ -199,7 +226,7 @@ _BY_HISTORY: Why = {"because": "history"}
 _BY_POPULARITY: Why = {"because": "popular"}
 
 PERSONAL = Personal()
-STRATEGIES: tuple[Strategy, ...] = (PERSONAL, FoldIn(), Content(), Similar(), PopularInSegment(), Popular())
+STRATEGIES: tuple[Strategy, ...] = (PERSONAL, FoldIn(), Stated(), Content(), Similar(), PopularInSegment(), Popular())
 
 
 class Latest:

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
+import pyarrow as pa
 import pytest
 from services_world import COMEDIES, ITEMS, WESTERNS, interactions, items, rows
 
+from palate.bundle import publish_bundle, set_current
+from palate.dataset.ids import IdMap
+from palate.dataset.schema import Users
 from palate.models import make_recommender
 from palate.models.popularity import Popularity
 from services.recommender.catalogue import ItemRow
@@ -34,6 +40,7 @@ def test_the_order_is_that_of_the_plan():
     assert [strategy.name for strategy in STRATEGIES] == [
         "personal",
         "fold-in",
+        "attributes",
         "content",
         "similar",
         "popular-in-segment",
@@ -95,6 +102,22 @@ def test_stated_preferences_are_answered_by_content(served):
     found = ask(served, 12, categories=("Western",))
     assert {item for item, strategy, _ in found if strategy == "content"} == set(WESTERNS)
     assert found[0][2] == {"because": "content", "categories": ["Western"]}
+
+
+def test_who_tells_something_of_themselves_gets_what_people_like_them_do(open_api, settings):
+    known = sorted({str(user) for user in interactions().users.ids.to_pylist()})
+    told = [json.dumps({"from": "Rome" if user.startswith("a") else "Reno"}) for user in known]
+    users = Users(IdMap(known), pa.table({"attributes": pa.array(told, pa.large_string())}))
+    model = make_recommender("cold-start").fit(interactions(), items(), users)
+    set_current(settings.bundle, publish_bundle(model, settings.bundle))
+    api = open_api(settings)
+    for place, liked in (("Rome", COMEDIES), ("Reno", WESTERNS)):
+        api.call("PUT", f"/v1/users/{place}", {"attributes": {"from": place, "odd": [{"deep": None}]}})
+        found = api.items(f"/v1/users/{place}/recommendations?limit=5")
+        assert {strategy for _, strategy in found} == {"attributes"}
+        assert {item for item, _ in found} <= set(liked)
+    api.call("PUT", "/v1/users/nowhere", {"attributes": {"from": "the moon"}})
+    assert {strategy for _, strategy in api.items("/v1/users/nowhere/recommendations")} == {"popular"}
 
 
 def test_the_item_on_the_page_is_answered_by_similar_ones(served):
