@@ -160,6 +160,9 @@ class _Line(asyncio.Protocol):
         length = int(head.lower().partition(b"content-length:")[2].partition(b"\r\n")[0])
         if len(rest) >= length and self._answer is not None and not self._answer.done():
             self._held = b""
+            if b"\r\nconnection: close" in head.lower() and self._transport is not None:
+                self._transport.close()
+                self._transport = None
             self._answer.set_result((int(head[9:12]), rest))
 
     def connection_lost(self, error: Exception | None) -> None:

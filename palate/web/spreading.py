@@ -21,8 +21,9 @@ from typing import Any
 
 INTERVAL = 0.2
 """Seconds between two looks."""
-IN_USE = 1000
-"""Milliseconds since a client sent something, after which its connection no longer counts."""
+IN_USE = 10_000
+"""Milliseconds since a client sent something, after which its connection no longer counts: longer than people think
+between two requests, or the counts would go up and down by chance and connections be closed for nothing."""
 _SILENT = 2.0
 """Seconds after which a worker that tells nothing is taken for gone."""
 _SHARE = 0.1
@@ -85,7 +86,7 @@ def surplus(mine: int, others: list[int]) -> int:
 
 
 def in_use(port: int) -> int:
-    """How many connections that this process accepted on `port` were heard from within the last second."""
+    """How many connections that this process accepted on `port` were heard from of late."""
     found = 0
     for name in os.listdir("/proc/self/fd"):
         try:
