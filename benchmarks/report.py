@@ -66,4 +66,4 @@ def _note(entry: dict[str, Any]) -> str:
 
 def _number(value: float) -> str:
     """A share with all its digits, a rate without what says nothing."""
-    return f"{value:.4f}" if abs(value) < 10 else f"{value:.0f}"
+    return f"{value:.4f}" if abs(value) < 2 else f"{value:.0f}"
