@@ -19,6 +19,7 @@ import numpy.typing as npt
 from scipy import sparse
 
 from palate.dataset.ids import Codes
+from palate.dataset.schema import Interactions, Items, Users
 from palate.errors import ParameterError
 from palate.kernels.clusters import Clusters, search
 from palate.kernels.compact import Compact, Form, may_be_best
@@ -43,6 +44,11 @@ class FactorModel(Recommender):
     """`(n_items, factors) float32`; zeros for an item without interactions."""
     index: Clusters | Compact | None = None
     """The catalogue in clusters, or in few bytes; None: every answer looks at all factors."""
+
+    def fit(self, interactions: Interactions, items: Items | None = None, users: Users | None = None) -> Self:
+        """Learns as every model does, and is without an index again."""
+        self.index = None  # of the factors of an earlier fit
+        return super().fit(interactions, items, users)
 
     def _user_vectors(self, codes: Codes) -> Vectors:
         vectors = self.user_factors[codes]

@@ -106,3 +106,15 @@ def test_what_has_no_factors_is_refused(exact: FactorModel, tmp_path: Path) -> N
     write_bundle(popularity, tmp_path / "popular")
     done = CliRunner().invoke(command, [str(tmp_path / "popular"), "-o", str(tmp_path / "fast")])
     assert "no item factors" in str(done.exception)
+
+
+def test_a_model_that_learns_anew_has_no_index_of_what_it_learned_before(exact: FactorModel) -> None:
+    users, items = exact.users.decode(np.arange(40)), exact.items.decode(np.arange(60))
+    ids = IdMap(users), IdMap(items)
+    pairs = np.random.default_rng(2).permutation(2400)[:600].astype(np.int32)
+    fewer = Interactions(*ids, pairs // 60, pairs % 60)
+    for made in (exact.indexed(), exact.compacted()):
+        assert made.index is not None
+        made.fit(fewer)
+        assert made.recommend(users[:3], 5).ids() == made.plain().recommend(users[:3], 5).ids()
+        assert made.index is None
