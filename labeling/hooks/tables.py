@@ -1,10 +1,10 @@
 """The tables of webhooks; part of the labeling store's history."""
 
-from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Index, Integer, String, Table, Text, text
+from sqlalchemy import JSON, BigInteger, Column, ForeignKey, Integer, String, Table, Text
 
 from labeling.outward import LONGEST
 from labeling.store.tables import PERSON_LENGTH, Key, metadata
-from palate.store.types import Instant
+from palate.store.types import Instant, partial_index
 
 hooks = Table(
     "webhooks",
@@ -38,9 +38,4 @@ deliveries = Table(
     Column("finished", Instant),
 )
 """`round` counts how often it was to be sent again, `tries` all requests; `status` and `error` are the last one's."""
-Index(
-    "ix_webhook_deliveries_waiting",
-    deliveries.c.id,
-    sqlite_where=text("state = 'waiting'"),
-    postgresql_where=text("state = 'waiting'"),
-)
+partial_index("ix_webhook_deliveries_waiting", deliveries.c.id, where="state = 'waiting'")

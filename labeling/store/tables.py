@@ -25,10 +25,9 @@ from sqlalchemy import (
     UniqueConstraint,
     false,
     literal_column,
-    text,
 )
 
-from palate.store.types import NAMES, Instant
+from palate.store.types import NAMES, Instant, partial_index
 
 TITLE_LENGTH = 200
 PERSON_LENGTH = 220
@@ -102,13 +101,7 @@ tasks = Table(
     UniqueConstraint("project_id", "position"),
 )
 """The lowest `rank` is handed out first. `gold` is the right answer, of tasks whose answer is known."""
-Index(
-    "ix_tasks_gold",
-    tasks.c.project_id,
-    tasks.c.position,
-    sqlite_where=text("gold IS NOT NULL"),
-    postgresql_where=text("gold IS NOT NULL"),
-)
+partial_index("ix_tasks_gold", tasks.c.project_id, tasks.c.position, where="gold IS NOT NULL")
 
 slots = Table(
     "slots",
@@ -138,36 +131,24 @@ slots = Table(
 none."""
 # The queue looks only at slots still open; a partial index keeps that look short however many are answered. SQLite
 # takes one only where the query says the same in the same words, and there a Boolean is compared with a number.
-Index(
+partial_index(
     "ix_slots_open",
     slots.c.project_id,
     slots.c.number,
     slots.c.rank,
     slots.c.position,
-    sqlite_where=text("state <> 'answered' AND withheld = 0"),
-    postgresql_where=text("state <> 'answered' AND NOT withheld"),
+    where="state <> 'answered' AND withheld = 0",
+    postgresql="state <> 'answered' AND NOT withheld",
 )
-Index(
+partial_index(
     "ix_slots_open_tasks",
     slots.c.project_id,
     slots.c.position,
-    sqlite_where=text("state <> 'answered' AND withheld = 0"),
-    postgresql_where=text("state <> 'answered' AND NOT withheld"),
+    where="state <> 'answered' AND withheld = 0",
+    postgresql="state <> 'answered' AND NOT withheld",
 )
-Index(
-    "ix_slots_withheld",
-    slots.c.project_id,
-    slots.c.position,
-    sqlite_where=text("withheld = 1"),
-    postgresql_where=text("withheld"),
-)
-Index(
-    "ix_slots_held",
-    slots.c.project_id,
-    slots.c.person,
-    sqlite_where=text("state = 'leased'"),
-    postgresql_where=text("state = 'leased'"),
-)
+partial_index("ix_slots_withheld", slots.c.project_id, slots.c.position, where="withheld = 1", postgresql="withheld")
+partial_index("ix_slots_held", slots.c.project_id, slots.c.person, where="state = 'leased'")
 # Written out in the statement: for a parameter SQLite would plan anew at each call, PostgreSQL not use the index.
 is_open = slots.c.state != literal_column(f"'{ANSWERED}'")
 is_free = slots.c.state == literal_column(f"'{FREE}'")
@@ -203,48 +184,17 @@ answer among those that a model doubts, from 1 for the most doubtful. `changed`:
 unlike `updated` it tells of verdicts, too."""
 is_returned = answers.c.verdict == literal_column("'returned'")
 """An answer that a reviewer sent back, in the words of the index."""
-Index(
-    "ix_annotations_changed",
-    answers.c.project_id,
-    answers.c.changed,
-    sqlite_where=text("changed IS NOT NULL"),
-    postgresql_where=text("changed IS NOT NULL"),
+partial_index("ix_annotations_changed", answers.c.project_id, answers.c.changed, where="changed IS NOT NULL")
+partial_index("ix_annotations_updated", answers.c.project_id, answers.c.updated, where="changed IS NOT NULL")
+partial_index(
+    "ix_annotations_pending", answers.c.project_id, answers.c.id, where="verdict IS NULL OR verdict = 'returned'"
 )
-Index(
-    "ix_annotations_updated",
-    answers.c.project_id,
-    answers.c.updated,
-    sqlite_where=text("changed IS NOT NULL"),
-    postgresql_where=text("changed IS NOT NULL"),
+partial_index(
+    "ix_annotations_returned", answers.c.project_id, answers.c.person, answers.c.id, where="verdict = 'returned'"
 )
-Index(
-    "ix_annotations_pending",
-    answers.c.project_id,
-    answers.c.id,
-    sqlite_where=text("verdict IS NULL OR verdict = 'returned'"),
-    postgresql_where=text("verdict IS NULL OR verdict = 'returned'"),
-)
-Index(
-    "ix_annotations_returned",
-    answers.c.project_id,
-    answers.c.person,
-    answers.c.id,
-    sqlite_where=text("verdict = 'returned'"),
-    postgresql_where=text("verdict = 'returned'"),
-)
-Index(
-    "ix_annotations_reviewing",
-    answers.c.project_id,
-    answers.c.reviewer,
-    sqlite_where=text("review_expires IS NOT NULL"),
-    postgresql_where=text("review_expires IS NOT NULL"),
-)
-Index(
-    "ix_annotations_suspect",
-    answers.c.project_id,
-    answers.c.suspect,
-    sqlite_where=text("suspect IS NOT NULL AND verdict IS NULL"),
-    postgresql_where=text("suspect IS NOT NULL AND verdict IS NULL"),
+partial_index("ix_annotations_reviewing", answers.c.project_id, answers.c.reviewer, where="review_expires IS NOT NULL")
+partial_index(
+    "ix_annotations_suspect", answers.c.project_id, answers.c.suspect, where="suspect IS NOT NULL AND verdict IS NULL"
 )
 
 skips = Table(

@@ -47,3 +47,8 @@ def clock(connection: sa.Connection) -> datetime:
         moment: datetime = connection.scalar(sa.select(sa.func.clock_timestamp()))  # type: ignore[assignment]
         return moment.astimezone(UTC)
     return datetime.now(UTC)
+
+
+def partial_index(name: str, *columns: Any, where: str, postgresql: str | None = None) -> sa.Index:
+    """An index of the rows for which `where` holds. postgresql: the condition as that database says it, if not so."""
+    return sa.Index(name, *columns, sqlite_where=sa.text(where), postgresql_where=sa.text(postgresql or where))
