@@ -72,10 +72,14 @@ def _sent(column: str, precision: str, jvm: Any) -> Column:
     whole = as_bytes(jvm, given, double=double)
     if whole is None:
         return given.alias(column)
-    # Whether an array contains NaN is unknown, which is null, where it does not and one of its elements is null.
-    known = f.array_contains(given, f.lit(float("nan")).cast(precision)).isNotNull()
     holed = f.lit(HOLED).cast("binary") if double else f.lit(HOLED)
-    return f.when(known, whole).when(given.isNotNull(), holed).alias(column)
+    return f.when(_without_nulls(given, precision), whole).when(given.isNotNull(), holed).alias(column)
+
+
+def _without_nulls(values: Column, precision: str) -> Column:
+    """Whether no element of an array is null, in one fast pass: of an array with a null and without NaN it is unknown,
+    which is null, whether it contains NaN. Null of no array, too."""
+    return f.array_contains(values, f.lit(float("nan")).cast(precision)).isNotNull()
 
 
 def checked_vectors(frame: DataFrame, column: str, width: int) -> Column:
@@ -88,8 +92,7 @@ def checked_vectors(frame: DataFrame, column: str, width: int) -> Column:
     else:
         values = given.cast("array<double>")
         vector = array_to_vector(values)
-        # Of an array that holds a null and lacks a number, whether it contains that number is null: one fast pass.
-        fits = (f.size(given) == width) & f.array_contains(values, float("nan")).isNotNull()
+        fits = (f.size(given) == width) & _without_nulls(values, "double")
     what = f"the vector is null, holds a null, or is not {width} wide as those of the fit."
     refused = f.raise_error(f.lit(f"palate.errors.SchemaError: {column}: {what}"))
     return f.when(given.isNotNull() & fits, vector).otherwise(refused)
