@@ -58,13 +58,12 @@ class Spreading:
         return self._application(environ, closing)
 
     def _look(self) -> None:
+        own = os.open(self._own, os.O_WRONLY | os.O_CREAT, 0o600)
         while True:
             time.sleep(INTERVAL)
             try:
                 mine = in_use(self._port)
-                # Of one length, in place: whoever reads meanwhile finds the old count or the new one.
-                with self._own.open("r+b" if self._own.exists() else "wb", buffering=0) as file:
-                    file.write(b"%8d" % mine)
+                os.pwrite(own, b"%8d" % mine, 0)  # of one length: whoever reads meanwhile finds the old or the new
                 self._surplus = surplus(mine, self._others())
             except OSError:  # The folder goes when the server stops.
                 self._surplus = 0

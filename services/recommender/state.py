@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections import Counter as Tally
 from collections.abc import Iterable
 from functools import cache
@@ -23,8 +24,11 @@ def state() -> tuple[Live, Counter]:
 
 
 def as_json(answer: dict[str, Any], status: int = 200) -> Response:
-    """The response that carries a JSON object."""
-    return Response(to_json(answer, inf_nan_mode="null"), status, mimetype="application/json")
+    """The response that carries a JSON object. Raises ValueError for a number that JSON cannot say."""
+    body = to_json(answer, inf_nan_mode="constants")
+    if b"NaN" in body or b"Infinity" in body:  # perhaps within a text
+        body = json.dumps(answer, allow_nan=False).encode()
+    return Response(body, status, mimetype="application/json")
 
 
 def count(places: Iterable[dict[str, Any]]) -> None:

@@ -34,8 +34,7 @@ class UserCache(Generic[State]):
         found = self._held.get(user)
         if found is not None:
             return found
-        key = hash(user) or 1
-        place = key % len(self._strangers)
+        key, place = self._place(user)
         if self._nothing is not None and self._strangers[place] == key:
             return self._nothing
         before = self._forgotten
@@ -57,6 +56,11 @@ class UserCache(Generic[State]):
             self._forgotten += 1
             for user in users:
                 self._held.pop(user, None)
-                key = hash(user) or 1
-                if self._strangers[key % len(self._strangers)] == key:
-                    self._strangers[key % len(self._strangers)] = 0
+                key, place = self._place(user)
+                if self._strangers[place] == key:
+                    self._strangers[place] = 0
+
+    def _place(self, user: str) -> tuple[int, int]:
+        """What a stranger is remembered by, never 0, and where."""
+        key = hash(user) or 1
+        return key, key % len(self._strangers)
