@@ -10,18 +10,17 @@ Written: docs/images/catalogue.svg, and the figures beside results.json; a table
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict, dataclass
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Any
 
 import click
 import numpy as np
 import numpy.typing as npt
 
+from benchmarks import charts
 from benchmarks.item_index import WIDTH, N, clustered, gaussian, trained
 from palate.kernels.clusters import Clusters, search
 from palate.kernels.compact import FORMS, Compact, may_be_best
@@ -31,7 +30,15 @@ Floats = npt.NDArray[np.float32]
 Answer = Callable[[Floats], npt.NDArray[Any]]
 
 SIZES = (1_000, 10_000, 100_000, 1_000_000)
-DRAWN = Path(__file__).parent.parent / "docs" / "images" / "catalogue.svg"
+STYLES = {
+    "exact": (charts.GREY, "o-"),
+    "float16": (charts.LIGHT_TEAL, "o-"),
+    "int8": (charts.TEAL, "o-"),
+    "index": (charts.RUST, "s-"),
+    "faiss IVF": (charts.VIOLET, "^--"),
+    "faiss HNSW": (charts.SAND, "v--"),
+}
+"""Colour and line of each form."""
 RECALL = 0.995
 _LEARNED, _ASKED, _ROUNDS = 500, 200, 2
 
@@ -164,37 +171,21 @@ def _short(value: Any) -> float:
     return float(f"{value:.4g}")
 
 
-def draw(points: list[Point], path: Path) -> None:
+def draw(points: list[Point]) -> None:
     """Milliseconds against items, both on logarithmic scales: the median above, 99 of 100 below."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    pyplot.rcParams.update(
-        {"svg.hashsalt": "palate", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    )
-    styles = {
-        "exact": ("#444444", "o-"), "float16": ("#7fb0ae", "o-"), "int8": ("#2f6f6d", "o-"), "index": ("#c2683f", "s-"),
-        "faiss IVF": ("#9a86b8", "^--"), "faiss HNSW": ("#c9b458", "v--"),
-    }  # fmt: skip
     kinds = list(dict.fromkeys(point.factors for point in points))
-    figure, axes = pyplot.subplots(
-        2, len(kinds), figsize=(3.6 * len(kinds), 5.4), sharex=True, sharey=True, squeeze=False
-    )
-    for column, kind in enumerate(kinds):
-        for form, (color, line) in styles.items():
-            found = [point for point in points if (point.factors, point.form) == (kind, form)]
-            for axis, name in ((axes[0][column], "p50"), (axes[1][column], "p99")):
-                times = [1000 * getattr(point, name) for point in found]
-                axis.loglog([point.items for point in found], times, line, color=color, label=form, markersize=4)
-        axes[0][column].set_title(kind, fontsize=9)
-        axes[1][column].set_xlabel("items")
-    axes[0][0].set_ylabel("ms, median")
-    axes[1][0].set_ylabel("ms, 99 of 100")
-    axes[0][0].legend(frameon=False, fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    with charts.chart("catalogue", 2, len(kinds), (3.4 * len(kinds), 5.6), sharex=True, sharey=True) as axes:
+        for column, kind in enumerate(kinds):
+            for form, (color, line) in STYLES.items():
+                found = [point for point in points if (point.factors, point.form) == (kind, form)]
+                for axis, name in ((axes[0][column], "p50"), (axes[1][column], "p99")):
+                    times = [1000 * getattr(point, name) for point in found]
+                    axis.loglog([point.items for point in found], times, line, color=color, label=form, markersize=4)
+            axes[0][column].set_title(kind)
+            axes[1][column].set_xlabel("items")
+        axes[0][0].set_ylabel("ms, median")
+        axes[1][0].set_ylabel("ms, 99 of 100")
+        axes[0][0].legend()
 
 
 def table(points: list[Point]) -> str:
@@ -235,11 +226,9 @@ def main(quick: bool, most: int, peers: int) -> None:
                 )
     if quick:
         return
-    (Path(__file__).parent / "results.catalogue.json").write_text(
-        json.dumps([asdict(point) for point in points], indent=1)
-    )
-    draw(points, DRAWN)
-    click.echo(f"{table(points)}\nDrawn: {DRAWN}")
+    charts.keep("catalogue", points)
+    click.echo(table(points))
+    draw(points)
 
 
 if __name__ == "__main__":

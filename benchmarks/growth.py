@@ -8,12 +8,11 @@ the cached rows, is left out. Written: docs/images/growth.svg, and the figures b
 from __future__ import annotations
 
 import gc
-import json
 import tempfile
 import threading
 import time
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +23,13 @@ import pyarrow as pa
 from pyarrow import parquet
 from pyspark.sql import DataFrame, SparkSession
 
-from benchmarks import spark_fm
+from benchmarks import charts, spark_fm
 from benchmarks.data import Size
 from benchmarks.spark import spark_session
 from benchmarks.spark_als import rating_table
 from palate.spark import ALS, PCA, FMClassifier, KMeans
 
 FACTORS = (1, 2, 4, 8)
-DRAWN = Path(__file__).parent.parent / "docs" / "images" / "growth.svg"
 
 
 @dataclass(frozen=True)
@@ -146,36 +144,26 @@ def measure(spark: SparkSession, stage: Stage, rows: int, folder: Path) -> Point
     return Point(stage.name, rows, round(took, 3), *watch.grown)
 
 
-def draw(points: list[Point], path: Path) -> None:
-    """Seconds and memory against rows, each in units of its smallest size; linear growth is the dotted line."""
-    import matplotlib
-
-    matplotlib.use("svg")
-    from matplotlib import pyplot
-
-    pyplot.rcParams.update(
-        {"svg.hashsalt": "palate", "font.size": 9, "axes.spines.top": False, "axes.spines.right": False}
-    )
+def draw(points: list[Point]) -> None:
+    """Seconds and memory against rows; the dotted line is growth in proportion to the rows."""
     names = list(dict.fromkeys(point.stage for point in points))
-    figure, axes = pyplot.subplots(2, len(names), figsize=(3 * len(names), 4.6), sharex="col", squeeze=False)
-    for column, name in enumerate(names):
-        found = [point for point in points if point.stage == name]
-        rows = [point.rows / 1000 for point in found]
-        above, below = axes[0][column], axes[1][column]
-        above.plot(rows, [point.seconds for point in found], "o-", color="#2f6f6d")
-        above.plot(rows, [found[0].seconds * row / rows[0] for row in rows], ":", color="#999999")
-        below.plot(rows, [point.workers / 1e6 for point in found], "o-", color="#2f6f6d", label="executors' Python")
-        below.plot(rows, [point.driver / 1e6 for point in found], "s-", color="#c2683f", label="driver's Python")
-        above.set_title(name, fontsize=9)
-        below.set_xlabel("rows (thousands)")
-        for axis in (above, below):
-            axis.set_ylim(bottom=0)
-            axis.set_xlim(left=0)
-    axes[0][0].set_ylabel("seconds of a fit")
-    axes[1][0].set_ylabel("memory above before (MB)")
-    axes[1][0].legend(frameon=False, fontsize=8)
-    figure.tight_layout()
-    figure.savefig(path, metadata={"Date": None})
+    with charts.chart("growth", 2, len(names), (3 * len(names), 4.6), sharex="col") as axes:
+        for (above, below), name in zip(axes.T, names, strict=True):
+            found = [point for point in points if point.stage == name]
+            rows = [point.rows / 1000 for point in found]
+            above.plot(rows, [point.seconds for point in found], "o-", color=charts.TEAL)
+            above.plot(rows, [found[0].seconds * row / rows[0] for row in rows], ":", color=charts.PALE)
+            workers, driver = ([getattr(point, who) / 1e6 for point in found] for who in ("workers", "driver"))
+            below.plot(rows, workers, "o-", color=charts.TEAL, label="executors' Python")
+            below.plot(rows, driver, "s-", color=charts.RUST, label="driver's Python")
+            above.set_title(name)
+            below.set_xlabel("rows (thousands)")
+            for axis in (above, below):
+                axis.set_ylim(bottom=0)
+                axis.set_xlim(left=0)
+        axes[0][0].set_ylabel("seconds of a fit")
+        axes[1][0].set_ylabel("memory above before (MB)")
+        axes[1][0].legend()
 
 
 @click.command()
@@ -194,11 +182,8 @@ def main(quick: bool) -> None:
                 )
     if quick:
         return
-    (Path(__file__).parent / "results.growth.json").write_text(
-        json.dumps([asdict(point) for point in points], indent=1)
-    )
-    draw(points, DRAWN)
-    click.echo(f"Drawn: {DRAWN}")
+    charts.keep("growth", points)
+    draw(points)
 
 
 if __name__ == "__main__":

@@ -2,7 +2,7 @@
 
 Exact top 10 of 20,000 items, users drawn uniformly, 50 items of each left out; no answer and no score is kept. In the
 same run: answers for whom the model does not know, recommendations while events come in, and `mlflow models serve` of
-the same model, where MLflow is installed. Needs wrk.
+the same model, where MLflow is installed. Needs wrk. (`benchmarks.connections` has other numbers of connections.)
 """
 
 from __future__ import annotations
@@ -163,10 +163,6 @@ def run(quick: bool) -> Timing:
             for each in kinds:
                 load(server, lua[each], 1, CONNECTIONS)
             runs = rounds_of(kinds)
-            curve = []
-            for connections in (1,) if quick else (1, 2, 4, 16, 32):
-                pair = [load(server, lua[each], seconds / 2, connections) for each in (CONSTANT, PERSONAL)]
-                curve.append(f"{connections}: {pair[1].rate / pair[0].rate:.2f} ({pair[1].p99 / pair[0].p99:.1f})")
             with sending(server, users, items) as took:
                 meanwhile = middle(rounds_of([PERSONAL])[PERSONAL])
             flood = [load(server, lua["events"], seconds, 4) for _ in range(rounds)]
@@ -177,7 +173,6 @@ def run(quick: bool) -> Timing:
         )
         slower = {each: middle(runs[each]).p50 / personal.p50 for each in (UNKNOWN, VISITOR)}
         notes.append("Of a personal answer's p50: " + ", ".join(f"{each} {by:.2f}" for each, by in slower.items()))
-        notes.append("With other numbers of connections, throughput (p99) of the constant's: " + ", ".join(curve))
         notes.append(
             f"While {BATCH * len(took) / (rounds * seconds):,.0f} events a second came in: p99 {meanwhile.p99:.1f} ms, "
             f"{meanwhile.p99 / personal.p99:.2f} of that without"
