@@ -75,6 +75,14 @@ def test_no_secret_has_a_default():
             assert port.startswith("127.0.0.1:"), "published beyond this machine"
 
 
+def test_java_may_run_what_it_unpacks():
+    """Parquet's compression is native code that Java maps out of /tmp; Docker mounts a tmpfs noexec unless told."""
+    jobs = yaml.safe_load(COMPOSE.read_text())["services"]["jobs"]
+    assert jobs["read_only"]
+    options = dict(mount.partition(":")[::2] for mount in jobs["tmpfs"])
+    assert "exec" in options["/tmp"].split(",")  # noqa: S108  # a path in the image
+
+
 def test_every_service_waits_for_what_it_needs():
     services = yaml.safe_load(COMPOSE.read_text())["services"]
     for name, service in services.items():
