@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import ClassVar
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
@@ -145,8 +146,29 @@ class ALS(FactorModel):
                 solved[start : part.stop] = np.linalg.solve(left, right)[:, :, 0]
         return solved
 
+    @cached_property
+    def _inverse(self) -> npt.NDArray[np.float64]:
+        """`(Y'Y + penalty * I)^-1`, `(factors, factors) float64`."""
+        inverse: npt.NDArray[np.float64] = np.linalg.inv(self._gram.astype(np.float64)).astype(np.float64, copy=False)
+        return inverse
+
+    def _solve_short(self, items: npt.NDArray[np.int32], confidence: Floats) -> Floats:
+        """As `_solve` of one history, by a system as large as the history: for a request, which knows few items.
+
+        With P = (Y'Y + penalty I)^-1 and Y the factors of these items, Woodbury's identity makes of the equation above
+        x = P Y' z, where (I + (C - I) Y P Y') z = C 1.
+        """
+        theirs = self.item_factors[items].astype(np.float64)
+        spread = theirs @ self._inverse
+        system = (spread @ theirs.T) * (confidence - 1)[:, None]
+        system.flat[:: len(items) + 1] += 1
+        return (np.linalg.solve(system, confidence) @ spread).astype(np.float32)
+
     def _fold(self, histories: sparse.csr_matrix) -> Vectors:
-        return (self._solve(histories, self._sureness(histories.data)),)
+        confidence = self._sureness(histories.data)
+        if histories.shape[0] == 1 and histories.nnz <= self.params.factors // 2:
+            return (self._solve_short(histories.indices, confidence)[None],)
+        return (self._solve(histories, confidence),)
 
     def _state(self) -> Arrays:
         return Arrays(

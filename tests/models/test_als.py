@@ -110,3 +110,15 @@ def test_parameters_that_leave_no_finite_factors_are_named(wrong: dict[str, floa
 def test_without_confidence_there_is_nothing_to_learn(kind: str, values: dict[str, object]) -> None:
     with pytest.raises(ParameterError, match=r"als.alpha: it must be above 0"):
         make_recommender(kind, values)
+
+
+def test_a_short_history_alone_gives_the_vector_that_it_gives_among_others() -> None:
+    model = ALS(factors=16).fit(random_interactions(3))
+    history = model.items.decode(np.arange(0, 9, 2))
+    assert len(history) <= model.params.factors // 2
+    alone, among = model.fold_in_users([history]), model.fold_in_users([history, history[:1]])
+    np.testing.assert_allclose(alone.vectors[0][0], among.vectors[0][0], rtol=1e-4, atol=1e-6)
+    assert (alone.seen != among.seen[:1]).nnz == 0
+    twice, both = model.fold_in_users([[*history, history[0]]]), model.fold_in_users([[*history, history[0]], history])
+    np.testing.assert_allclose(twice.vectors[0][0], both.vectors[0][0], rtol=1e-4, atol=1e-6)
+    assert np.abs(twice.vectors[0] - alone.vectors[0]).max() > 1e-3
