@@ -12,6 +12,7 @@ then run in the lanes of vector registers.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Literal, Self
 
@@ -96,7 +97,8 @@ def may_be_best(query: Floats, compact: Compact, n: int, barred: npt.NDArray[np.
 
     wide = np.zeros(compact.blocks.shape[1], np.float32)
     wide[: len(query)] = query
-    reach = np.float32(np.linalg.norm(query.astype(np.float64)) * (1 + _ROUNDING))
+    exact = query.astype(np.float64)
+    reach = np.float32(math.sqrt(exact @ exact) * (1 + _ROUNDING))
     codes = np.empty(len(compact.order), np.int32)  # what is not written to takes no memory
     uppers = np.empty(len(compact.order), np.float32)
     worst_kept = np.full(n, -np.inf, np.float32)

@@ -155,7 +155,11 @@ class FactorModel(Recommender):
             out = np.flatnonzero(barred).astype(np.int32) if barred is not None else np.zeros(0, np.int32)
             found = search(query[None], index, n, (np.array([0, len(out)]), out))
             return found[0][0], found[1][0]
-        codes, scores = top_k((self._item_rows(few) @ query)[None], n)
+        scores = self._item_rows(few) @ query
+        if n < len(few) <= _SORTED:  # ascending codes: of equal scores the lower code comes first
+            order = np.argsort(-scores, kind="stable")[:n]
+            return few[order], scores[order]
+        codes, scores = top_k(scores[None], n)
         return (np.where(codes >= 0, few[codes], np.int32(-1)) if len(few) else codes)[0], scores[0]
 
     def to_arrays(self) -> Arrays:
@@ -222,6 +226,8 @@ def _arrays_of(index: type[Clusters] | type[Compact]) -> list[str]:
 CALIBRATING = 500
 _FEW, _SHORT = 8, 1000
 """Up to so many users, and items for each, are looked up one by one; of more, products of matrices are faster."""
+_SORTED = 1000
+"""So few scores are sorted at once; of more, the best are taken out first."""
 _COPIED = 32 << 20
 """Bytes of item factors up to which a model keeps a copy of them in another order."""
 _SCANNED = 0.1
