@@ -24,7 +24,7 @@ Codes: TypeAlias = npt.NDArray[np.int32]
 
 UNKNOWN = -1
 """The code of an id that the map does not hold."""
-_REMEMBERED = 4096
+_REMEMBERED = 16_384
 
 
 def id_array(values: Ids, *, where: str | None = None) -> pa.Array:

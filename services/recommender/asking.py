@@ -152,7 +152,7 @@ class Moment(RulesBody):
 
     recent_items: list[AnyId] = Field(default_factory=list, max_length=1000, description="Newest first.")
     item: AnyId | None = Field(None, description="The item on the page.")
-    attributes: Preferences = NO_PREFERENCES
+    attributes: Preferences = Field(default_factory=Preferences)
     segment: Segment | None = None
     explain: bool = Field(False, description=_EXPLAIN)
     deployment: DeploymentName | None = None
