@@ -10,10 +10,11 @@ from __future__ import annotations
 import copy
 import dataclasses
 from abc import ABC, abstractmethod
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
-from functools import cached_property
+from functools import cached_property, lru_cache
 from typing import Any, ClassVar, Protocol, Self, TypeAlias, runtime_checkable
 
 import numpy as np
@@ -514,10 +515,13 @@ class Recommender(ABC):
                 values = np.full(len(codes), self.usual_weight, np.float32)
         elif len(histories) == 1:  # a request waits
             found = self.items.encode(_checked_ids(histories[0], "a history"))
-            indices, times = np.unique(found[found >= 0], return_counts=True)
-            data = times.astype(np.float32) * np.float32(max(self.usual_weight, 0.0))
-            rows = np.array([0, len(indices)], np.int32)
-            return sparse.csr_matrix((data, indices, rows), shape=(1, len(self.items)))
+            times = Counter(code for code in found.tolist() if code >= 0)
+            row = copy.copy(_empty_row(len(self.items)))  # scipy's checks of a new one cost more than the rest of it
+            row.indices = np.array(sorted(times), np.int32)
+            row.data = np.array([times[code] for code in sorted(times)], np.float32)
+            row.data *= np.float32(max(self.usual_weight, 0.0))
+            row.indptr = np.array([0, len(times)], np.int32)
+            return row
         else:
             lists = [self.items.encode(_checked_ids(history, "a history")) for history in histories]
             codes = np.concatenate([*lists, np.empty(0, np.int32)])
@@ -530,6 +534,11 @@ class Recommender(ABC):
         matrix.sum_duplicates()
         matrix.data = np.maximum(matrix.data, 0)
         return matrix
+
+
+@lru_cache(maxsize=16)
+def _empty_row(width: int) -> sparse.csr_matrix:
+    return sparse.csr_matrix((1, width), dtype=np.float32)
 
 
 def checked_n(n: Any, n_items: int) -> int:
