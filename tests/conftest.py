@@ -8,6 +8,7 @@ import pwd
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import threading
 from collections.abc import Iterator
@@ -51,6 +52,29 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Whoever watches a long run learns of a failure when it happens, and not at the end alone."""
     if report.failed and hasattr(report, "node"):  # told by a process of several
         print(f"\nFAILED {report.nodeid} ({report.when})\n{report.longreprtext[-3000:]}", flush=True)
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _migrations_worked_out_once() -> Iterator[None]:
+    """Empty databases get their tables from what the first one got: see tests/replaying.py."""
+    from palate.store import migrate
+    from tests.replaying import Replaying
+
+    with pytest.MonkeyPatch.context() as patch:
+        module = sys.modules[migrate.__module__]
+        patch.setattr(module, "_run", Replaying(module._run))
+        yield
+
+
+@pytest.fixture(scope="session", autouse=True)
+def password_cost() -> Iterator[int]:
+    """The work that a password's hash takes; meanwhile it takes next to none, for what is tested is around them."""
+    from palate.store import passwords
+
+    real = passwords.COST
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(passwords, "COST", 16)
+        yield real
 
 
 @pytest.fixture(scope="session")

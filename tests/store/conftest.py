@@ -57,9 +57,3 @@ def sqlite(tmp_path: Path) -> Iterator[Callable[..., Engine]]:
     yield open_one
     for one in opened:
         one.dispose()
-
-
-@pytest.fixture(autouse=True)
-def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hash passwords with next to no work: what is tested here is around them."""
-    monkeypatch.setattr("palate.store.passwords.COST", 16)

@@ -6,8 +6,9 @@ from palate.store.passwords import hash_password, verify_password
 
 
 @pytest.fixture(autouse=True)
-def cheap_passwords() -> None:
-    """Here the real work is done."""
+def _real_work(password_cost: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Here, unlike elsewhere in the tests, it is done."""
+    monkeypatch.setattr("palate.store.passwords.COST", password_cost)
 
 
 def test_a_password_is_hashed_with_its_own_salt_and_work_worth_the_name() -> None:

@@ -141,9 +141,3 @@ def reader(app: Flask, accounts: Accounts) -> FlaskClient:
     token = accounts.create_key("reader", ["read", "write"])[1]
     client.environ_base["HTTP_AUTHORIZATION"] = f"Bearer {token}"
     return client
-
-
-@pytest.fixture(autouse=True)
-def cheap_passwords(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Hash passwords with next to no work: what is tested here is around them."""
-    monkeypatch.setattr("palate.store.passwords.COST", 16)
