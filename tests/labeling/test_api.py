@@ -9,10 +9,11 @@ import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
+import sqlalchemy as sa
 
 from labeling.app import create
 from labeling.settings import LabelingSettings
-from palate.store import Accounts
+from palate.store import Accounts, reading
 
 PROJECT = {"title": "Films", "labels": ["Comedy", "Drama", "War"], "instructions": "Look twice."}
 TASKS = [{"external_id": f"film-{i}", "data": {"title": f"Film {i}", "text": "A film."}} for i in range(3)]
@@ -54,9 +55,38 @@ def ann(app):
 
 @pytest.fixture
 def films(manager):
+    return made(manager)
+
+
+def made(manager):
     answer = manager("POST", "/projects", PROJECT | {"tasks": TASKS})
     assert answer.status_code == 201
     return answer.json["id"]
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory):
+    """(manager, annotator, project) of one app for all the calls that must be refused; at the end nothing of it has
+    changed, so none of them did anything."""
+    app = create(LabelingSettings(home=tmp_path_factory.mktemp("refusing")))
+    manager, ann = Client(app, "label", "label:manage"), Client(app, "label")
+    films = made(manager)
+    before = state(app)
+    yield manager, ann, films
+    assert state(app) == before
+    app.extensions["labeling"].engine.dispose()
+
+
+def state(app):
+    """How every table of the app's store is filled, but for when its keys were last used."""
+    tables = sa.MetaData()
+    with reading(app.extensions["labeling"].engine) as connection:
+        tables.reflect(connection)
+        return {
+            name: connection.execute(table.select()).all()
+            for name, table in tables.tables.items()
+            if name != "palate_keys"
+        }
 
 
 def problem(answer, status):
@@ -315,7 +345,8 @@ def test_suggestions_and_drafts_come_with_the_task(manager, ann, films):
         ("POST", "/tasks/1/skip", {"reason": ""}),
     ],
 )
-def test_changes_that_do_not_fit_are_refused(manager, films, method, path, body):
+def test_changes_that_do_not_fit_are_refused(house, method, path, body):
+    manager, _, films = house
     before = manager("GET", f"/projects/{films}").json
     problem(manager(method, f"/projects/{films}{path}", body), 422)
     assert manager("GET", f"/projects/{films}").json == before
@@ -420,7 +451,8 @@ def test_annotators_manage_nothing(ann, films):
 
 @pytest.mark.parametrize(("method", "path", "body"), [route for route in ROUTES if "{}" in route[1]])
 @pytest.mark.parametrize("project", ["999", "0", str(2**70)])
-def test_unknown_projects_are_404(manager, films, method, path, body, project):
+def test_unknown_projects_are_404(house, method, path, body, project):
+    manager, _, _ = house
     problem(manager(method, path.format(project), body), 404)
 
 
@@ -439,7 +471,8 @@ def test_unknown_projects_are_404(manager, films, method, path, body, project):
         (b'{"title": "\\ud800"}', 400),
     ],
 )
-def test_broken_bodies_are_told_apart(manager, films, method, path, body, data, status):
+def test_broken_bodies_are_told_apart(house, method, path, body, data, status):
+    manager, _, films = house
     answer = manager(method, path.format(films), data=data, headers={"Content-Type": "application/json"})
     problem(answer, status)
 
