@@ -23,6 +23,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Unpack
 
 from palate.client import answers, asking
@@ -185,6 +186,14 @@ class Methods(Rollouts[answers.Rollout]):
         return self._import(items, users)
 
     @method
+    def start_import_file(self, file: str | Path) -> Plan[answers.Import]:
+        """Have the items and users of a JSON Lines file written by a job: `{"item": ...}` or `{"user": ...}` a line.
+
+        Raises ParameterError if it cannot be read.
+        """
+        return self._import_file(file)
+
+    @method
     def import_state(self, job: int) -> Plan[answers.Import]:
         return self._ask(answers.Import, "GET", f"/v1/imports/{job:d}")
 
@@ -206,16 +215,16 @@ class Methods(Rollouts[answers.Rollout]):
 
         Raises RemoteError if it failed, was cancelled, or takes longer than `seconds`.
         """
-        end = time.monotonic() + seconds
-        found = yield from self._import(items, users)
-        while found.state != "done":
-            if found.state in ("failed", "cancelled"):
-                raise self._refused(f"the import {found.job} {found.state}: {found.error or 'nothing more'}")
-            if time.monotonic() > end:
-                raise self._refused(f"the import {found.job} is {found.state} after {seconds:g} seconds.")
-            yield float(every)
-            found = yield from self._ask(answers.Import, "GET", f"/v1/imports/{found.job}")
-        return found
+        begun = yield from self._import(items, users)
+        return (yield from self._done(begun, seconds, every))
+
+    @method
+    def import_file_and_wait(
+        self, file: str | Path, *, seconds: float = 3600.0, every: float = 0.5
+    ) -> Plan[answers.Import]:
+        """The same for a JSON Lines file."""
+        begun = yield from self._import_file(file)
+        return (yield from self._done(begun, seconds, every))
 
     # Events
 
@@ -313,6 +322,24 @@ class Methods(Rollouts[answers.Rollout]):
 
     def _import(self, items: Sequence[asking.NewItem], users: Sequence[asking.NewUser]) -> Plan[answers.Import]:
         return self._ask(answers.Import, "POST", "/v1/imports", {"items": list(items), "users": list(users)})
+
+    def _import_file(self, file: str | Path) -> Plan[answers.Import]:
+        try:
+            lines = Path(file).read_bytes()
+        except OSError as error:
+            raise ParameterError(f"it cannot be read: {error.strerror}.", where=str(file)) from None
+        return self._ask(answers.Import, "POST", "/v1/imports", lines)
+
+    def _done(self, begun: answers.Import, seconds: float, every: float) -> Plan[answers.Import]:
+        end, found = time.monotonic() + seconds, begun
+        while found.state != "done":
+            if found.state in ("failed", "cancelled"):
+                raise self._refused(f"the import {found.job} {found.state}: {found.error or 'nothing more'}")
+            if time.monotonic() > end:
+                raise self._refused(f"the import {found.job} is {found.state} after {seconds:g} seconds.")
+            yield float(every)
+            found = yield from self._ask(answers.Import, "GET", f"/v1/imports/{found.job}")
+        return found
 
     def _events(self, events: Sequence[Mapping[str, Any]]) -> Plan[answers.Stored]:
         # Ids are made before anything is sent, so that an event which is sent again is the same event.

@@ -18,6 +18,8 @@ from palate.errors import ParameterError, RemoteError
 
 A = TypeVar("A", bound=BaseModel)
 T = TypeVar("T")
+LINES = "application/x-ndjson"
+"""What a body of bytes is: JSON of one row a line."""
 
 
 class Service:
@@ -45,8 +47,9 @@ class Service:
     def _json(self, verb: str, path: str, body: Any = None, *, repeatable: bool = True) -> Plan[Any]:
         headers = {"Accept": "application/json"}
         if body is not None:
-            headers["Content-Type"] = "application/json"
-        request = Request(verb, path, None if body is None else _encoded(body), headers, repeatable)
+            headers["Content-Type"] = LINES if isinstance(body, bytes) else "application/json"
+        sent = body if body is None or isinstance(body, bytes) else _encoded(body)
+        request = Request(verb, path, sent, headers, repeatable)
         answer = yield from self._call(request)
         return decoded(answer, request, self._caller.url)
 

@@ -26,6 +26,7 @@ from palate.errors import (
     UnauthenticatedError,
     UnknownIdError,
 )
+from palate.web.problems import too_large
 from palate.web.sigv4 import SignatureError
 
 log = logging.getLogger("palate.web")
@@ -72,7 +73,7 @@ def speak_aws(blueprint: Blueprint, codes: Codes) -> None:
         status = error.code or 500
         if status >= 500:
             return from_bug(error)
-        told = "The body is larger than this service reads." if status == 413 else error.description or ""
+        told = too_large() if status == 413 else error.description or ""
         return answer(status, codes.invalid, told)
 
     def from_bug(error: Exception) -> Response:

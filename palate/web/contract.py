@@ -19,11 +19,11 @@ from typing import Any, TypeVar, get_origin
 from flask import Response, current_app, request
 from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.datastructures import MultiDict
-from werkzeug.exceptions import UnsupportedMediaType
+from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
 
 from palate.errors import InputError
 from palate.web import strictjson
-from palate.web.problems import FieldErrors
+from palate.web.problems import FieldErrors, too_large
 
 View = TypeVar("View", bound=Callable[..., Any])
 LONGEST_LIST = 1000
@@ -43,6 +43,8 @@ class Contract:
     query: type[Model] | None = None
     body: type[Model] | None = None
     form: type[Model] | None = None
+    raw: str | None = None
+    """A type of body that the view reads by itself, in place of `body`."""
     gives: type[BaseModel] | None = None
     status: int = 200
     also: tuple[int, ...] = ()
@@ -59,12 +61,17 @@ def contract_of(view: Callable[..., Any]) -> Contract | None:
 
 
 def takes(
-    *, query: type[Model] | None = None, body: type[Model] | None = None, form: type[Model] | None = None
+    *,
+    query: type[Model] | None = None,
+    body: type[Model] | None = None,
+    form: type[Model] | None = None,
+    raw: str | None = None,
 ) -> Callable[[View], View]:
     """The view gets keyword arguments `query`, `body`, `form`, checked by these models.
 
     A field that is a list takes a parameter repeated, any other only once. Answers 422 with the fields at fault, 415
-    when the body is not `application/json`, 400 when it is not JSON at all.
+    when the body is not `application/json`, 400 when it is not JSON at all. Of a body of the type `raw` the view gets
+    `body=None`, and reads it from the request.
     """
 
     def decorate(view: View) -> View:
@@ -73,7 +80,7 @@ def takes(
             if query is not None:
                 kwargs["query"] = validate(query, flat(query, request.args))
             if body is not None:
-                kwargs["body"] = validate(body, read_json())
+                kwargs["body"] = None if raw and request.mimetype == raw else validate(body, _read(raw))
             if form is not None:
                 fields = flat(form, request.form)
                 if "csrf_token" not in form.model_fields:
@@ -81,7 +88,7 @@ def takes(
                 kwargs["form"] = validate(form, fields)
             return view(*args, **kwargs)
 
-        declared: View = _declare(checked, query=query, body=body, form=form)
+        declared: View = _declare(checked, query=query, body=body, form=form, raw=raw)
         return declared
 
     return decorate
@@ -139,10 +146,10 @@ def gives_page(*, leads_on: bool = False) -> Callable[[View], View]:
     return decorate
 
 
-def read_json() -> Any:
-    """The request's body as strict JSON. Raises UnsupportedMediaType or InputError."""
+def read_json(other: str | None = None) -> Any:
+    """The request's body as strict JSON. Raises UnsupportedMediaType (naming `other` as well) or InputError."""
     if request.mimetype != "application/json":
-        raise UnsupportedMediaType("Send the body as application/json.")
+        raise UnsupportedMediaType(f"Send the body as application/json{f' or {other}' if other else ''}.")
     body = request.get_data(cache=True)
     if len(body) < (request.content_length or 0):
         # The server gives what came before the connection broke; half a batch may well be proper JSON.
@@ -150,6 +157,13 @@ def read_json() -> Any:
     if not body.strip():
         raise InputError("The body is empty; JSON is expected.")
     return strictjson.loads(body, max_depth=current_app.config["MAX_JSON_DEPTH"])
+
+
+def _read(other: str | None) -> Any:
+    try:
+        return read_json(other)
+    except RequestEntityTooLarge:
+        raise RequestEntityTooLarge(f"{too_large()} More is read as {other}." if other else None) from None
 
 
 def validate(model: type[Model], data: Any) -> Model:

@@ -133,7 +133,9 @@ def _operation(app: Flask, rule: Rule, method: str, schemas: _Schemas) -> dict[s
     body = contract.body or contract.form
     if body is not None:
         kind = "application/json" if contract.body else "application/x-www-form-urlencoded"
-        content = {kind: {"schema": schemas.of(body, "validation")}}
+        content: dict[str, Any] = {kind: {"schema": schemas.of(body, "validation")}}
+        if contract.raw:
+            content[contract.raw] = {"schema": {}}
         operation["requestBody"] = {"required": True, "content": content}
     operation["responses"] = _responses(contract, scope, bool(rule.arguments), method, schemas)
     if scope == PUBLIC:

@@ -102,14 +102,19 @@ def from_http(error: HTTPException) -> Response:
     status = error.code or 500
     slug, title = HTTP_PROBLEMS.get(status, (f"http-{status}", _phrase(status)))
     headers = {name: value for name, value in error.get_headers() if name not in ("Content-Type", "Content-Length")}
+    if status == 413 and error.description == type(error).description:
+        error.description = too_large()
     detail = "" if status >= 500 else _DETAILS.get(status, error.description or "")
     return answer(status, slug, title, detail, headers=headers)
 
 
-_DETAILS = {
-    404: "Nothing is found at this address.",
-    413: "The body is larger than this service reads.",
-}
+_DETAILS = {404: "Nothing is found at this address."}
+
+
+def too_large() -> str:
+    """What is said of a body that is larger than the request's address reads: the limit, and what to do."""
+    most = request.max_content_length
+    return f"The body is larger than {most:,} bytes, the most that is read here. Send it in parts."
 
 
 def from_bug(error: Exception) -> Response:

@@ -77,7 +77,7 @@ def create(settings: RecommenderSettings | None = None) -> Flask:
     app.after_request(_signed)
     add_check(app, "model", lambda: _well(live, "model"))
     add_check(app, "catalogue", lambda: _well(live, "store"))
-    work = handlers(store)
+    work = handlers(live, settings.max_json_depth)
     live.alongside("imports", lambda stop: run_worker(store.engine, work, stop, poll_seconds=_JOB_SECONDS))
     live.alongside("counts", lambda stop: live.traffic.counting.loop(live.traffic.store, stop))
     live.alongside("shares", counted.write_loop)

@@ -101,8 +101,8 @@ class ItemBody(Body):
     timestamp: Timestamp | None = None
     attributes: Attributes = Field(default_factory=dict)
 
-    def row(self, item: str) -> ItemRow:
-        """As the store keeps it; an item that does not say when it appeared appeared now."""
+    def row(self, item: str, now: int | None = None) -> ItemRow:
+        """As the store keeps it; an item that does not say when it appeared appeared now (seconds since 1970)."""
         return ItemRow(
             item,
             self.title,
@@ -111,7 +111,7 @@ class ItemBody(Body):
             tuple(dict.fromkeys(self.tags)),
             self.image,
             self.available,
-            int(time.time()) if self.timestamp is None else self.timestamp,
+            self.timestamp if self.timestamp is not None else int(time.time()) if now is None else now,
             self.attributes,
         )
 

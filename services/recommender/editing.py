@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from flask import Response
+from collections.abc import Iterator
+from typing import IO
 
-from palate.errors import ParameterError
+from flask import Response, current_app, request
+
+from palate.errors import InputError, ParameterError
 from palate.web import gives, gives_file, require, takes
-from services.recommender import about, imports
+from services.recommender import about, imports, uploads
 from services.recommender.addresses import checked
 from services.recommender.answers import (
     EventList,
@@ -151,15 +154,20 @@ def list_users(query: Listing) -> Response:
 
 
 @require("catalogue")
-@takes(body=ImportBody)
+@takes(body=ImportBody, raw=imports.LINES)
 @gives(ImportOut, status=202)
-def post_import(body: ImportBody) -> Response:
+def post_import(body: ImportBody | None) -> Response:
     """Add or replace many items and users.
 
     All are checked first; a wrong one is named and nothing is imported. Then a job writes them in batches; ask for it
-    to see how far it is.
+    to see how far it is. A file of JSON Lines, an item or a user on each, may be much larger than JSON; it is checked
+    by the job.
     """
-    return as_json(imports.begin(state()[0], body), 202)
+    live, _ = state()
+    if body is not None:
+        return as_json(imports.begin(live, body), 202)
+    request.max_content_length = current_app.extensions["palate"].settings.max_import_bytes
+    return as_json(imports.begin_lines(live, _pieces(request.stream)), 202)
 
 
 @require("catalogue")
@@ -236,3 +244,15 @@ def put_rules(body: RulesBody) -> Response:
     live.store.put_rules(body.model_dump(mode="json", exclude_defaults=True))
     live.nudge()
     return as_json(said)
+
+
+def _pieces(stream: IO[bytes]) -> Iterator[bytes]:
+    """The request's body. Raises InputError if it is empty or ends early."""
+    size = 0
+    while piece := stream.read(uploads.PART):
+        size += len(piece)
+        yield piece
+    if size < (request.content_length or 0):
+        raise InputError("The body ended early.", hint=f"Content-Length says {request.content_length} bytes.")
+    if not size:
+        raise InputError("The body is empty; lines of JSON are expected.")

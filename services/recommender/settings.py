@@ -20,6 +20,8 @@ class RecommenderSettings(WebSettings):
     """Seconds between two looks at the store: how long a new item or event may take to count in every worker."""
     model_seconds: float = Field(default=1.0, gt=0, le=3600)
     """Seconds between two looks whether another model is meant now."""
+    max_import_bytes: int = Field(default=256 << 20, ge=1)
+    """A larger file of items and users to import is refused with 413."""
     trending_hours: float = Field(default=24.0, gt=0, le=8760)
     """The half-life of what counts as recent for trending items; what is usual is measured over 14 times that."""
     rollout_seconds: float = Field(default=2.0, gt=0, le=60)

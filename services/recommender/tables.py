@@ -15,6 +15,7 @@ from sqlalchemy import (
     Float,
     Index,
     Integer,
+    LargeBinary,
     MetaData,
     String,
     Table,
@@ -112,4 +113,13 @@ shares = Table(
     Column("hour", BigInteger, primary_key=True, autoincrement=False),
     Column("strategy", String(40), primary_key=True),
     Column("lists", BigInteger, nullable=False),
+)
+
+uploads = Table(
+    "recommender_uploads",
+    metadata,
+    Column("upload", String(32), primary_key=True),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("data", LargeBinary, nullable=False),
+    Column("kept", Float, nullable=False, index=True),
 )

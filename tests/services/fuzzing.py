@@ -10,6 +10,12 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis.checks import CHECKS, load_all_checks
 
+
+@schemathesis.serializer("application/x-ndjson")
+def _lines(context: Any, value: Any) -> bytes:
+    return str(value).encode("utf-8", "replace")
+
+
 _NOT = {"positive_data_acceptance"}
 """A description cannot say all: that a time lies far ahead, a filter cannot be read, a bundle is not there."""
 

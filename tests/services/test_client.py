@@ -104,6 +104,19 @@ def test_an_import_is_waited_for(client):
         client.start_import([{"item": ""}])
 
 
+def test_a_file_is_imported(client, tmp_path):
+    file = tmp_path / "items.jsonl"
+    file.write_text('{"item": "of-a-file", "title": "F"}\n')
+    assert client.import_file_and_wait(file, every=0.05).result["items"] == 1
+    assert client.item("of-a-file").title == "F"
+    client.delete_item("of-a-file")
+    file.write_text("[]")
+    with pytest.raises(RemoteError, match="line 1: it must be"):
+        client.import_file_and_wait(file, every=0.05)
+    with pytest.raises(ParameterError, match="cannot be read"):
+        client.start_import_file(tmp_path / "nowhere")
+
+
 def test_an_event_counts_once_whatever_happens_to_its_answer(client, house):
     house.lose(2)
     told = client.add_event("eve", "western-3", "click", weight=2.0)

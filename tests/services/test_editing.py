@@ -2,18 +2,23 @@
 
 from __future__ import annotations
 
+import json
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from services_world import ITEMS
+from sqlalchemy import select
 
 from palate.errors import UnknownIdError
+from palate.store.engine import reading
 from palate.store.jobs import Jobs
 from services.recommender.answers import EventList, ImportOut, ItemsOut, UsersOut
 from services.recommender.catalogue import ItemRow
 from services.recommender.cursors import cursor_after, key_of
 from services.recommender.patches import merged
 from services.recommender.store import Event, UserRow
+from services.recommender.tables import uploads
 
 
 @pytest.mark.parametrize(
@@ -147,3 +152,63 @@ def test_an_import_is_a_job_that_says_how_far_it_is(api):
     assert api.call("DELETE", address).json["state"] == "done"
     other = Jobs(api.store.engine).enqueue("another")
     assert api.get(f"/v1/imports/{other}").status_code == 404
+
+
+def send_lines(api, data):
+    return api.call("POST", "/v1/imports", data=data, content_type="application/x-ndjson")
+
+
+def ended(api, begun):
+    """The import when nothing more happens to it; what was sent is not kept any longer."""
+    address = f"/v1/imports/{begun.json['job']}"
+    api.until(lambda: api.get(address).json["state"] in ("done", "failed"))
+    with reading(api.store.engine) as connection:
+        assert connection.execute(select(uploads.c.number)).all() == []
+    return api.get(address).json
+
+
+def test_a_file_of_lines_larger_than_any_other_body_is_imported(api):
+    lines = [json.dumps({"item": f"line-{n}", "title": "T", "text": "x" * 3000}) for n in range(800)]
+    last = ['{"item": "line-7", "title": "Later"}', "", '{"user": "u", "tags": ["t"]}']
+    data = "\r\n".join([*lines, *last]).encode()
+    assert len(data) > 2 << 20, "more than a part"
+    begun = send_lines(api, data)
+    assert (begun.status_code, begun.json["state"]) == (202, "queued")
+    done = ended(api, begun)
+    assert (done["state"], done["message"]) == ("done", "802 of 802 written")
+    assert done["result"] == {"items": 801, "items_changed": 801, "users": 1}
+    assert [api.store.item(f"line-{n}").title for n in (0, 7, 799)] == ["T", "Later", "T"]
+    assert api.get("/v1/users/u").json["tags"] == ["t"]
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"item": "b", "price": 3}', "line 3: price: There is no such field."),
+        ('{"item": "b",}', "line 3: it is not JSON:"),
+        ('{"item": "b", "user": "c"}', 'line 3: it must be an object with either an "item" or a "user".'),
+        ('"' + "x" * (1 << 20) + '"', "line 3: it is longer than 1,048,576 bytes."),
+    ],
+)
+def test_of_a_file_with_a_wrong_line_nothing_is_imported(api, line, said):
+    done = ended(api, send_lines(api, '{"item": "a"}\n\n' + line + '\n{"item": "c"}\n'))
+    assert done["state"] == "failed"
+    assert done["error"].startswith(said)
+    assert api.store.item("a") is None
+
+
+def test_what_is_too_large_to_import_is_told_the_limit_and_the_way_out(api):
+    answer = api.call("POST", "/v1/imports", data=b" " * (2 << 20), content_type="application/json")
+    assert answer.status_code == 413
+    assert "1,048,576 bytes" in answer.json["detail"]
+    assert "application/x-ndjson" in answer.json["detail"]
+    shared = api.app.extensions["palate"]
+    shared.settings = shared.settings.model_copy(update={"max_import_bytes": 1000})
+    answer = send_lines(api, b" " * 1001)
+    assert (answer.status_code, answer.json["type"]) == (413, "/problems/too-large")
+    assert "1,000 bytes" in answer.json["detail"]
+    assert send_lines(api, b"").status_code == 400
+    half = {"CONTENT_LENGTH": "500", "wsgi.input_terminated": True}
+    answer = api.call("POST", "/v1/imports", data=b"{}", content_type="application/x-ndjson", environ_overrides=half)
+    assert answer.status_code == 400
+    assert "ended early" in answer.json["detail"]
