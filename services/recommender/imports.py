@@ -23,6 +23,8 @@ from services.recommender.live import Live
 KIND = "recommender.import"
 LINES = "application/x-ndjson"
 _BATCH = 500
+_ATTEMPTS = 20
+"""Workers that may die over one file: nothing is written twice."""
 _CHECKING = 0.3
 """How much of the progress is checking."""
 
@@ -41,7 +43,8 @@ def begin_lines(live: Live, pieces: Iterable[bytes]) -> Json:
     """Keeps a file of one row a line, `{"item": ...}` or `{"user": ...}`, and queues its import; what the job is."""
     now, queue = int(time.time()), Jobs(live.store.engine)
     upload, size = uploads.keep(live.store.engine, pieces)
-    return shown(queue.get(queue.enqueue(KIND, {"upload": upload, "bytes": size, "now": now})))
+    payload = {"upload": upload, "bytes": size, "now": now}
+    return shown(queue.get(queue.enqueue(KIND, payload, max_attempts=_ATTEMPTS)))
 
 
 def look(live: Live, job: int) -> Json:
