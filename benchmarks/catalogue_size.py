@@ -185,7 +185,7 @@ def draw(points: list[Point]) -> None:
             axes[1][column].set_xlabel("items")
         axes[0][0].set_ylabel("ms, median")
         axes[1][0].set_ylabel("ms, 99 of 100")
-        axes[0][0].legend()
+        charts.legend(axes[0][0])
 
 
 def table(points: list[Point]) -> str:

@@ -41,3 +41,9 @@ def chart(name: str, rows: int, columns: int, size: tuple[float, float], **share
         figure.savefig(path, metadata={"Date": None})
         pyplot.close(figure)
     click.echo(f"Drawn: {path}")
+
+
+def legend(axis: Any) -> None:
+    """Name the lines of an axis below the whole chart, where they hide none."""
+    handles, labels = axis.get_legend_handles_labels()
+    axis.figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))

@@ -84,7 +84,7 @@ def draw(points: list[Point]) -> None:
             axis.set_xlabel("connections")
         left.set_title("answers a second")
         right.set_title("ms, 99 of 100")
-        left.legend()
+        charts.legend(left)
 
 
 def table(points: list[Point]) -> str:

@@ -163,7 +163,7 @@ def draw(points: list[Point]) -> None:
                 axis.set_xlim(left=0)
         axes[0][0].set_ylabel("seconds of a fit")
         axes[1][0].set_ylabel("memory above before (MB)")
-        axes[1][0].legend()
+        charts.legend(axes[1][0])
 
 
 @click.command()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import numpy.typing as npt
@@ -39,9 +40,7 @@ def clustered(items: int, queries: int, random: np.random.Generator) -> tuple[Fl
 def trained(items: int, queries: int, random: np.random.Generator, quick: bool) -> tuple[Floats, Floats]:
     """The factors of an ALS model of MovieLens 1M's size, its items copied with a tenth of noise until there are
     enough; users likewise."""
-    drawn = generate(TINY if quick else MOVIES)
-    ratings = Ratings.from_matrix(drawn.matrix(binary=True))
-    users, made = als(ratings, Objective(True, 0.01, 10.0), WIDTH, 2 if quick else 10, 0)
+    users, made = _factors(quick)
 
     def scaled(factors: Floats, n: int) -> Floats:
         chosen = factors[random.integers(0, len(factors), n)]
@@ -50,6 +49,13 @@ def trained(items: int, queries: int, random: np.random.Generator, quick: bool) 
         return chosen + noise
 
     return scaled(made, items), scaled(users, queries)
+
+
+@cache
+def _factors(quick: bool) -> tuple[Floats, Floats]:
+    """Users' and items' factors: learned once, whatever is made of them."""
+    ratings = Ratings.from_matrix(generate(TINY if quick else MOVIES).matrix(binary=True))
+    return als(ratings, Objective(True, 0.01, 10.0), WIDTH, 2 if quick else 10, 0)
 
 
 def gaussian(items: int, queries: int, random: np.random.Generator) -> tuple[Floats, Floats]:
