@@ -91,11 +91,14 @@ def _parse(where: str, text: str, hint: Any) -> Any:
     adapter = TypeAdapter(hint)
     try:
         return adapter.validate_strings(text)
-    except ValidationError:
-        try:
-            return adapter.validate_json(text)
-        except ValidationError as error:
-            raise ParameterError(f"{text!r} does not fit: {error.errors()[0]['msg']}.", where=where) from None
+    except ValidationError as error:
+        told = error.errors()[0]
+    try:
+        return adapter.validate_json(text)
+    except ValidationError as error:
+        if error.errors()[0]["type"] != "json_invalid":  # it was not meant as JSON, then
+            told = error.errors()[0]
+    raise ParameterError(f"{text[:80]!r} does not fit: {told['msg']}.", where=where)
 
 
 __all__ = ["KINDS", "artifact_class", "make_recommender", "recommender_class"]

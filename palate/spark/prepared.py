@@ -81,6 +81,17 @@ class Prepared:
             return None
         return Items(IdMap(table["id"]), table.select(ITEM_SCHEMA.names)).aligned(self.items)
 
+    def described(self) -> Items:
+        """The catalogue. Raises SchemaError where `prepare` was given none."""
+        found = self.catalogue()
+        if found is None:
+            raise SchemaError(
+                "there is no catalogue, so nothing is known of the items.",
+                where=str(self.path),
+                hint="Give `prepare` one with --items.",
+            )
+        return found
+
     def people(self) -> Users | None:
         """What is known of the users beside their interactions; None where `prepare` was given nothing."""
         table = self._optional("users")

@@ -118,9 +118,11 @@ def test_bad_arguments(job: Any, prepared: Path, tmp_path: Path, arguments: list
 
 def test_without_a_catalogue_there_is_nothing_to_go_by(job: Any, tmp_path: Path) -> None:
     from palate.spark.jobs.prepare import command as prepare
+    from palate.spark.jobs.train import train_content
 
     (tmp_path / "a.csv").write_text("user,item\n" + "".join(f"u{n % 7},i{n % 11}\n" for n in range(60)))
     assert job(prepare, "--input", tmp_path / "a.csv", "--output", tmp_path / "data", "--split", "random")[0] == 0
-    code, said = job(command, "--input", tmp_path / "data", "--output", tmp_path / "out")
-    assert (code, "there is no catalogue" in said) == (2, True), said
-    assert not (tmp_path / "out").exists()
+    for needs_one in (command, train_content):
+        code, said = job(needs_one, "--input", tmp_path / "data", "--output", tmp_path / "out")
+        assert (code, "there is no catalogue" in said) == (2, True), said
+        assert not (tmp_path / "out").exists()

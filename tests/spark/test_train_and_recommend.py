@@ -114,13 +114,14 @@ def test_registering(job: Any, prepared: Path, tmp_path: Path, monkeypatch: pyte
     [
         (["--model", "oracle"], "no model kind 'oracle'"),
         (["--model", "kmeans"], "does not rank items"),
-        (["--set", "factors=many"], "factors"),
+        (["--set", "factors=many"], "als.factors: 'many' does not fit: Input should be a valid integer"),
         (["--set", "factors"], "is not NAME=VALUE"),
         (["--set", "wings=2"], "no parameter 'wings'"),
         (["--set", "factors=0"], "factors"),
         (["--validate", "1"], "not in the range"),
         (["--alias", "champion"], "--register"),
         (["--input", "/nowhere"], "no prepared dataset"),
+        (["--segments", "/nowhere"], "/nowhere: there is no such folder"),
     ],
 )
 def test_bad_arguments_of_training(job: Any, prepared: Path, tmp_path: Path, arguments: list[str], words: str) -> None:

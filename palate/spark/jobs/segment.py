@@ -145,13 +145,7 @@ def command(input_: str, output: str, **values: Any) -> None:
     prepared = Prepared(options.input)
     with running(report) as spark, output_directory(options.output, report, overwrite=options.overwrite) as folder:
         with report.phase("encode items"):
-            catalogue = prepared.catalogue()
-            if catalogue is None:
-                raise SchemaError(
-                    "there is no catalogue, so nothing is known of the items.",
-                    where=str(options.input),
-                    hint="Give `prepare` one with --items.",
-                )
+            catalogue = prepared.described()
             encoder = ContentEncoder().fit(catalogue)
             wide = encoder.encode(catalogue)
             columns = most_varied(wide, options.max_features)

@@ -92,7 +92,8 @@ def train(spark: SparkSession, options: Options, report: Report) -> Recommender:
     model = make_model(options)
     with report.phase("read"):
         interactions = read_interactions(spark, prepared)
-        items, users = prepared.catalogue(), prepared.people()
+        items = prepared.described() if options.model == "content" else prepared.catalogue()
+        users = prepared.people()
         if options.segments is not None:
             users = segmented(users, options.segments)
     metrics: dict[str, float] = {}
@@ -122,6 +123,8 @@ def train(spark: SparkSession, options: Options, report: Report) -> Recommender:
 
 def segmented(users: Users | None, segments: Path) -> Users:
     """The users with the attribute `segment`, as the job `segment` found it. Raises InputError if it is not there."""
+    if not segments.is_dir():
+        raise InputError("there is no such folder.", where=str(segments))
     try:
         found = arrow_dataset.dataset(sorted(map(str, (segments / "users").glob("*.parquet")))).to_table()
         ids, numbers = found["id"], found["segment"].to_pylist()
