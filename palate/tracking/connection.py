@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import os
 import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from typing import TYPE_CHECKING
 
 from palate.errors import RegistryError
@@ -70,7 +71,7 @@ class Connection:
 
 def _open(uri: str) -> MlflowClient:
     """A client that has asked once, so that a new database is migrated; without MLflow's and Alembic's lines."""
-    with _quiet():
+    with _alone(uri), _quiet():
         import mlflow.pyfunc  # noqa: F401  # it warns while it is imported
         from mlflow import MlflowClient
 
@@ -108,6 +109,20 @@ def _hint(uri: str) -> str:
 def _first_line(error: Exception) -> str:
     line = (str(error).strip() or type(error).__name__).splitlines()[0][:300]
     return line if line.endswith(".") else line + "."
+
+
+@contextmanager
+def _alone(uri: str) -> Iterator[None]:
+    """Of a database in a file, one process at a time makes its first contact: the migrations of a new one, begun by
+    several workers of a server at once, stumble over each other's tables. Where no file may be written beside it,
+    nobody waits."""
+    with ExitStack() as stack:
+        if uri.startswith("sqlite:///"):
+            path = uri.removeprefix("sqlite:///").partition("?")[0]
+            with suppress(OSError):
+                file = stack.enter_context(open(f"{path}-opening", "a", encoding="utf-8"))
+                fcntl.flock(file, fcntl.LOCK_EX)
+        yield
 
 
 @contextmanager

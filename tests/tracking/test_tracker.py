@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import fcntl
 import logging
 import math
 import os
 import subprocess
 import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
@@ -23,7 +27,7 @@ from palate.models.kmeans import KMeans
 from palate.models.pca import PCA
 from palate.models.pipeline import ArtifactPipeline, Stage
 from palate.settings import Settings
-from palate.tracking import Tracker
+from palate.tracking import Tracker, connection
 
 
 def model(scale: float = 1.0) -> ArtifactPipeline:
@@ -167,6 +171,29 @@ def test_a_registry_that_is_away(uri: str) -> None:
         Tracker(uri).versions("m")
     with pytest.raises(RegistryError):
         Tracker(uri).log_model(model(), run_name="r", register_as="m")
+
+
+def test_processes_open_a_database_one_after_the_other(uri: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Migrations of a new one collide: the workers of a server that starts in an empty folder."""
+    begun = threading.Event()
+
+    @contextmanager
+    def beginning() -> Iterator[None]:
+        begun.set()
+        yield
+
+    def ask() -> None:
+        with connection.Connection(uri).client():
+            pass
+
+    monkeypatch.setattr(connection, "_quiet", beginning)
+    asking = threading.Thread(target=ask)
+    with open(uri.removeprefix("sqlite:///") + "-opening", "a", encoding="utf-8") as another:
+        fcntl.flock(another, fcntl.LOCK_EX)
+        asking.start()
+        assert not begun.wait(0.3)
+    assert begun.wait(60)
+    asking.join(60)
 
 
 def test_a_password_in_the_uri_is_not_shown() -> None:
