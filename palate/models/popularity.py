@@ -15,6 +15,7 @@ from scipy import sparse
 from palate.dataset.ids import Codes, Ids
 from palate.dataset.schema import Interactions, Items, Users
 from palate.errors import ParameterError, SchemaError
+from palate.models.latest import latest_rows
 from palate.models.params import ModelParams, within
 from palate.models.protocol import (
     Arrays,
@@ -101,11 +102,7 @@ class Popularity(Recommender):
     def _decayed(self, interactions: Interactions) -> Floats:
         """For each entry of `seen`, 0.5 ** (age in half lives) of its latest interaction."""
         assert interactions.timestamps is not None  # noqa: S101  (for the type checker; `_fit` asked)
-        # Entries of `seen` are sorted by (user, item): so is this order, with the latest row last among equals.
-        order = np.lexsort((interactions.timestamps, interactions.item_codes, interactions.user_codes))
-        pair = interactions.user_codes[order].astype(np.int64) * len(self.items) + interactions.item_codes[order]
-        last = order[np.append(pair[1:] != pair[:-1], True)]
-        age = (self.reference - interactions.timestamps[last]) / _DAY
+        age = (self.reference - interactions.timestamps[latest_rows(interactions)]) / _DAY
         return np.asarray(np.exp2(-age / self.params.half_life_days), dtype=np.float32)
 
     def _sum_up(self) -> None:

@@ -11,6 +11,7 @@ from scipy import sparse
 
 from palate.dataset.schema import Interactions
 from palate.errors import SchemaError
+from palate.models.latest import latest_rows
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,7 @@ def rating_matrix(interactions: Interactions) -> sparse.csr_matrix:
         raise SchemaError(
             f"the rating {ratings[row]:g} is below 0.", where=f"row {row}: weights", hint="Add a constant to all."
         )
-    times = interactions.timestamps if interactions.timestamps is not None else np.zeros(len(interactions), np.int64)
-    pairs = interactions.user_codes.astype(np.int64) * interactions.n_items + interactions.item_codes
-    order = np.lexsort((times, pairs))
-    last = np.flatnonzero(np.diff(pairs[order], append=-1))
-    rows = order[last]
+    rows = latest_rows(interactions)
     starts = np.searchsorted(interactions.user_codes[rows], np.arange(interactions.n_users + 1))
     shape = interactions.n_users, interactions.n_items
     return sparse.csr_matrix((ratings[rows], interactions.item_codes[rows], starts), shape=shape)
