@@ -1,8 +1,9 @@
 """Columns of a table as the fields of a factorization machine: a fixed number of slots for each row.
 
 A category has one slot, a list of categories as many as its longest row in training, a number two: its value, and which
-of ten ranges it lies in. What is unknown (a value that training did not see, a null, a column that is not given) fills
-no slot: its weight is 0. The fitted encoder is part of a model's bundle.
+of ten ranges it lies in; a moment (seconds since 1970 UTC) two: its hour and its weekday. What is unknown (a value that
+training did not see, a null, a column that is not given) fills no slot: its weight is 0. The fitted encoder is part of
+a model's bundle.
 """
 
 from __future__ import annotations
@@ -22,8 +23,11 @@ from palate.errors import SchemaError
 Floats = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.int32]
 
-KINDS = ("category", "list", "number")
+KINDS = ("category", "list", "number", "moment")
 _RANGES = 10
+_HOURS, _WEEKDAYS = 24, 7
+_THURSDAY = 3
+"""1970 began with one; a week does with Monday, as 0."""
 _LONGEST = 30
 """So many slots a list has at most; longer rows lose their rarest values."""
 
@@ -57,6 +61,8 @@ class Field:
     @property
     def width(self) -> int:
         """How many features it has."""
+        if self.kind == "moment":
+            return _HOURS + _WEEKDAYS
         return 2 + len(self.ends) if self.kind == "number" else len(self.ids)
 
 
@@ -140,8 +146,11 @@ def _length(columns: Mapping[str, Sequence[Any]], names: Sequence[str]) -> int:
 def _field(column: Sequence[Any], name: str, kind: str, min_count: int) -> Field:
     if kind not in KINDS:
         raise SchemaError(f"must be one of {', '.join(KINDS)}, not {kind!r}.", where=name)
+    if kind == "moment":
+        numbers(column, name)
+        return Field(name, kind, IdMap([]), 2)
     if kind == "number":
-        values = _numbers(column, name)
+        values = numbers(column, name)
         held = values[~np.isnan(values)]
         if len(held) == 0:
             raise SchemaError("holds no number.", where=name)
@@ -165,8 +174,15 @@ def _encoded(column: Sequence[Any], field: Field) -> tuple[npt.NDArray[np.int64]
     """Codes within the field, and what they count, `(n, slots)` each."""
     n = len(column)
     codes, values = np.zeros((n, field.slots), np.int64), np.zeros((n, field.slots), np.float32)
+    if field.kind == "moment":
+        held = numbers(column, field.name)
+        known = ~np.isnan(held)
+        codes[known, 0] = held[known] % _DAY // _HOUR
+        codes[known, 1] = _HOURS + (held[known] // _DAY + _THURSDAY) % _WEEKDAYS
+        values[known] = 1
+        return codes, values
     if field.kind == "number":
-        held = _numbers(column, field.name)
+        held = numbers(column, field.name)
         known = ~np.isnan(held)
         # A value far beyond those of training must not carry the score away with it.
         values[known, 0] = np.clip((held[known] - field.mean) / field.spread, -_FAR, _FAR)
@@ -209,7 +225,7 @@ def _lists(column: Any, name: str) -> list[list[Any]]:
     return rows
 
 
-def _numbers(column: Any, name: str) -> npt.NDArray[np.float64]:
+def numbers(column: Any, name: str) -> npt.NDArray[np.float64]:
     """`(n,) float64`, NaN where unknown. Raises SchemaError naming the row of what is no number."""
     values = _plain(column)
     found = np.full(len(values), np.nan)
@@ -226,3 +242,4 @@ def _numbers(column: Any, name: str) -> npt.NDArray[np.float64]:
 
 
 _FAR = 5.0
+_HOUR, _DAY = 3600, 86_400

@@ -46,6 +46,8 @@ class Capability(StrEnum):
     """What is stated of a user counts: categories and tags, and by the models that learned of them other attributes."""
     SEGMENTS = "segments"
     """`Context.segment` counts."""
+    MOMENT = "moment"
+    """What is liked depends on the moment asked about: the hour and the weekday of `Context.now` count."""
 
 
 @dataclass(frozen=True)
@@ -98,8 +100,8 @@ class Artifact(Protocol):
 class Context:
     """What is known of the moment of a request, beside the user's id.
 
-    categories, tags: stated preferences. segment: the user's segment. now: seconds since 1970 UTC, for time decay.
-    attributes: the user's, one JSON object as text, as the schema of users has it.
+    categories, tags: stated preferences. segment: the user's segment. attributes: the user's, one JSON object as text,
+    as the schema of users has it. now: the moment asked about, in seconds since 1970 UTC.
     """
 
     categories: tuple[str, ...] = ()
@@ -434,13 +436,20 @@ class Recommender(ABC):
     def signature(self) -> Signature:
         user = "int64" if self.users.is_integer else "string"
         item = "int64" if self.items.is_integer else "string"
-        return Signature({"user": user}, {"items": f"list<{item}>", "scores": "list<float>", "personal": "bool"})
+        answer = {"items": f"list<{item}>", "scores": "list<float>", "personal": "bool"}
+        if self.can(Capability.MOMENT):
+            return Signature({"user": user, "now": "double"}, answer, ("now",))
+        return Signature({"user": user}, answer)
 
     def predict(self, batch: Mapping[str, Any]) -> dict[str, Any]:
-        """`{"user": ids}`, and `n` (one number, 10 unless given), to the columns of the signature."""
+        """`{"user": ids}`, and `n` (one number, 10 unless given), to the columns of the signature.
+
+        Of each user there may be `now`, the moment asked about in seconds since 1970 UTC, or null.
+        """
         if "user" not in batch:
             raise SchemaError("the column 'user' is missing.", where="predict", hint=f"Given: {', '.join(batch)}.")
-        found = self.recommend(list(_checked_ids(batch["user"], "user")), batch.get("n", 10))
+        users, context = list(_checked_ids(batch["user"], "user")), _contexts_at(batch)
+        found = self.recommend(users, batch.get("n", 10), context=context)
         rows = [found.row(index) for index in range(len(found))]
         return {
             "items": [[item for item, _ in row] for row in rows],
@@ -554,6 +563,15 @@ def _checked_ids(ids: Ids, what: str) -> Ids:
     if isinstance(ids, (str, bytes)) or not hasattr(ids, "__len__"):
         raise ParameterError(f"{what} must be a list of ids, not {str(ids)[:40]!r}.")
     return ids
+
+
+def _contexts_at(batch: Mapping[str, Any]) -> Context | list[Context]:
+    """What the column `now` says of each row, if there is one. Raises SchemaError naming a row that is no number."""
+    if "now" not in batch:
+        return NO_CONTEXT
+    from palate.features.fields import numbers  # the features' encoders are artifacts themselves
+
+    return [Context(now=None if np.isnan(now) else float(now)) for now in numbers(batch["now"], "now")]
 
 
 _SCORES_AT_ONCE = 1 << 20

@@ -66,7 +66,7 @@ class DeepFMParams(ModelParams):
 
 
 class DeepFM:
-    """Predicts a label from categories, lists of categories, and numbers (`palate.models.deep_fm.definition`).
+    """Predicts a label from categories, lists of categories, numbers and moments (`palate.models.deep_fm.definition`).
 
     A value that training did not see, a null, and a column that is not given count for nothing; some values are
     forgotten in training, so that the machine knows rows of that kind.
@@ -97,7 +97,8 @@ class DeepFM:
     def fit(self, columns: Mapping[str, Sequence[Any]], labels: npt.ArrayLike, kinds: Mapping[str, str]) -> Self:
         """Learn from equally long columns, and a label for each row.
 
-        kinds: of each column that counts, "category", "list" (of categories) or "number".
+        kinds: of each column that counts, "category", "list" (of categories), "number" or "moment" (seconds since 1970
+            UTC, of which the hour and the weekday count).
 
         Raises SchemaError for labels that are not finite, of a classification other than 0 and 1, or all alike; and
         as FieldEncoder does. MissingDependencyError if the engine is not installed.
@@ -154,7 +155,8 @@ class DeepFM:
         inputs = {}
         for each in self.encoder.fields:
             kind = "int64" if each.ids.is_integer else "string"
-            inputs[each.name] = {"number": "float", "list": f"list<{kind}>", "category": kind}[each.kind]
+            named = {"number": "float", "moment": "double", "list": f"list<{kind}>", "category": kind}
+            inputs[each.name] = named[each.kind]
         outputs = {"score": "float"}
         if self.params.task == "classification":
             outputs["predicted_label"] = "int32"

@@ -15,9 +15,13 @@ from palate.models.deep_fm.definition import Batch
 
 @dataclass(frozen=True)
 class Pairs:
-    """Epochs over pairs of users and items that they touched, each with items drawn from `known` against it."""
+    """Epochs over pairs of users and items that they touched, each with items drawn from `known` against it.
+
+    moments: of each pair of `seen`, in its order; an item that is drawn against one shares its user and its moment.
+    """
 
     users: Rows
+    moments: Rows
     items: Rows
     seen: sparse.csr_matrix
     known: npt.NDArray[np.intp]
@@ -36,12 +40,13 @@ class Pairs:
         for start in range(0, len(order), step):
             part = order[start : start + step]
             drawn = self.known[self.rng.integers(0, len(self.known), len(part) * self.negatives)]
-            users = np.concatenate([pairs[part], np.repeat(pairs[part], self.negatives)])
+            asked = np.concatenate([part, np.repeat(part, self.negatives)])
             items = np.concatenate([self.seen.indices[part], drawn])
-            codes = np.concatenate([self.users.codes[users], self.items.codes[items]], axis=1)
-            values = np.concatenate([self.users.values[users], self.items.values[items]], axis=1)
+            rows = self.users.take(pairs[asked]), self.moments.take(asked), self.items.take(items)
+            codes = np.concatenate([each.codes for each in rows], axis=1)
+            values = np.concatenate([each.values for each in rows], axis=1)
             if self.forget:
                 values = values * (self.rng.random(values.shape, dtype=np.float32) >= self.forget)
-            labels = np.zeros(len(users), np.float32)
+            labels = np.zeros(len(asked), np.float32)
             labels[: len(part)] = 1
             yield Batch(codes, values.astype(np.float32), labels)
