@@ -54,6 +54,16 @@ def cell(interface: Interface, result: Sequence[Mapping[str, Any]]) -> str:
     return str(given)
 
 
+def kept(control: Control, labels: Sequence[str]) -> str:
+    """A model's labels as one text, which `labels_of` reads: the label itself, or several as a JSON list."""
+    return json.dumps(list(labels), ensure_ascii=False) if control.kind == "choices" else labels[0]
+
+
+def labels_of(control: Control, text: str) -> list[str]:
+    """The labels in what `kept` made."""
+    return [str(label) for label in json.loads(text)] if control.kind == "choices" else [text]
+
+
 def key(control: Control, result: Sequence[Mapping[str, Any]]) -> str | None:
     """What somebody answered to one question, the same text for the same answer; None if nothing, or nothing that
     can be compared by being equal (stretches, boxes, texts).

@@ -6,7 +6,7 @@ from dataclasses import asdict
 
 from flask import Response, request
 
-from labeling.answers import short
+from labeling.answers import labels_of, short
 from labeling.api.automation_models import (
     ActionIn,
     Changed,
@@ -95,8 +95,13 @@ def act_on_run(project_id: int, body: ActionIn) -> RunOut:
 @gives(LabelList)
 def list_labels(project_id: int, query: Page) -> LabelList:
     """What the model labeled, page by page."""
+    control = labeling().project(project_id, me())[0].interface.controls[0]
     rows = labeling().automation.labels(project_id, query.after, query.limit)
-    shown = [LabelOut(**asdict(row)) for row in rows]
+    each = [labels_of(control, row.label) for row in rows]
+    shown = [
+        LabelOut(**{**asdict(row), "label": ", ".join(labels), "labels": labels})
+        for row, labels in zip(rows, each, strict=True)
+    ]
     return LabelList(labels=shown, next=rows[-1].task_id if len(rows) == query.limit else None)
 
 

@@ -187,11 +187,14 @@ class ActionIn(Model):
 
 
 class LabelOut(Model):
-    """A label that a model gave, with what it rests on."""
+    """What a model labeled a task with, and what it rests on. `labels`: of several labels each; `label` has them with
+    commas between.
+    """
 
     task_id: int
     external_id: str
     label: str
+    labels: list[str]
     confidence: float
     model: str
     round: int

@@ -1,7 +1,8 @@
 """People label a part, a model labels the rest, and a promise about its accuracy is kept.
 
 `advance` is the loop, one step at a time: `State` in, `Step` out. What a project asks for is a `Goal`; what its items
-look like to a model is a `Learner` over views of them; `play` runs all of it against known labels.
+look like to a model is a `Learner` over views of them; `Sets` are for items with several labels each; `play` runs all
+of it against known labels.
 """
 
 from labeling.autolabel.features import embeddings_available, table_views, text_views
@@ -9,7 +10,8 @@ from labeling.autolabel.goal import Goal
 from labeling.autolabel.images import ConvNet, image_views
 from labeling.autolabel.learners import CrossFitted, KernelLearner, Learner, Stack
 from labeling.autolabel.loop import Step, advance
-from labeling.autolabel.simulate import Outcome, judge, play
+from labeling.autolabel.sets import Sets
+from labeling.autolabel.simulate import Outcome, judge, label_accuracy, play
 from labeling.autolabel.state import Audit, Automatic, Round, State
 from labeling.autolabel.suspects import suspects
 from labeling.autolabel.warm import WarmStarted
@@ -24,6 +26,7 @@ __all__ = [
     "Learner",
     "Outcome",
     "Round",
+    "Sets",
     "Stack",
     "State",
     "Step",
@@ -32,6 +35,7 @@ __all__ = [
     "embeddings_available",
     "image_views",
     "judge",
+    "label_accuracy",
     "play",
     "suspects",
     "table_views",

@@ -19,10 +19,13 @@ from numpy.typing import NDArray
 from threadpoolctl import threadpool_limits
 
 from labeling.autolabel import kernel as kernels
-from labeling.autolabel.kernel import Columns, Kernel, View, sharpened_loss
+from labeling.autolabel import sets
+from labeling.autolabel.kernel import Columns, Kernel, View, held_out_loss, sharpened_loss
 
 Items = NDArray[np.intp]
 Scores = NDArray[np.float32]
+Labels = NDArray[np.generic]
+"""What items are labeled with: (n,) codes, one label each, or (n, n_labels) true where an item has the label."""
 
 
 class Learner(Protocol):
@@ -34,8 +37,9 @@ class Learner(Protocol):
     @property
     def n_items(self) -> int: ...
 
-    def learn(self, items: Items, labels: NDArray[np.integer], n_labels: int, seed: int) -> Scores:
-        """(n_items, n_labels) scores, the higher the likelier, to be read as softmax(c · scores) for some c > 0.
+    def learn(self, items: Items, labels: Labels, n_labels: int, seed: int) -> Scores:
+        """(n_items, n_labels) scores, the higher the likelier, to be read as softmax(c · scores) for some c > 0, or
+        where items have several labels as the sigmoid of a + c · scores.
 
         items: those labeled, in the order of their labels; each one's scores are made without its own label.
         """
@@ -71,12 +75,12 @@ class KernelLearner:
     def name(self) -> str:
         return f"kernel({'+'.join(self._views)})"
 
-    def learn(self, items: Items, labels: NDArray[np.integer], n_labels: int, seed: int) -> Scores:
+    def learn(self, items: Items, labels: Labels, n_labels: int, seed: int) -> Scores:
         rng = np.random.default_rng([seed, len(items)])
         chosen = self._choose(items, labels, n_labels, seed)
         return kernels.scores_of_all(self._columns, chosen, items, labels, n_labels, rng)
 
-    def _choose(self, items: Items, labels: NDArray[np.integer], n_labels: int, seed: int) -> Kernel:
+    def _choose(self, items: Items, labels: Labels, n_labels: int, seed: int) -> Kernel:
         """By the first so many labels, in order: the same for a loop that went on and for one that starts again."""
         first = settled(len(items))
         items, labels = items[:first], labels[:first]
@@ -95,7 +99,10 @@ class CrossFitted:
         self.name, self._make, self._rows, self._folds = name, make, rows, folds
         self.n_items = rows.shape[0]
 
-    def learn(self, items: Items, labels: NDArray[np.integer], n_labels: int, seed: int) -> Scores:
+    def learn(self, items: Items, labels: Labels, n_labels: int, seed: int) -> Scores:
+        if labels.ndim == 2:  # a classifier for each label
+            each = [self.learn(items, given.astype(np.int32), 2, seed) for given in labels.T]
+            return np.column_stack([logs[:, 1] - logs[:, 0] for logs in each])
         rng = np.random.default_rng([seed, len(items), 1])
         probabilities = self._fitted(items, labels, n_labels, seed, np.arange(self.n_items))
         folds = rng.permutation(len(items)) % min(self._folds, len(items))  # by chance: some labels are seen only once
@@ -108,9 +115,7 @@ class CrossFitted:
         logs: Scores = np.log(np.clip(probabilities, 1e-6, 1.0)).astype(np.float32)
         return logs
 
-    def _fitted(
-        self, items: Items, labels: NDArray[np.integer], n_labels: int, seed: int, wanted: Items
-    ) -> NDArray[np.float64]:
+    def _fitted(self, items: Items, labels: Labels, n_labels: int, seed: int, wanted: Items) -> NDArray[np.float64]:
         probabilities = np.zeros((len(wanted), n_labels))
         known = np.unique(labels)
         if len(known) == 1:
@@ -126,7 +131,8 @@ _SHARES = (0.0, 0.15, 0.3, 0.5, 0.7, 0.85, 1.0)
 
 
 class Stack:
-    """A weighted mean of several learners' log-probabilities, by the held-out loss; one of no use weighs nothing.
+    """A weighted mean of several learners' log-probabilities (of several labels log-odds) by the held-out loss; one of
+    no use weighs nothing.
 
     Learners join in the order given, each at the share that fits best (Wolpert 1992, with one weight per learner).
     The shares are found anew whenever labels have grown by 60 %; in between, what weighs nothing is not trained.
@@ -141,7 +147,7 @@ class Stack:
     def name(self) -> str:
         return "+".join(learner.name for learner in self._learners)
 
-    def learn(self, items: Items, labels: NDArray[np.integer], n_labels: int, seed: int) -> Scores:
+    def learn(self, items: Items, labels: Labels, n_labels: int, seed: int) -> Scores:
         mixed: Scores | None = None
         for learner, share in zip(self._learners, self._shares(items, labels, n_labels, seed), strict=True):
             if share > 0:
@@ -150,7 +156,7 @@ class Stack:
         assert mixed is not None  # noqa: S101 - the first learner's share is 1
         return mixed
 
-    def _shares(self, items: Items, labels: NDArray[np.integer], n_labels: int, seed: int) -> list[float]:
+    def _shares(self, items: Items, labels: Labels, n_labels: int, seed: int) -> list[float]:
         """How much of each learner is mixed into those before it."""
         first = settled(len(items))
         items, labels = items[:first], labels[:first]
@@ -163,7 +169,7 @@ class Stack:
                 if mixed is None:
                     mixed, best = own, 1.0
                 else:
-                    losses = [sharpened_loss((1 - share) * mixed + share * own, labels)[0] for share in _SHARES]
+                    losses = [held_out_loss((1 - share) * mixed + share * own, labels) for share in _SHARES]
                     best = _SHARES[int(np.argmin(losses))]
                     mixed = (1 - best) * mixed + best * own
                 shares.append(best)
@@ -171,8 +177,12 @@ class Stack:
         return self._found[1]
 
 
-def log_probabilities(scores: Scores, items: Items, labels: NDArray[np.integer]) -> Scores:
-    """log softmax(c · scores), c fitted to the held-out scores of the labeled items."""
+def log_probabilities(scores: Scores, items: Items, labels: Labels) -> Scores:
+    """log softmax(c · scores), c fitted to the held-out scores of the labeled items; of several labels the log-odds of
+    each.
+    """
+    if labels.ndim == 2:
+        return sets.log_odds(scores, items, labels.astype(bool))
     _, sharpening = sharpened_loss(scores[items], labels)
     logs = scores * np.float32(sharpening)
     logs -= logs.max(axis=1, keepdims=True)

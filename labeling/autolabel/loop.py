@@ -26,6 +26,7 @@ from labeling.autolabel.guarantee import Calibration, Evidence, Floats, Promise,
 from labeling.autolabel.learners import Learner, log_probabilities
 from labeling.autolabel.noise import Reference
 from labeling.autolabel.queries import Chances, draw
+from labeling.autolabel.sets import best_sets
 from labeling.autolabel.state import Audit, Automatic, Items, Phase, Round, State
 from palate.errors import ParameterError
 
@@ -90,7 +91,7 @@ def _round(state: State, learner: Learner, goal: Goal, seed: int, rng: np.random
     if not len(rows):
         raise ParameterError("none of the items asked for has been labeled.", where="state")
     model = f"{learner.name}#{state.round + 1}"
-    reference = Reference(float(state.reliability[rows].mean()), state.n_labels)
+    reference = Reference(float(state.reliability[rows].mean()), state.n_answers)
     evidence = _learn(state, learner, seed)
     promise = evidence.widest(reference.agreement(goal.target), goal.confidence) if len(rows) >= _FEWEST else None
     state.automatic = _labels(state, promise, reference, model)
@@ -131,11 +132,14 @@ def _round(state: State, learner: Learner, goal: Goal, seed: int, rng: np.random
 def _learn(state: State, learner: Learner, seed: int) -> Evidence:
     """Train, calibrate; notes each item's prediction and confidence in the state."""
     rows, pool = state.answered, state.pool
-    labels = state.labels[rows]
-    scores = log_probabilities(learner.learn(rows, labels, state.n_labels, seed), rows, labels)
-    state.predicted = scores.argmax(axis=1).astype(np.int32)
-    given = signals(scores)
-    right = (state.predicted[rows] == labels).astype(np.float64)
+    labels = state.taught(rows)
+    logs = log_probabilities(learner.learn(rows, labels, state.n_labels, seed), rows, labels)
+    if state.sets is None:
+        state.predicted, given = logs.argmax(axis=1).astype(np.int32), signals(logs)
+    else:
+        members, likely = best_sets(logs, empty=state.sets.empty)
+        state.predicted, given = state.sets.codes(members), signals(likely)
+    right = (state.predicted[rows] == state.labels[rows]).astype(np.float64)
     weights = odds_weights(state.survival[rows])
     state.confidence = Calibration.fit(given[rows], right, weights)(given)
     return Evidence(state.confidence[pool], state.confidence[rows], right, weights)
@@ -217,7 +221,7 @@ def _audited(state: State, goal: Goal, rng: np.random.Generator) -> bool:
         state.phase, state.asked = "done", checked
         return True
     agreeing = int((made.labels[drawn] == state.labels[checked]).sum())
-    reference = Reference(float(state.reliability[checked].mean()), state.n_labels)
+    reference = Reference(float(state.reliability[checked].mean()), state.n_answers)
     low, high = (reference.accuracy(end) for end in interval(agreeing, len(checked)))
     more = _audit_size(len(made.items), goal, agreeing / len(checked)) - len(checked)
     if high - low > goal.width and more > 0:

@@ -10,6 +10,7 @@ from typing import Any, Literal
 import numpy as np
 from numpy.typing import NDArray
 
+from labeling.autolabel.sets import Sets
 from palate.errors import ParameterError
 
 Items = NDArray[np.intp]
@@ -67,9 +68,9 @@ class Audit:
 class State:
     """Everything the next step is decided from, besides the items themselves; (n,) arrays go by item.
 
-    labels: what people say, -1 where nothing yet. reliability: how surely that is right. survival: see `guarantee`.
-    answered: the labeled items in the order of their labels. asked: items given to people and not labeled yet, of
-    `drawn` that were given.
+    labels: what people say, -1 where nothing yet; a code is a label's or, with `sets`, a set's. reliability: how surely
+    that is right. survival: see `guarantee`. answered: the labeled items in the order of their labels. asked: items
+    given to people and not labeled yet, of `drawn` that were given.
     confidence, predicted: the latest model's. audited: the automatic labels under audit, in order of drawing. passed:
     items that were asked for and that people would not judge, so no model does either.
     """
@@ -91,10 +92,11 @@ class State:
     automatic: Automatic | None = None
     audits: list[Audit] = field(default_factory=list)
     passed: Items = field(default_factory=lambda: np.empty(0, dtype=np.intp))
+    sets: Sets | None = None
 
     @classmethod
-    def new(cls, n_items: int) -> State:
-        """No item labeled. Raises ParameterError without items."""
+    def new(cls, n_items: int, sets: Sets | None = None) -> State:
+        """No item labeled. sets: where items have several labels. Raises ParameterError without items."""
         if n_items < 1:
             raise ParameterError("there is no item to label.", where="n_items")
         none = np.empty(0, dtype=np.intp)
@@ -108,6 +110,7 @@ class State:
             np.zeros(n_items),
             np.full(n_items, -1, dtype=np.int32),
             none,
+            sets=sets,
         )
 
     @property
@@ -119,7 +122,18 @@ class State:
 
     @property
     def n_labels(self) -> int:
-        return int(self.labels.max()) + 1
+        """How many labels there are to learn."""
+        return int(self.labels.max()) + 1 if self.sets is None else self.sets.n_labels
+
+    @property
+    def n_answers(self) -> int:
+        """How many different answers people have given, at most."""
+        return self.n_labels if self.sets is None else len(np.unique(self.labels[self.answered]))
+
+    def taught(self, items: Items) -> NDArray[np.generic]:
+        """What people say of items, as learners take it: (n,) codes, or (n, n_labels) of several labels."""
+        codes = self.labels[items]
+        return codes if self.sets is None else self.sets.members(codes)
 
     def answer(
         self,
@@ -187,6 +201,9 @@ class State:
             "rounds": [asdict(entry) for entry in self.rounds],
             "audits": [asdict(entry) for entry in self.audits],
         }
+        if self.sets is not None:
+            arrays["sets"] = self.sets.members()
+            about["empty"] = self.sets.empty
         if self.automatic is not None:
             made = self.automatic
             for name in ("items", "labels", "confidence"):
@@ -208,4 +225,8 @@ class State:
         about["rounds"] = [Round(**entry) for entry in about["rounds"]]
         about["audits"] = [Audit(**entry) for entry in about["audits"]]
         about.update({name: np.array(arrays[name]) for name in cls._ARRAYS if name in arrays})
-        return cls(automatic=automatic, **about)
+        sets = None
+        if "sets" in arrays:
+            known = np.array(arrays["sets"])
+            sets = Sets(known.shape[1], empty=about.pop("empty"), known=known)
+        return cls(automatic=automatic, sets=sets, **about)

@@ -9,30 +9,38 @@ from pathlib import Path
 
 import pandas as pd
 
-from palate.errors import InputError, SchemaError
+from palate.errors import InputError, ParameterError, SchemaError
 
 
 @dataclass(frozen=True)
 class Known:
-    """Items with their true labels. columns: the others, by name. left_out: rows without a label or a text."""
+    """Items with their true labels. columns: the others, by name. left_out: rows without a label or a text.
+
+    single: where items have several labels each, all of these, and `labels` has them with the separator between.
+    """
 
     labels: list[str]
     texts: list[str] | None
     columns: dict[str, list[str | float | None]]
     left_out: int
+    single: tuple[str, ...] | None = None
 
     def __len__(self) -> int:
         return len(self.labels)
 
 
-def read_known(files: Sequence[Path], label: str, text: str | None) -> Known:
+def read_known(files: Sequence[Path], label: str, text: str | None, separator: str | None = None) -> Known:
     """Several files one after the other.
 
-    text: the column of texts; without it, all columns but the label's are features.
-    Raises InputError for a file that cannot be read, SchemaError for a column that is missing.
+    text: the column of texts; without it, all columns but the label's are features. separator: what stands between
+    labels where items have several.
+    Raises ParameterError for a separator that is blank, InputError for a file that cannot be read, SchemaError for a
+    column that is missing.
     """
     if not files:
         raise InputError("there is no file to read.", where="data")
+    if separator is not None and not separator.strip():
+        raise ParameterError("is nothing but blanks.", where="separator", hint="Take what stands between labels: |")
     if text == label:
         raise SchemaError("the label cannot also be the text.", where=label)
     tables = [_read(path) for path in files]
@@ -44,6 +52,10 @@ def read_known(files: Sequence[Path], label: str, text: str | None) -> Known:
                 )
     whole = pd.concat(tables, ignore_index=True)
     names = whole[label].map(_text)
+    single: tuple[str, ...] | None = None
+    if separator is not None:
+        sets = names.map(lambda name: sorted({one.strip() for one in name.split(separator)} - {""}))
+        names, single = sets.map(separator.join), tuple(sorted(set().union(*sets)))
     usable = names != ""
     if text is not None:
         usable &= whole[text].map(_text) != ""
@@ -58,6 +70,7 @@ def read_known(files: Sequence[Path], label: str, text: str | None) -> Known:
         None if text is None else kept[text].map(_text).tolist(),
         {name: kept[name].tolist() for name in features},
         int(len(whole) - len(kept)),
+        single,
     )
 
 

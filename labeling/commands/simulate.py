@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -28,6 +29,9 @@ if TYPE_CHECKING:
 )
 @click.option("--text", metavar="COL", help="The column of texts. Without: all other columns are features.")
 @click.option("--label", required=True, metavar="COL", help="The column of true labels.")
+@click.option(
+    "--separator", metavar="TEXT", help="Where items have several labels: what stands between them, such as |."
+)
 @click.option("--target", type=float, default=0.95, show_default=True, help="The promised share of right labels.")
 @click.option("--confidence", type=float, default=0.95, show_default=True, help="How surely it shall hold.")
 @click.option("--budget", type=int, help="Answers of people in all, audit included. [as many as it takes]")
@@ -47,6 +51,7 @@ def simulate(
     files: tuple[Path, ...],
     text: str | None,
     label: str,
+    separator: str | None,
     target: float,
     confidence: float,
     budget: int | None,
@@ -58,8 +63,8 @@ def simulate(
     out: Path | None,
 ) -> None:
     """Play the loop of people and model against known labels."""
-    from labeling.autolabel import Goal, judge, play, suspects
-    from labeling.autolabel.annotators import Annotators, Crowd, Truthful
+    from labeling.autolabel import Goal, Sets, judge, label_accuracy, play, suspects
+    from labeling.autolabel.annotators import Annotators, Crowd, Names, SetNames, Truthful
     from labeling.autolabel.learning import learner_for
     from labeling.autolabel.tables import read_known
 
@@ -68,11 +73,13 @@ def simulate(
         raise ParameterError("says nothing without --workers.", where="worker_accuracy")
     if out is not None:
         check_writable(out)
-    known = read_known(files, label, text)
+    known = read_known(files, label, text, separator)
+    sets = None if known.single is None else Sets(len(known.single))
+    codes = Names() if sets is None else SetNames(sets, known.single or (), separator or "")
     annotators: Annotators = (
-        Truthful(known.labels)
+        Truthful(known.labels, codes)
         if workers is None
-        else Crowd(known.labels, workers, 0.8 if worker_accuracy is None else worker_accuracy, seed)
+        else Crowd(known.labels, workers, 0.8 if worker_accuracy is None else worker_accuracy, seed, codes=codes)
     )
     learner = learner_for(known, features, LabelingSettings.read().cache)
 
@@ -83,8 +90,10 @@ def simulate(
             err=True,
         )
 
-    state, made = play(learner, annotators, goal, seed, told)
+    state, made = play(learner, annotators, goal, seed, told, sets)
     outcome = judge(state, made, annotators.names, known.labels, goal, learner.name)
+    if isinstance(codes, SetNames):
+        outcome = replace(outcome, per_label=label_accuracy(made, codes, known.labels))
     doubted = suspects(state, learner, seed)
     if out is not None:
         report = {**outcome.to_dict(), "seed": seed, "left_out": known.left_out, "suspects": doubted.tolist()}
@@ -106,6 +115,10 @@ def _told(outcome: Outcome, doubted: int) -> str:
         f"People labeled {outcome.human_labels} items with {outcome.human_answers} answers; "
         f"{doubted} of their labels deserve a second look.",
     ]
+    if outcome.per_label:
+        worst = min(outcome.per_label, key=outcome.per_label.__getitem__)
+        mean = sum(outcome.per_label.values()) / len(outcome.per_label)
+        lines.append(f"Label by label {mean:.1%} are right, of {worst!r} {outcome.per_label[worst]:.1%}.")
     if outcome.audit is not None:
         audit = outcome.audit
         lines.append(

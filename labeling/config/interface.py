@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -83,11 +83,11 @@ class Interface:
         """Who can show it: "own" is the page of this service, "label-studio" is Label Studio's editor."""
         return "label-studio" if self.foreign else "own"
 
-    def choice(self, label: str) -> dict[str, Any]:
-        """The region that says this label, in a project that asks for one."""
+    def choice(self, labels: Sequence[str]) -> dict[str, Any]:
+        """The region that says these labels, in a project that asks for one label or several."""
         control = self.controls[0]
         about = {"from_name": control.name, "to_name": ",".join(control.to), "type": control.type}
-        return {**about, "value": {"choices": [label]}}
+        return {**about, "value": {"choices": list(labels)}}
 
     def missing(self, data: Mapping[str, Any]) -> str | None:
         """The first field that a task needs to be marked on or compared, and lacks; None if there is none."""

@@ -3,8 +3,8 @@
     answers = Answers.of(tasks, workers, labels)
     consensus = make_method("dawid-skene").consolidate(answers)
 
-One protocol (`Method`) for all ways to one label; spans and boxes are merged by overlap. Nothing here knows of
-projects, databases or the web.
+One protocol (`Method`) for all ways to one label; several labels go one by one; spans and boxes are merged by overlap.
+Nothing here knows of projects, databases or the web.
 """
 
 from __future__ import annotations
@@ -14,6 +14,7 @@ from labeling.consensus.crowdlab import Crowdlab
 from labeling.consensus.dawid_skene import DawidSkene
 from labeling.consensus.mace import Mace
 from labeling.consensus.majority import Majority
+from labeling.consensus.people import labels_together, sets_together
 from labeling.consensus.protocol import Consensus, Method, confusion
 from labeling.consensus.regions import Box, Merged, Span, merge_boxes, merge_spans
 from palate.errors import ParameterError
@@ -53,8 +54,10 @@ __all__ = [
     "Method",
     "Span",
     "confusion",
+    "labels_together",
     "make_method",
     "merge_boxes",
     "merge_spans",
     "method_class",
+    "sets_together",
 ]

@@ -12,7 +12,7 @@ from itertools import islice
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from labeling.answers import cell
+from labeling.answers import cell, labels_of
 from labeling.exports.label_studio import by_task
 from labeling.exports.table import safe_cell
 from labeling.store.definition import Project
@@ -72,7 +72,11 @@ def _final(project: Project, group: list[Answered]) -> Final:
     elif said:
         label, source = said.most_common(1)[0][0], "people"
     elif first.label is not None:
-        label, confidence, source = first.label, first.label_confidence, "model"
+        label, confidence, source = (
+            ", ".join(labels_of(project.interface.controls[0], first.label)),
+            first.label_confidence,
+            "model",
+        )
         by_model = True
     return Final(
         task=first.task_id,

@@ -8,6 +8,7 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any
 
+from labeling.answers import labels_of
 from labeling.store.definition import Project
 from labeling.store.projects import Answered
 
@@ -59,7 +60,8 @@ def _predictions(project: Project, row: Answered) -> list[dict[str, Any]]:
     if row.agreed is not None:
         found.append({"model_version": "consensus", "score": row.agreed_confidence, "result": row.agreed})
     if row.label is not None:
-        result = [project.interface.choice(row.label)]
+        labels = labels_of(project.interface.controls[0], row.label)
+        result = [project.interface.choice(labels)] if labels else []
         found.append({"model_version": row.model or "model", "score": row.label_confidence, "result": result})
     for number, each in enumerate(found):
         each["result"] = [{"id": f"p{row.task_id}-{number}-{n}", **one} for n, one in enumerate(each["result"])]

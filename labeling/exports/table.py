@@ -7,7 +7,7 @@ import io
 import json
 from collections.abc import Iterable, Iterator
 
-from labeling.answers import cell
+from labeling.answers import cell, labels_of
 from labeling.exports.label_studio import iso
 from labeling.store.definition import Project
 from labeling.store.projects import Answered
@@ -41,7 +41,7 @@ def as_csv(project: Project, rows: Iterable[Answered]) -> Iterator[str]:
             iso(row.updated),
             "" if row.agreed is None else cell(project.interface, row.agreed),
             row.agreed_confidence,
-            row.label,
+            "" if row.label is None else ", ".join(labels_of(project.interface.controls[0], row.label)),
             row.label_confidence,
             row.model,
         )

@@ -14,7 +14,7 @@ from typing import Any
 
 from sqlalchemy import Column, Connection, Table, and_, bindparam, case, delete, func, select, update
 
-from labeling.answers import check
+from labeling.answers import check, kept, labels_of
 from labeling.config import Interface, parse
 from labeling.store.definition import Project
 from labeling.store.tables import (
@@ -109,19 +109,39 @@ class _Work:
 
         The consensus was made of other labels, and is forgotten until it is computed again.
         """
-        names = {control.name for control in self.project.interface.controls if control.kind == "choice"}
         ours = automatic.c.run_id.in_(select(runs.c.id).where(runs.c.project_id == self.project.id))
-        gone = set().union(*(self.gone.get(name, set()) for name in names))
-        count = select(automatic.c.label, func.count()).where(ours, ~automatic.c.withdrawn)
-        used = self.connection.execute(count.group_by(automatic.c.label))
-        _refuse(Counter({label: number for label, number in used if label in gone}), [], "automatic labels")
-        for name in names:
-            successors = dict(self.mapping.get(name, {}))
+        count = select(automatic.c.label, func.count().filter(~automatic.c.withdrawn)).where(ours)
+        used = self.connection.execute(count.group_by(automatic.c.label)).all()
+        if used:
+            successors = self._successors(dict(used))
             if successors:
                 to = case(successors, value=automatic.c.label, else_=automatic.c.label)
                 self.connection.execute(update(automatic).where(ours).values(label=to))
         for table in (consensus, skills, consolidations):
             self.connection.execute(delete(table).where(table.c.project_id == self.project.id))
+
+    def _successors(self, used: Mapping[str, int]) -> dict[str, str]:
+        """What takes the place of the automatic labels in use, of which so many count. Raises ConflictError."""
+        old = self.project.interface.controls[0]
+        new = self.new.by_name.get(old.name)
+        if new is None:
+            _refuse(Counter({old.name: sum(used.values())}), [], "automatic labels")
+            return {}
+        gone, mapping = self.gone.get(old.name, set()), self.mapping.get(old.name, {})
+        in_the_way: Counter[str] = Counter()
+        found: dict[str, str] = {}
+        for text, number in used.items():
+            labels = labels_of(old, text)
+            mapped = {mapping.get(label, label) for label in labels}
+            in_order = [label for label in new.labels if label in mapped]
+            for label in gone.intersection(labels) if number else ():
+                in_the_way[label] += number
+            if new.kind == "choice" and len(in_order) != 1:
+                in_the_way[" + ".join(labels)] += 0 if gone.intersection(labels) else number
+            else:
+                found[text] = kept(new, in_order)
+        _refuse(+in_the_way, [], "automatic labels")
+        return {text: to for text, to in found.items() if to != text}
 
     def _results(self, ids: Column[Any], column: Column[Any]) -> Iterator[Any]:
         query = select(ids, column, tasks.c.data).where(tasks.c.project_id == self.project.id, column.is_not(None))

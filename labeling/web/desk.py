@@ -19,7 +19,7 @@ from labeling.store.definition import Project
 from labeling.store.members import ADMINISTRATOR, REVIEWER, ROLES
 from labeling.web.answering import FORMS, answer_in, options_of, picked_in
 from labeling.web.bounds import changes_of, number
-from labeling.work.settings import RunSettings, models
+from labeling.work.settings import AUTOMATIC, RunSettings, models
 from palate.errors import ConflictError, InputError, ParameterError
 from palate.web import principal
 from palate.web.charts import Line, bars, lines
@@ -68,15 +68,16 @@ def overview(project_id: int, error: str = "") -> str:
         models=models(),
         earlier=_earlier(found.project),
         defaults=RunSettings(),
+        automatic=found.project.kind in AUTOMATIC,
         may_run=may(project_id, ADMINISTRATOR),
     )
 
 
 def _earlier(project: Project) -> list[Project]:
     """Whose labels a run of this project may begin with."""
-    if project.kind != "choice":
+    if project.kind not in AUTOMATIC:
         return []
-    return [each for each in labeling().listed() if each.kind == "choice" and each.id != project.id]
+    return [each for each in labeling().listed() if each.kind in AUTOMATIC and each.id != project.id]
 
 
 def _charts(found: Overview) -> dict[str, Any]:

@@ -18,12 +18,15 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from sqlalchemy import Connection, Engine
 
-from labeling.answers import key
+from labeling.answers import kept
+from labeling.autolabel.sets import Sets, of_names
 from labeling.autolabel.state import State
+from labeling.config import Control
 from labeling.store import projects, runs
 from labeling.store.definition import Project
 from labeling.store.forecasts import forget_predictions, store_predictions
 from labeling.store.runs import Run
+from labeling.work import coding
 from labeling.work.images import pixels_of
 from labeling.work.settings import RunSettings, control_of, learner_for_tasks, text_of
 from palate.errors import MissingDependencyError, ParameterError
@@ -95,28 +98,36 @@ class Rounds:
             shown = project.interface.objects[0].field or "text"
             both = [*data, *({shown: text} for text, _ in earlier)]
             whole = learner_for_tasks(project.interface, both, settings.model, self._cache)
-            learner: Learner = WarmStarted(whole, np.array([code for _, code in earlier], dtype=np.int32))
+            control, said = control_of(project), [labels for _, labels in earlier]
+            several = coding.new_sets(control) is not None
+            taught = of_names(said, control.labels) if several else coding.codes(control, None, said)
+            learner: Learner = WarmStarted(whole, taught)
         else:
             pixels = partial(pixels_of, self._engine, project.id, check=context.check)
             learner = learner_for_tasks(project.interface, data, settings.model, self._cache, pixels)
         self._kept = run.id, [task for task, _ in rows], learner
         return self._kept[1], learner
 
-    def _earlier(self, project: Project, settings: RunSettings) -> list[tuple[str, int]]:
-        """Texts of an earlier project and their labels, as codes of this one's; only where all answers are equal."""
+    def _earlier(self, project: Project, settings: RunSettings) -> list[tuple[str, coding.Said]]:
+        """Texts of an earlier project and their labels, if this one has them, too; only where all answers are equal."""
         if settings.warm_from is None:
             return []
-        codes = {name: code for code, name in enumerate(control_of(project).labels)}
+        known = control_of(project)
         with reading(self._engine) as db:
             other = projects.get(db, settings.warm_from)
             control = control_of(other)
-            said: dict[int, set[str | None]] = {}
+            said: dict[int, set[coding.Said | None]] = {}
             texts: dict[int, str] = {}
             for row in projects.answered(db, other):
-                said.setdefault(row.task_id, set()).add(key(control, row.value or []))
+                said.setdefault(row.task_id, set()).add(coding.said(control, row.value or []))
                 texts[row.task_id] = text_of(other.interface, row.data)
         agreed_on = [(texts[task], next(iter(labels))) for task, labels in said.items() if len(labels) == 1]
-        return [(text, codes[label]) for text, label in agreed_on if text and label in codes]
+        most = len(known.labels) if known.kind == coding.SEVERAL else 1
+        return [
+            (text, labels)
+            for text, labels in agreed_on
+            if text and labels and len(labels) <= most and set(labels) <= set(known.labels)
+        ]
 
     # The decision
 
@@ -125,7 +136,7 @@ class Rounds:
 
         settings = RunSettings(**_settings(run))
         with reading(self._engine) as db:
-            state = _loaded(runs.arrays(db, run), len(tasks))
+            state = _loaded(runs.arrays(db, run), len(tasks), coding.new_sets(control_of(project)))
             heard = _fold(state, project, tasks, runs.said(db, run))
         if run.step > 0 and not heard and not _may_go_on(state):
             with writing(self._engine) as db:
@@ -159,12 +170,11 @@ class Rounds:
         self._clear(run, state.round)  # of an attempt that did not end
         if state.automatic is None:
             return
-        made, names = state.automatic, control_of(project).labels
+        made, control = state.automatic, control_of(project)
+        said = [kept(control, labels) for labels in coding.answers(control, state.sets, made.labels)]
         rows = [
-            (tasks[item], names[code], round(sure, 6))
-            for item, code, sure in zip(
-                made.items.tolist(), made.labels.tolist(), made.confidence.tolist(), strict=True
-            )
+            (tasks[item], label, round(sure, 6))
+            for item, label, sure in zip(made.items.tolist(), said, made.confidence.tolist(), strict=True)
         ]
         for first in range(0, len(rows), _BATCH):
             context.progress(0.7 + 0.2 * first / len(rows), "Writing labels")
@@ -215,9 +225,9 @@ def _settings(run: Run) -> dict[str, Any]:
     return {name: value for name, value in run.settings.items() if name != "before"}
 
 
-def _loaded(arrays: bytes | None, n: int) -> State:
+def _loaded(arrays: bytes | None, n: int, sets: Sets | None) -> State:
     if arrays is None:
-        return State.new(n)
+        return State.new(n, sets)
     with np.load(io.BytesIO(arrays), allow_pickle=False) as kept:
         return State.from_arrays(kept)
 
@@ -235,14 +245,13 @@ def _fold(state: State, project: Project, tasks: Sequence[int], rows: Sequence[A
     had of being answered. Its survival, and so its weight, is nothing.
     """
     control = control_of(project)
-    codes = {name: code for code, name in enumerate(control.labels)}
     place = {task: item for item, task in enumerate(tasks)}
     given = [
         (place[row.task_id], row.person, said, row.verdict)
         for row in rows
-        if row.task_id in place and (said := key(control, row.value)) is not None
+        if row.task_id in place and (said := coding.said(control, row.value)) is not None
     ]
-    labels = _together(given) if project.overlap > 1 else {item: (said, 1.0) for item, _, said, _ in given}
+    labels = _together(control, given) if project.overlap > 1 else {item: (said, 1.0) for item, _, said, _ in given}
     if not labels:
         return False
     found = sorted(labels)
@@ -250,7 +259,7 @@ def _fold(state: State, project: Project, tasks: Sequence[int], rows: Sequence[A
     new = items[state.labels[items] < 0]
     asked = np.isin(new, state.asked)
     state.survival[new[~asked]] = 0.0
-    values = np.array([codes[labels[item][0]] for item in found], dtype=np.int32)
+    values = coding.codes(control, state.sets, [labels[item][0] for item in found])
     sure = np.array([min(max(labels[item][1], 1e-3), 1.0) for item in found])
     state.answer(items, values, sure, answers=len(given) - state.answers)
     return bool(asked.any())
@@ -263,33 +272,30 @@ def _may_go_on(state: State) -> bool:
     return state.automatic is not None
 
 
-def _together(given: Sequence[tuple[int, str, str, str | None]]) -> Mapping[int, tuple[str, float]]:
-    """By item the label that several people's answers come to, and how surely; a reviewer's correction is final."""
+def _together(
+    control: Control, given: Sequence[tuple[int, str, coding.Said, str | None]]
+) -> Mapping[int, tuple[coding.Said, float]]:
+    """By item what several people's answers come to, and how surely; a reviewer's correction is final."""
     if not given:
         return {}
-    from labeling.consensus import Answers, Mace
+    from labeling.consensus import labels_together, sets_together
 
-    answers = Answers.of([each[0] for each in given], [each[1] for each in given], [each[2] for each in given])
-    consensus = Mace().consolidate(answers)
-    names = [str(name) for name in answers.labels.ids.to_pylist()]
-    found = {
-        int(item): (names[code], sure)
-        for item, code, sure in zip(
-            answers.tasks.ids.to_pylist(), consensus.chosen.tolist(), consensus.confidence.tolist(), strict=True
-        )
-    }
-    return found | {item: (said, 1.0) for item, _, said, verdict in given if verdict == "corrected"}
+    said = [(item, person, labels) for item, person, labels, _ in given]
+    if control.kind == coding.SEVERAL:
+        found = sets_together(said, control.labels, empty=not control.required)
+    else:
+        one = labels_together([(item, person, labels[0]) for item, person, labels in said])
+        found = {item: ((label,), sure) for item, (label, sure) in one.items()}
+    return found | {item: (labels, 1.0) for item, _, labels, verdict in given if verdict == "corrected"}
 
 
 def _predicted(project: Project, state: State, tasks: Sequence[int]) -> list[tuple[int, list[dict[str, Any]], float]]:
-    labels = control_of(project).labels
+    said = coding.answers(control_of(project), state.sets, state.predicted[state.asked])
+    sure = state.confidence[state.asked].tolist()
     return [
-        (
-            tasks[item],
-            [project.interface.choice(labels[int(state.predicted[item])])],
-            float(state.confidence[item]),
-        )
-        for item in state.asked.tolist()
+        (tasks[item], [project.interface.choice(labels)], how)
+        for item, labels, how in zip(state.asked.tolist(), said, sure, strict=True)
+        if labels
     ]
 
 

@@ -29,6 +29,8 @@ PLUGINS = "palate.label_models"
 """The group of entry points by which other packages bring models: each is called with a seed and gives an unfitted
 classifier with `fit`, `predict_proba` and `classes_`, of texts, of rows of pixels, or of rows of numbers."""
 FEWEST = 20
+AUTOMATIC = ("choice", "choices")
+"""The kinds of projects that a model can label."""
 
 
 @dataclass(frozen=True)
@@ -75,11 +77,11 @@ class RunSettings:
 
 
 def control_of(project: Project) -> Control:
-    """The question that is labeled automatically. Raises ParameterError unless the project asks for one label."""
+    """The question that is labeled automatically. Raises ParameterError unless the project asks for labels alone."""
     control = project.interface.controls[0]
-    if project.kind != "choice" or control.any_label or len(control.labels) < 2:
+    if project.kind not in AUTOMATIC or control.any_label or len(control.labels) < 2:
         raise ParameterError(
-            "automatic labels are for projects that ask for one of several labels, and for nothing else.",
+            "automatic labels are for projects that ask which of several labels fit, one or more, and nothing else.",
             where="project",
         )
     return control

@@ -291,7 +291,7 @@ def test_bad_input_is_refused(project, store, work):
         project.start(RunSettings(warm_from=99))
     few = service.create(Definition("Few", NAMES), films(5)[0])[0]
     rating = service.create(Definition("Stars", kind="rating"), films(50)[0])[0]
-    for other, said in ((few, "has 5 tasks"), (rating, "one of several labels")):
+    for other, said in ((few, "has 5 tasks"), (rating, "which of several labels fit")):
         with pytest.raises(ParameterError, match=said):
             service.automation.start(other.id, SETTINGS, "boss")
     project.start()
