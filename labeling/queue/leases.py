@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, and_, bindparam, exists, or_, select, update
+from sqlalchemy import ColumnElement, Connection, Integer, and_, bindparam, literal_column, or_, select, update
 
 from labeling.queue import gold
 from labeling.store import budgets
@@ -59,6 +59,11 @@ _TASK = Prepared(
 )
 _other = slots.alias("other")
 _over = slots.c.expires <= bindparam("now")
+# Looked up for each slot in turn: without OFFSET PostgreSQL makes NOT EXISTS a join, for which it reads all that the
+# person ever had. And were the 1 a parameter, it would not know how little it is asked for, and plan anew at each call.
+_nothing = literal_column("0", Integer)
+_had = select(_other.c.id).where(_other.c.task_id == slots.c.task_id, _other.c.person == bindparam("who"))
+_skipped = select(skips.c.task_id).where(skips.c.task_id == slots.c.task_id, skips.c.person == bindparam("who"))
 _theirs = (
     select(slots.c.id)
     .where(
@@ -66,11 +71,11 @@ _theirs = (
         is_open,
         ~slots.c.withheld,
         ~slots.c.gold,
-        ~exists().where(_other.c.task_id == slots.c.task_id, _other.c.person == bindparam("who")),
-        ~exists().where(skips.c.task_id == slots.c.task_id, skips.c.person == bindparam("who")),
+        ~_had.offset(_nothing).exists(),
+        ~_skipped.offset(_nothing).exists(),
     )
     .order_by(slots.c.number, slots.c.rank, slots.c.position)
-    .limit(1)
+    .limit(literal_column("1", Integer))
 )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -92,7 +93,8 @@ class _Kept:
 
 class Recent:
     """Counts for everybody, remembered for `AGE` seconds where there is so much open that counting takes long; where it
-    takes very long they are counted anew beside the turns, and may be a little older.
+    takes very long they are counted anew beside the turns, and may be a little older. Of those who find them too old at
+    once one counts, the others take what there is: a crowd that counts is what all would wait for.
 
     A project that is nearly done is always counted. Safe to share between threads.
     """
@@ -101,6 +103,8 @@ class Recent:
         self._engine, self._clock = engine, clock
         self._kept: dict[int, _Kept] = {}
         self._beside = Beside()
+        self._turn = threading.Lock()
+        """Of whoever counts anew what is kept."""
 
     def knows(self, project_id: int) -> bool:
         """Whether it was ever counted."""
@@ -110,11 +114,19 @@ class Recent:
         """The project as it was counted last, and its counts."""
         kept = self._kept.get(project.id)
         if kept is not None and kept.found.open > MANY:
-            fresh = kept.project == project and self._clock() < kept.until
-            if not fresh and kept.found.open > LOTS:
-                self._beside.start(project.id, partial(self._count_again, project.id))
-            if fresh or kept.found.open > LOTS:
+            same = kept.project == project
+            if same and self._clock() < kept.until:
                 return kept.project, kept.found
+            if kept.found.open > LOTS:
+                self._beside.start(project.id, partial(self._count_again, project.id))
+                return kept.project, kept.found
+            if same and not self._turn.acquire(blocking=False):
+                return kept.project, kept.found
+            if same:
+                try:
+                    return project, self._count(connection, project)
+                finally:
+                    self._turn.release()
         return project, self._count(connection, project)
 
     def _count(self, connection: Connection, project: Project) -> Counts:

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, func, insert, literal, or_, select, update
+from sqlalchemy import Connection, Integer, bindparam, func, insert, literal, or_, select, text, update
 
 from labeling.answers import check
 from labeling.store.definition import Definition, NewTask, Project
@@ -24,6 +24,8 @@ from palate.store.types import clock
 
 BATCH = 5_000
 """Rows per statement on import: bounds the memory of one import, not its size."""
+MANY = 1_000
+"""New tasks from which on PostgreSQL is told to count anew, if the project has become at least twice as large."""
 _one = select(projects).where(projects.c.id == bindparam("project"))
 _enter = _one.add_columns(
     # This first, then the clock: that of a turn is read once it is this turn's turn.
@@ -126,6 +128,10 @@ def add_tasks(connection: Connection, project: Project, new: Sequence[NewTask]) 
     golds = sum(task.gold is not None for task in fresh)
     counts = {"tasks": start + len(fresh), "golds": projects.c.golds + golds}
     connection.execute(update(projects).where(projects.c.id == project.id).values(counts))
+    if connection.dialect.name == "postgresql" and len(fresh) >= max(start, MANY):
+        # The server does so by itself, but up to a minute later: until then it thinks the tables small, and to hand out
+        # a task it would sort all that is open.
+        connection.execute(text(f"ANALYZE {tasks.name}, {slots.name}"))
     return len(fresh)
 
 

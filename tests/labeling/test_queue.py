@@ -13,12 +13,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from sqlalchemy import insert, select
 
+from labeling.queue import leases
+from labeling.queue import progress as progress_of
 from labeling.queue.leases import MAX_HELD, next_task
 from labeling.queue.progress import MANY, Recent, progress
 from labeling.queue.turns import return_skipped, skip, submit, undo
 from labeling.service import Labeling
 from labeling.store.tables import answers, slots
 from palate.errors import ConflictError, ParameterError, UnknownIdError
+from palate.store.prepared import compiled_for
 
 DRAMA = {"choices": ["Drama"]}
 WAR = {"choices": ["War"]}
@@ -160,6 +163,29 @@ def test_what_is_open_is_counted_anew_unless_it_is_much_and_was_counted_just_now
         now[0] += 2
         assert left(many) == MANY
         assert answer(many) == MANY - 1
+
+
+def test_one_counts_what_is_open_while_the_others_take_the_count_before(store, make_project, monkeypatch):
+    now = [0.0]
+    recent = Recent(store.engine, lambda: now[0])
+    many = make_project(n=MANY + 2)
+    count, meanwhile = progress_of.counts, []
+
+    def slowly(connection, project):
+        if now[0] and not meanwhile:
+            meanwhile.append(0)
+            meanwhile[0] = recent.counts(connection, project)[1].slots
+        return count(connection, project)
+
+    monkeypatch.setattr(progress_of, "counts", slowly)
+    with store.write() as connection:
+        assert recent.counts(connection, many)[1].slots == MANY + 2
+        submit(connection, many, "ann", next_task(connection, many, "ann").task_id, DRAMA)
+        now[0] += 1e6
+        assert recent.counts(connection, many)[1].slots == MANY + 1
+        assert meanwhile == [MANY + 2]
+        now[0] += 1e6
+        assert recent.counts(connection, many)[1].slots == MANY + 1
 
 
 def test_a_skipped_task_goes_to_others_and_comes_back_only_when_asked_for(store, films):
@@ -318,3 +344,21 @@ def test_any_order_of_turns_keeps_the_invariants(store, make_project, steps):
     assert sorted(filled) == sorted(row["id"] for row in rows if row["state"] == "answered")
     assert len(rows) == state.needed == 8
     assert state.done + state.remaining == state.tasks == 4
+
+
+@pytest.mark.parametrize("store_url", ["postgresql"], indirect=True)
+def test_postgresql_looks_at_the_first_places_only_and_plans_it_once(store, make_project):
+    films = make_project(n=1_500, overlap=3)
+    with store.write() as db:
+        for who in ("ann", "bob") * 8:
+            submit(db, films, who, next_task(db, films, who).task_id, DRAMA)
+        known = db.exec_driver_sql("SELECT statement, generic_plans, custom_plans FROM pg_prepared_statements")
+        (plans,) = [row[1:] for row in known if "SKIP LOCKED" in row[0]]
+        assert plans[0] > plans[1], "those of everybody, and those of one turn each"
+        made = compiled_for(leases._TAKE._statement, db.dialect)
+        now = datetime.now(UTC)
+        values = made.given({"project": films.id, "who": "ann", "now": now, "until": now})
+        cursor = db.connection.cursor()
+        plan = "\n".join(row[0] for row in cursor.execute(f"EXPLAIN {made.sql}", values))
+    assert "ix_slots_open " in plan, plan
+    assert not any(word in plan for word in ("Sort", "Join", "Materialize", "Seq Scan on slots")), plan
