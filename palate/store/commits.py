@@ -3,7 +3,9 @@
 Each commit waits until the disk has it, whatever is in it. Where writers come one after the other, as on SQLite, that
 wait is most of a small write; what came in meanwhile is therefore committed together, by one of the threads that
 wait (group commit: Gray & Reuter, Transaction Processing, 1993, section 9.4). On PostgreSQL writers don't wait for each
-other, and its server does the same with their commits: there each write is a transaction of its own.
+other, and its server does the same with their commits: there each write is a transaction of its own. A few of them are
+at work at once, the others wait in the order in which they came: more would take the processors from each other, and
+who began first would end last now and then.
 """
 
 from __future__ import annotations
@@ -20,21 +22,23 @@ from palate.store.engine import writing
 T = TypeVar("T")
 MOST = 64
 """Writes in one commit."""
+AT_ONCE = 4
+"""Writes of one process at a time on PostgreSQL."""
 
 
 class Commits:
     """The small writes of one process to a database. Safe to share between threads."""
 
-    def __init__(self, engine: Engine, most: int = MOST) -> None:
+    def __init__(self, engine: Engine, most: int = MOST, at_once: int = AT_ONCE) -> None:
         self._engine, self._most = engine, most
-        self._alone = engine.dialect.name != "sqlite"
+        self._line = None if engine.dialect.name == "sqlite" else Line(at_once)
         self._asked: deque[_Asked[object]] = deque()
         self._guard = threading.Lock()
         self._led = False
 
     def __len__(self) -> int:
         """How many writes wait for their commit to begin."""
-        return len(self._asked)
+        return len(self._asked if self._line is None else self._line)
 
     def write(self, work: Callable[[Connection], T]) -> T:
         """What `work` returns, after what it wrote is committed; what it raises, after nothing of it was written.
@@ -42,8 +46,8 @@ class Commits:
         `work` is called once or twice: when one of a commit fails, all of it is undone and each is done by itself.
         Raises StoreError as `writing` does.
         """
-        if self._alone:
-            with writing(self._engine) as db:
+        if self._line is not None:
+            with self._line, writing(self._engine) as db:
                 return work(db)
         asked: _Asked[T] = _Asked(work)
         with self._guard:
@@ -91,6 +95,38 @@ class Commits:
                 each.error = error
         for each in together:
             each.finish()
+
+
+class Line:
+    """So many at a time, the others in the order in which they came. A semaphore lets whoever runs in before those that
+    sleep. Safe to share between threads.
+    """
+
+    def __init__(self, places: int) -> None:
+        self._places = places
+        self._waiting: deque[threading.Lock] = deque()
+        self._guard = threading.Lock()
+
+    def __len__(self) -> int:
+        """How many wait."""
+        return len(self._waiting)
+
+    def __enter__(self) -> None:
+        with self._guard:
+            if self._places:
+                self._places -= 1
+                return
+            mine = threading.Lock()
+            mine.acquire()
+            self._waiting.append(mine)
+        mine.acquire()
+
+    def __exit__(self, *error: object) -> None:
+        with self._guard:
+            if self._waiting:
+                self._waiting.popleft().release()
+            else:
+                self._places += 1
 
 
 class _Asked(Generic[T]):
