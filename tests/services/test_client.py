@@ -280,7 +280,7 @@ def test_answers_have_the_fields_that_the_service_gives(theirs, mine):
 def test_every_route_has_a_method(shared_api):
     """Whatever /v1 offers, the client can ask."""
     given = {
-        "user": "u", "item": "i", "name": "n", "variant": "v", "job": 7, "rollout": 7, "cursor": None,
+        "user": "u", "item": "i", "name": "n", "variant": "v", "job": 7, "rollout": 7, "cursor": None, "file": __file__,
         "recent_items": ["i"], "users": ["u"], "items": ["i"], "events": [{"user": "u", "item": "i"}], "variants": [],
         "answer": answers.Recommended(
             items=[], strategies=[], model_version="", recommendation_id="x", next="/v1/recommendations/x?after=2"
