@@ -71,13 +71,14 @@ class Connection:
 
 def _open(uri: str) -> MlflowClient:
     """A client that has asked once, so that a new database is migrated; without MLflow's and Alembic's lines."""
-    with _alone(uri), _quiet():
+    with _quiet():
         import mlflow.pyfunc  # noqa: F401  # it warns while it is imported
         from mlflow import MlflowClient
 
-        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-        client.search_experiments(max_results=1)
-        client.search_registered_models(max_results=1)
+        with _alone(uri):
+            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+            client.search_experiments(max_results=1)
+            client.search_registered_models(max_results=1)
     return client
 
 
