@@ -11,6 +11,7 @@ from typing import Any, TypeVar
 import numpy as np
 
 from palate.errors import ParameterError
+from palate.models.protocol import Capability
 from services.recommender.about import no_item, serving
 from services.recommender.asking import (
     BatchBody,
@@ -199,6 +200,7 @@ def _question(served: Served, said: Said, user: str | None, state: UserState) ->
         tuple(said.attributes.categories) or (row.categories if row else ()),
         tuple(said.attributes.tags) or (row.tags if row else ()),
         said.segment if said.segment is not None or row is None else row.segment,
+        now=time.time() if served.personal.can(Capability.MOMENT) else None,
         attributes=json.dumps(dict(row.attributes), ensure_ascii=False) if row and row.attributes else "",
     )
 

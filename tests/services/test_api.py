@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import time
 
 import pytest
 from services_world import COMEDIES, ITEMS, WESTERNS
 
 from palate.errors import PalateError
+from palate.models.protocol import Capability
 
 
 def test_a_known_user_gets_their_taste_with_the_version_and_a_reason(shared_api):
@@ -235,3 +237,20 @@ def test_wrong_settings_are_refused_by_name():
 
     with pytest.raises(PalateError, match="PALATE_CATALOGUE_SECONDS"):
         RecommenderSettings.read(catalogue_seconds=-1)
+
+
+def test_a_model_that_heeds_the_moment_is_told_it(shared_api, monkeypatch):
+    model = shared_api.live.served.personal.model
+    best, heard = model.best, []
+
+    def listening(user, n, barred, context):
+        heard.append(context.now)
+        return best(user, n, barred, context)
+
+    monkeypatch.setattr(model, "best", listening)
+    for capabilities in (model.capabilities - {Capability.MOMENT}, model.capabilities | {Capability.MOMENT}):
+        monkeypatch.setattr(model, "capabilities", capabilities)
+        shared_api.get("/v1/users/a1/recommendations")
+    deaf, told = heard
+    assert deaf is None
+    assert abs(told - time.time()) < 300
