@@ -103,3 +103,17 @@ def test_content_that_says_nothing():
     model = make_recommender("two-tower", SMALL).fit(data)
     assert not model.recommend([NAMES["string"](1)], 3).personal[0]
     assert isinstance(model.items, IdMap)
+
+
+def test_the_items_outputs_are_computed_once_not_for_each_answer(trained, monkeypatch):
+    from palate.models.two_tower import recommender
+
+    model = type(trained["torch"]).from_arrays(trained["torch"].to_arrays())
+    sides = []
+    monkeypatch.setattr(
+        recommender, "tower", lambda held, side, inputs: (sides.append(side), tower(held, side, inputs))[1]
+    )
+    for _ in range(2):
+        model.recommend([0], 5)
+        model.similar_items([model.items.decode([0])[0]], 5)
+    assert sorted(sides) == ["item", "user", "user"]

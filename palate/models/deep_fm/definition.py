@@ -18,7 +18,7 @@ NETWORKS = ("fm", "deepfm")
 TASKS = ("classification", "regression")
 _SPREAD = 0.1
 """The length of a feature's factors at the start."""
-_ROWS_AT_ONCE = 1 << 14
+_ROWS_AT_ONCE = 1 << 12
 
 
 @dataclass(frozen=True)
@@ -84,25 +84,27 @@ class Definition:
         return made
 
     def scores(self, parameters: Parameters, rows: Rows) -> Floats:
-        """s of each row, `(n,) float32`, in NumPy alone, as every loaded model computes it."""
-        found = np.empty(len(rows), np.float32)
+        """s of each row, `(n,) float32`, as every loaded model computes it, without the engine that trained it."""
+        from palate.kernels.machine_loops import add_up
+
+        found = np.full(len(rows), parameters["offset"][0], np.float32)
+        fields = np.array(self.slots)
+        deep = self.network == "deepfm"
         for start in range(0, len(rows), _ROWS_AT_ONCE):
-            part = rows.take(slice(start, start + _ROWS_AT_ONCE))
-            found[start : start + _ROWS_AT_ONCE] = self._scores(parameters, part)
+            part = slice(start, start + _ROWS_AT_ONCE)
+            codes, values, scores = rows.codes[part], np.asarray(rows.values[part], np.float32), found[part]
+            embedded = np.zeros((len(codes) if deep else 0, self.n_fields, self.factors), np.float32)
+            add_up(codes, values, fields, parameters["linear"], parameters["factors"], scores, embedded)
+            if deep:
+                scores += self._deep(parameters, embedded.reshape(len(codes), -1))
         return found
 
-    def _scores(self, held: Parameters, rows: Rows) -> Floats:
-        values = rows.values[:, :, None]
-        linear = (held["linear"][rows.codes] * values).sum(axis=(1, 2))
-        products = held["factors"][rows.codes] * values
-        sums = products.sum(axis=1)
-        scores = held["offset"] + linear + 0.5 * (np.square(sums) - np.square(products).sum(axis=1)).sum(axis=1)
-        if self.network == "deepfm":
-            hidden = np.einsum("fs,nsk->nfk", self.gather, products).reshape(len(rows), -1)
-            for layer in range(self.layers):
-                hidden = np.maximum(hidden @ held[f"hidden_{layer}_weight"].T + held[f"hidden_{layer}_bias"], 0)
-            scores = scores + (hidden @ held["output"].T)[:, 0]
-        return np.asarray(scores, dtype=np.float32)
+    def _deep(self, held: Parameters, hidden: Floats) -> Floats:
+        for layer in range(self.layers):
+            hidden = hidden @ held[f"hidden_{layer}_weight"].T
+            hidden += held[f"hidden_{layer}_bias"]
+            np.maximum(hidden, 0, out=hidden)
+        return np.asarray((hidden @ held["output"].T)[:, 0])
 
 
 @dataclass(frozen=True)

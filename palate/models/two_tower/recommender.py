@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any, ClassVar
 
 import numpy as np
@@ -148,15 +149,19 @@ class TwoTower(Recommender):
         about = about.maximum(told).toarray()
         means = sums / np.where(lengths > 0, lengths, 1)[:, None]
         users = tower(self.parameters, "user", user_inputs(means, lengths, about))
-        items = tower(self.parameters, "item", self.inputs)
-        scores = users @ items[:, :-1].T + items[:, -1]
+        scores = np.column_stack([users, np.ones(len(users), np.float32)]) @ self._outputs.T
         scores[:, ~self.known] = -np.inf
-        return scores.astype(np.float32), (lengths > 0) | (about.any(axis=1))
+        return np.asarray(scores, np.float32), (lengths > 0) | (about.any(axis=1))
+
+    @cached_property
+    def _outputs(self) -> Floats:
+        """What the items' tower makes of each, `(n_items, factors + 1)`."""
+        return tower(self.parameters, "item", self.inputs)
 
     def _similar(self, codes: Codes) -> Floats:
-        vectors = tower(self.parameters, "item", self.inputs)[:, :-1]
-        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
-        scores = np.asarray(vectors[codes] @ vectors.T)
+        vectors = self._outputs[:, :-1]
+        lengths = np.maximum(np.linalg.norm(vectors, axis=1), 1e-9)
+        scores: Floats = np.asarray(vectors[codes] @ vectors.T) / lengths[codes, None] / lengths
         scores[:, ~self.known] = -np.inf
         scores[~self.known[codes]] = -np.inf
         return scores
@@ -165,6 +170,9 @@ class TwoTower(Recommender):
         described = self.describer.describe(fresh)
         self.inputs = np.concatenate([self.inputs, self._read(described)])
         self.known = np.concatenate([self.known, described.known])
+        # All anew: a product of fewer rows rounds otherwise, and a saved model has to answer as this one. And now, not
+        # when somebody asks.
+        self._outputs = tower(self.parameters, "item", self.inputs)
 
     def _state(self) -> Arrays:
         params: dict[str, Any] = {
