@@ -26,6 +26,9 @@ LEAST_VALIDATION = 20
 """A validation share of fewer rows would stop by chance; none is held out then."""
 WORTH = 1e-3
 """The share of the validation loss that an epoch has to save for the next to be like it."""
+BEGINNING, BEGUN = 8, 0.01
+"""Until so many epochs are over, or this share of the constant's loss is saved, none is waited for in vain: small
+factors are a saddle, which data whose features only say something in pairs leave slowly, and not downhill at first."""
 FINER = 0.1
 """What follows an epoch that saved less: mini-batches of a fixed step end in a noise of that step's size."""
 
@@ -41,8 +44,9 @@ class FMOptions:
     batch_size: rows of a step, those of all peers together. epochs: at most. fraction: of the rows, drawn anew for
     each epoch. validation: the share of rows held out. After an epoch in which their loss did not fall by WORTH,
     training goes back to the best state, and on from there in steps of a tenth; after `patience` such epochs in a row
-    it ends. The best state is kept. tolerance: training also ends when an epoch changes the training loss by
-    less than this share of it. seed: of the first factors, the held-out rows and the order of rows.
+    it ends. Of the first ones none counts, until something was learned. The best state is kept. tolerance: training
+    also ends when an epoch changes the training loss by less than this share of it. seed: of the first factors, the
+    held-out rows and the order of rows.
     """
 
     loss: str = "logistic"
@@ -151,7 +155,7 @@ class _Training:
                 best, kept = epoch, self._copy()
             if judged < (1 - WORTH) * least:
                 waited = 0
-            else:
+            elif epoch >= BEGINNING or least < (1 - BEGUN) * validation[0]:
                 waited, step = waited + 1, step * FINER
                 self.solver.restore(*kept[:2])
             if waited >= o.patience or abs(history[-2] - loss) <= o.tolerance * abs(history[-2]):

@@ -91,6 +91,18 @@ def test_it_learns_interactions_that_no_linear_model_can() -> None:
     assert (linear == labels).mean() < 0.8
 
 
+def test_a_slow_start_is_waited_for() -> None:
+    """Few rows whose features say something only in pairs: their loss rises before it falls."""
+    for seed in (1, 2, 3):
+        random = np.random.default_rng(seed)
+        tastes, natures = random.standard_normal((60, 2)), random.standard_normal((40, 2))
+        codes = np.stack([random.integers(0, 60, 2600), random.integers(0, 40, 2600)], axis=1)
+        liked = (tastes[codes[:, 0]] * natures[codes[:, 1]]).sum(axis=1) + 0.5 * random.standard_normal(2600) > 0
+        rows = one_hot(codes, [60, 40])
+        fit = fit_fm(rows[:600], liked[:600], FMOptions(seed=seed))
+        assert ((predicted(fit, rows[600:]) > 0) == liked[600:]).mean() > 0.6
+
+
 def test_it_finds_the_machine_that_made_the_data() -> None:
     rows = one_hot(RANDOM.integers(0, 10, (4000, 3)), [10, 10, 10])
     truth = FMFit(70.0, np.zeros(30, np.float32), RANDOM.normal(0, 3, (30, 2)).astype(np.float32), [], [], 0, False, 0)
@@ -158,7 +170,7 @@ def test_where_a_step_is_too_long_shorter_ones_go_on() -> None:
 
 def test_what_comes_after_the_best_epoch_leaves_no_trace() -> None:
     codes = np.random.default_rng(5).integers(0, 200, (400, 2))
-    rows, labels = one_hot(codes, [200, 200]), np.random.default_rng(1).integers(0, 2, 400)
+    rows, labels = one_hot(codes, [200, 200]), np.random.default_rng(5).integers(0, 2, 400)
     options = FMOptions(fraction=0.05, step_size=1, patience=8)  # each epoch touches features that none did before
     fit = fit_fm(rows, labels, options)
     assert 0 < fit.best < len(fit.history) - 1

@@ -50,6 +50,8 @@ class _NativeFM(NativeEstimator, FMParams):
                     hint=f"Lower it; it is {self.getStepSize():g}.",
                 )
             _log.warning("%s: training diverged; the state of epoch %d is kept. Lower the step size.", name, fit.best)
+        elif fit.best == 0 and fit.validation:
+            _log.warning("%s: no epoch was better than the best constant, which the model is.", type(self).__name__)
         machine = FactorizationMachine(fit.intercept, fit.linear, fit.factors, self._task, encoder)
         return machine, Training(fit.history, fit.validation, fit.best, fit.diverged)
 
