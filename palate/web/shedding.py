@@ -69,7 +69,8 @@ class Shedding:
         length = environ.get("CONTENT_LENGTH") or "0"
         if length.isdecimal() and 0 < int(length) <= self._body:
             environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(int(length)))
-        if not self._free.acquire(blocking=False) and not self._waited():
+        # Nobody overtakes those who wait: they would wait the longer, for no gain of anybody's.
+        if (self._waiting or not self._free.acquire(blocking=False)) and not self._waited():
             return self._refused(environ, start_response)
         try:
             return self._application(environ, start_response)

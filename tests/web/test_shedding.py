@@ -17,6 +17,7 @@ class Rush:
     def __init__(self, **limits: Any) -> None:
         self.gate, self.inside, self.most = threading.Event(), 0, 0
         self.refused: list[str] = []
+        self.paths: list[str] = []
         self.lock = threading.Lock()
         self.answers: list[tuple[str, dict[str, str], bytes]] = []
         self.threads: list[threading.Thread] = []
@@ -26,6 +27,7 @@ class Rush:
         with self.lock:
             self.inside += 1
             self.most = max(self.most, self.inside)
+            self.paths.append(environ["PATH_INFO"])
         try:
             if environ["PATH_INFO"] == "/bug":
                 raise ZeroDivisionError
@@ -74,6 +76,19 @@ def test_what_finds_no_place_is_told_to_come_again_and_the_rest_is_answered() ->
     assert rush.refused == ["GET"] * 4
     assert rush.most == 3, "two at work, and the look at its health"
     assert rush.ask()[0] == "200 OK"
+
+
+def test_who_came_later_is_answered_later() -> None:
+    rush = Rush(slots=1, waiting=5, patience=30)
+    threads = [threading.Thread(target=lambda: [rush.ask("/first") for _ in range(3)])]
+    threads.append(threading.Thread(target=lambda: rush.ask("/second")))
+    for number, thread in enumerate(threads):
+        thread.start()
+        rush.until(lambda number=number: rush.inside + rush.shedding._waiting == number + 1)  # type: ignore[misc]
+    rush.gate.set()
+    for thread in threads:
+        thread.join(30)
+    assert rush.paths == ["/first", "/second", "/first", "/first"]
 
 
 def test_nobody_waits_longer_than_patience() -> None:
