@@ -169,6 +169,12 @@ def _open_postgresql(address: URL) -> Engine:
         ) from error
     event.listen(engine, "handle_error", _translate)
 
+    @event.listens_for(engine, "connect")
+    def configure(connection: Any, record: object) -> None:
+        # To compile a short statement that looks costly takes longer than to run it: 28 ms at each call.
+        connection.execute("SET jit = off")
+        connection.commit()
+
     @event.listens_for(engine, "checkin")
     def remember(connection: Any, record: ConnectionPoolEntry) -> None:
         record.info["used"] = time.monotonic()

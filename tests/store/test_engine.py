@@ -171,5 +171,6 @@ def test_a_connection_that_the_server_ended_is_made_anew(postgresql: str, monkey
         assert db.scalar(sa.select(sa.func.pg_terminate_backend(before, 10_000)))
     with writing(engine) as db:
         assert db.scalar(pid) != before
+        assert db.scalar(sa.text("SHOW jit")) == "off"
     engine.dispose()
     other.dispose()
