@@ -1,11 +1,13 @@
 """What people's answers say together: every question of a project by the way to consensus that fits its kind.
 
-One label, a rating, the better of two: by the project's method. Several labels: each by itself, as given or not.
-Stretches and boxes: merged by overlap, each person weighing as much as they are right elsewhere. Free text has none.
+One label, a rating, the better of two: by the project's method. Several labels: each by itself, as given or not, and
+the whole as sure as all of that together. Stretches and boxes: merged by overlap, each person weighing as much as they
+are right elsewhere. Free text has none.
 """
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -140,7 +142,7 @@ class _Work:
                 right.setdefault(str(who), []).append(skill)
         for task, shares in posterior.items():
             chosen = [name for name, share in shares.items() if share > 0.5]
-            sure = min(max(share, 1 - share) for share in shares.values())
+            sure = math.prod(max(share, 1 - share) for share in shares.values())
             kept = {name: share for name, share in shares.items() if share >= LEAST}
             self.tasks[task].add(control, [{"choices": chosen}], sure, kept)
         counts = {who: sum(1 for _, one, _ in sets if one == who) for who in right}
