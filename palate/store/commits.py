@@ -18,6 +18,7 @@ from typing import Generic, TypeVar
 from sqlalchemy import Connection, Engine
 
 from palate.store.engine import writing
+from palate.waiting import Line
 
 T = TypeVar("T")
 MOST = 64
@@ -95,38 +96,6 @@ class Commits:
                 each.error = error
         for each in together:
             each.finish()
-
-
-class Line:
-    """So many at a time, the others in the order in which they came. A semaphore lets whoever runs in before those that
-    sleep. Safe to share between threads.
-    """
-
-    def __init__(self, places: int) -> None:
-        self._places = places
-        self._waiting: deque[threading.Lock] = deque()
-        self._guard = threading.Lock()
-
-    def __len__(self) -> int:
-        """How many wait."""
-        return len(self._waiting)
-
-    def __enter__(self) -> None:
-        with self._guard:
-            if self._places:
-                self._places -= 1
-                return
-            mine = threading.Lock()
-            mine.acquire()
-            self._waiting.append(mine)
-        mine.acquire()
-
-    def __exit__(self, *error: object) -> None:
-        with self._guard:
-            if self._waiting:
-                self._waiting.popleft().release()
-            else:
-                self._places += 1
 
 
 class _Asked(Generic[T]):

@@ -9,10 +9,11 @@ from __future__ import annotations
 import io
 import json
 import logging
-import threading
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
+
+from palate.waiting import Line
 
 log = logging.getLogger("palate.web")
 SLOTS = 8
@@ -57,10 +58,8 @@ class Shedding:
         body: int = 1 << 20,
     ) -> None:
         self._application, self._told = application, told
-        self._places, self._patience, self._body = waiting, patience, body
-        self._free = threading.Semaphore(slots)
-        self._lock = threading.Lock()
-        self._waiting = 0
+        self._waiting, self._patience, self._body = waiting, patience, body
+        self._line = Line(slots)
         self._quiet_until = 0.0
 
     def __call__(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
@@ -69,25 +68,12 @@ class Shedding:
         length = environ.get("CONTENT_LENGTH") or "0"
         if length.isdecimal() and 0 < int(length) <= self._body:
             environ["wsgi.input"] = io.BytesIO(environ["wsgi.input"].read(int(length)))
-        # Nobody overtakes those who wait: they would wait the longer, for no gain of anybody's.
-        if (self._waiting or not self._free.acquire(blocking=False)) and not self._waited():
+        if not self._line.enter(self._patience, self._waiting):
             return self._refused(environ, start_response)
         try:
             return self._application(environ, start_response)
         finally:
-            self._free.release()
-
-    def _waited(self) -> bool:
-        """Whether a slot came free while there was a place to wait for it."""
-        with self._lock:
-            if self._waiting >= self._places:
-                return False
-            self._waiting += 1
-        try:
-            return self._free.acquire(timeout=self._patience)
-        finally:
-            with self._lock:
-                self._waiting -= 1
+            self._line.leave()
 
     def _refused(self, environ: dict[str, Any], start_response: Start) -> Iterable[bytes]:
         self._told(str(environ.get("REQUEST_METHOD", "")))

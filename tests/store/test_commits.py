@@ -15,7 +15,6 @@ from sqlalchemy.engine import Engine
 
 from palate.errors import ConflictError, StoreError
 from palate.store import Commits, open_engine, reading, writing
-from palate.store.commits import Line
 
 tables = sa.MetaData()
 things = sa.Table("things", tables, sa.Column("id", sa.Integer, primary_key=True))
@@ -126,38 +125,3 @@ def test_whoever_waits_comes_next_until_nobody_does(made: Engine) -> None:
     assert stored(made) == list(range(80))
     assert len(commits) == 0
     assert commits.write(add(80)) == 80
-
-
-def test_so_many_are_in_a_line_at_a_time_and_the_others_come_in_their_order() -> None:
-    line, gates = Line(2), [threading.Event() for _ in range(6)]
-    inside: list[int] = []
-
-    def enter(number: int) -> None:
-        with line:
-            inside.append(number)
-            assert gates[number].wait(30)
-
-    threads = [threading.Thread(target=enter, args=(number,)) for number in range(6)]
-    for number, thread in enumerate(threads):
-        thread.start()
-        until(lambda n=number: len(inside) + len(line) == n + 1)
-    assert (sorted(inside), len(line)) == ([0, 1], 4)
-    for last, gate in enumerate((1, 0, 2, 3), 3):
-        gates[gate].set()
-        until(lambda n=last: len(inside) == n)
-        assert inside[-1] == last - 1
-    for gate in gates:
-        gate.set()
-    for thread in threads:
-        thread.join(30)
-    with pytest.raises(ZeroDivisionError), line:
-        raise ZeroDivisionError
-    with line, line:
-        assert len(line) == 0, "both places are free again"
-
-
-def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 30
-    while not holds():
-        assert time.monotonic() < end
-        time.sleep(0.001)
