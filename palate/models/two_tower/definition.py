@@ -55,8 +55,12 @@ class Definition:
 
 def tower(parameters: Parameters, side: str, inputs: Floats) -> Floats:
     """The outputs of `(n, inputs)` rows, in NumPy alone, as every loaded model computes them."""
-    hidden = np.maximum(inputs @ parameters[f"{side}_hidden"].T + parameters[f"{side}_bias"], 0)
-    return np.asarray(inputs @ parameters[f"{side}_linear"].T + hidden @ parameters[f"{side}_output"].T, np.float32)
+    hidden = np.asarray(inputs @ parameters[f"{side}_hidden"].T, np.float32)
+    hidden += parameters[f"{side}_bias"]
+    np.maximum(hidden, 0, out=hidden)
+    found = np.asarray(inputs @ parameters[f"{side}_linear"].T, np.float32)
+    found += hidden @ parameters[f"{side}_output"].T
+    return found
 
 
 @dataclass(frozen=True)

@@ -149,17 +149,21 @@ class TwoTower(Recommender):
         about = about.maximum(told).toarray()
         means = sums / np.where(lengths > 0, lengths, 1)[:, None]
         users = tower(self.parameters, "user", user_inputs(means, lengths, about))
-        scores = np.column_stack([users, np.ones(len(users), np.float32)]) @ self._outputs.T
+        scores = np.column_stack([users, np.ones(len(users), np.float32)]) @ self._outputs
         scores[:, ~self.known] = -np.inf
         return np.asarray(scores, np.float32), (lengths > 0) | (about.any(axis=1))
 
     @cached_property
     def _outputs(self) -> Floats:
-        """What the items' tower makes of each, `(n_items, factors + 1)`."""
-        return tower(self.parameters, "item", self.inputs)
+        """What the items' tower makes of each, `(factors + 1, n_items)`: a single user's scores are then sums of rows,
+        as fast as they come from memory."""
+        return self._all_outputs()
+
+    def _all_outputs(self) -> Floats:
+        return np.ascontiguousarray(tower(self.parameters, "item", self.inputs).T)
 
     def _similar(self, codes: Codes) -> Floats:
-        vectors = self._outputs[:, :-1]
+        vectors = self._outputs[:-1].T
         lengths = np.maximum(np.linalg.norm(vectors, axis=1), 1e-9)
         scores: Floats = np.asarray(vectors[codes] @ vectors.T) / lengths[codes, None] / lengths
         scores[:, ~self.known] = -np.inf
@@ -172,7 +176,7 @@ class TwoTower(Recommender):
         self.known = np.concatenate([self.known, described.known])
         # All anew: a product of fewer rows rounds otherwise, and a saved model has to answer as this one. And now, not
         # when somebody asks.
-        self._outputs = tower(self.parameters, "item", self.inputs)
+        self._outputs = self._all_outputs()
 
     def _state(self) -> Arrays:
         params: dict[str, Any] = {
