@@ -1,4 +1,4 @@
-"""`python -m benchmarks.onnx_scoring`: two-tower and factorization machines in NumPy, as models here score, beside the
+"""`python -m benchmarks.onnx_scoring`: two-tower and factorization machines as models here answer by them, beside the
 same arithmetic written as an ONNX graph and run by ONNX Runtime. Needs `pip install 'palate[peers]'`.
 
 Both get one thread, as a worker of a service has, and the same parameters, drawn and not trained; they go by turns, and
