@@ -96,11 +96,12 @@ class Definition:
             embedded = np.zeros((len(codes) if deep else 0, self.n_fields, self.factors), np.float32)
             add_up(codes, values, fields, parameters["linear"], parameters["factors"], scores, embedded)
             if deep:
-                scores += self._deep(parameters, embedded.reshape(len(codes), -1))
+                scores += self.deep(parameters, embedded.reshape(len(codes), -1))
         return found
 
-    def _deep(self, held: Parameters, hidden: Floats) -> Floats:
-        for layer in range(self.layers):
+    def deep(self, held: Parameters, hidden: Floats, first: int = 0) -> Floats:
+        """o' h_L of each row, `(n,)`, from what layer `first` reads, `(n, width)`."""
+        for layer in range(first, self.layers):
             hidden = hidden @ held[f"hidden_{layer}_weight"].T
             hidden += held[f"hidden_{layer}_bias"]
             np.maximum(hidden, 0, out=hidden)

@@ -233,18 +233,18 @@ class FMRanker(Recommender):
 
     def _deep(self, asked: Floats) -> Floats:
         """The deep part, `(n, n_items)`, of the fields of users and moments; its first layer is a sum of both sides."""
-        held = self.parameters
-        wide = asked.shape[1] * asked.shape[2]
-        first = held["hidden_0_weight"]
-        of_users = asked.reshape(len(asked), -1) @ first[:, :wide].T + held["hidden_0_bias"]
-        of_items = self._item_fields.reshape(len(self.items), -1) @ first[:, wide:].T
+        held, fields = self.parameters, asked.reshape(len(asked), -1)
+        of_users = fields @ held["hidden_0_weight"][:, : fields.shape[1]].T + held["hidden_0_bias"]
         found = np.empty((len(asked), len(self.items)), np.float32)
         for row, mine in enumerate(of_users):
-            hidden = np.maximum(of_items + mine, 0)
-            for layer in range(1, self.params.layers):
-                hidden = np.maximum(hidden @ held[f"hidden_{layer}_weight"].T + held[f"hidden_{layer}_bias"], 0)
-            found[row] = (hidden @ held["output"].T)[:, 0]
+            found[row] = self.definition.deep(held, np.maximum(self._item_layer + mine, 0), 1)
         return found
+
+    @cached_property
+    def _item_layer(self) -> Floats:
+        """The items' side of that sum, `(n_items, hidden)`."""
+        fields = self._item_fields.reshape(len(self.items), -1)
+        return np.asarray(fields @ self.parameters["hidden_0_weight"][:, -fields.shape[1] :].T)
 
     @cached_property
     def _silent(self) -> npt.NDArray[np.intp]:
@@ -265,7 +265,7 @@ class FMRanker(Recommender):
         more = self._items(described(fresh, len(self.item_rows)))
         held = self.item_rows
         self.item_rows = Rows(np.concatenate([held.codes, more.codes]), np.concatenate([held.values, more.values]))
-        for name in ("_item_sums", "_item_offsets", "_silent"):
+        for name in ("_item_sums", "_item_offsets", "_item_layer", "_silent"):
             self.__dict__.pop(name, None)
 
     def _state(self) -> Arrays:
