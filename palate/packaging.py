@@ -30,6 +30,12 @@ def required(extras: Iterable[str]) -> list[metadata.Distribution]:
 
     Raises MissingDependencyError for one that is not installed.
     """
+    found = needed(tuple(extras))
+    return [found[name] for name in sorted(found) if name not in LEFT_OUT]
+
+
+def needed(extras: Iterable[str]) -> dict[str, metadata.Distribution]:
+    """All that pip installs for palate with these extras, itself among it, by normalized name. Raises likewise."""
     found: dict[str, metadata.Distribution] = {}
     waiting = [("palate", frozenset(extras))]
     seen: set[tuple[str, frozenset[str]]] = set()
@@ -44,11 +50,9 @@ def required(extras: Iterable[str]) -> list[metadata.Distribution]:
             raise MissingDependencyError(
                 f"{name} is not installed here.", hint=f"Install it: pip install 'palate[{','.join(extras)}]'."
             ) from None
-        if name == "pyspark":
-            continue
         found[name] = distribution
         waiting += _needs(distribution, wanted)
-    return [found[name] for name in sorted(found) if name not in LEFT_OUT]
+    return found
 
 
 def _needs(distribution: metadata.Distribution, extras: frozenset[str]) -> Iterator[tuple[str, frozenset[str]]]:

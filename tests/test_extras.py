@@ -17,8 +17,9 @@ from importlib import metadata
 from pathlib import Path
 
 import pytest
-from packaging.requirements import Requirement
 from packaging.utils import canonicalize_name
+
+from palate.packaging import needed
 
 ROOT = Path(__file__).parents[1]
 PIP = [sys.executable, "-m", "pip"]
@@ -60,22 +61,6 @@ def site(environment):
     return Path(sysconfig.get_path("purelib", "venv", {"base": str(environment), "platbase": str(environment)}))
 
 
-def needed(name, extra=""):
-    """The distributions that pip would install for this one with this extra, itself among them, by their names."""
-    found, asked = {}, [(name, extra)]
-    while asked:
-        name, extra = asked.pop()
-        key = canonicalize_name(name)
-        if extra in found.setdefault(key, set()):
-            continue
-        found[key].add(extra)
-        for line in metadata.requires(name) or []:
-            wanted = Requirement(line)
-            if wanted.marker is None or wanted.marker.evaluate({"extra": extra}):
-                asked.extend((wanted.name, each) for each in ("", *wanted.extras))
-    return set(found)
-
-
 @cache
 def installed():
     """What lies beside each other in this environment's packages, each with the files of every distribution in it."""
@@ -92,7 +77,7 @@ def installed():
 def make(environment, wheel, extra):
     """An environment with the wheel and what it needs with one extra; how to call its Python."""
     venv.create(environment, with_pip=False)
-    names = needed("palate", extra) - {"palate"}
+    names = needed([extra] if extra else []).keys() - {"palate"}
     if extra == "mxnet" and sys.platform == "linux":
         names.add("mxnet")
     here, there = Path(sysconfig.get_path("purelib")), site(environment)
