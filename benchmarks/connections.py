@@ -8,7 +8,6 @@ Written: docs/images/connections.svg, and the figures beside results.json; a tab
 
 from __future__ import annotations
 
-import statistics
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,7 @@ import click
 
 from benchmarks import charts
 from benchmarks.load import Load, load, model, serving, wrk
-from benchmarks.serving import ANSWER, CONSTANT, ITEMS, PERSONAL, UNKNOWN, USERS, VISITOR, requests
+from benchmarks.serving import ANSWER, CONSTANT, ITEMS, PERSONAL, UNKNOWN, USERS, VISITOR, middle, requests
 
 CONNECTIONS = (1, 2, 4, 8, 16, 32)
 ROUNDS, SECONDS = 3, 2
@@ -43,12 +42,11 @@ class Point:
 
 def point(kind: str, connections: int, runs: list[Load]) -> Point:
     """The median of each figure. Raises click.ClickException if an answer failed."""
-    if failed := sum(run.failed for run in runs):
-        raise click.ClickException(f"{failed} requests failed ({kind}, {connections} connections).")
-    rate, p50, p99 = (
-        round(statistics.median(getattr(run, name) for run in runs), 3) for name in ("rate", "p50", "p99")
-    )
-    return Point(kind, connections, rate, p50, p99)
+    try:
+        found = middle(runs)
+    except RuntimeError as error:
+        raise click.ClickException(f"{error} ({kind}, {connections} connections).") from None
+    return Point(kind, connections, *(round(each, 3) for each in (found.rate, found.p50, found.p99)))
 
 
 def measure(quick: bool) -> list[Point]:
