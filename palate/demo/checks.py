@@ -101,7 +101,7 @@ def fetch(url: str, *, token: str = "", method: str = "GET", body: Any = None) -
         data, headers["Content-Type"] = json.dumps(body).encode(), "application/json"
     request = urllib.request.Request(url, data, headers, method=method)  # noqa: S310 - our own addresses
     try:
-        with urllib.request.urlopen(request, timeout=30) as answer:  # noqa: S310
+        with urllib.request.urlopen(request, timeout=120) as answer:  # noqa: S310
             return answer.status, answer.headers.get("Content-Type", ""), answer.read()
     except urllib.error.HTTPError as error:
         return error.code, error.headers.get("Content-Type", ""), error.read()
@@ -150,7 +150,7 @@ def check(plan: Plan, token: str, say: Callable[[str], None]) -> None:
     say("the new item is recommended")
 
 
-def _new_item_is_found(plan: Plan, token: str, new: Call, seconds: float = 10) -> None:
+def _new_item_is_found(plan: Plan, token: str, new: Call, seconds: float = 60) -> None:
     """Whoever likes the new item's category gets it recommended, by its content, whichever worker answers."""
     url, deadline, in_a_row = f"{plan.api}/v1/recommendations", time.monotonic() + seconds, 0
     body = {"attributes": {"categories": new.body["categories"]}, "limit": 200}

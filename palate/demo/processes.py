@@ -1,6 +1,7 @@
 """The processes that the demo starts: each in a group of its own, each with a log file, all ended when the demo ends.
 
-However the demo ends (Ctrl-C, SIGTERM, an error, its own decision), leaving the `with` block ends every group.
+However the demo ends (Ctrl-C, SIGTERM, an error, its own decision), leaving the `with` block ends every group. Only a
+SIGKILL leaves it no time for that: on Linux the kernel then tells each process to end (`palate.demo.linux`).
 """
 
 from __future__ import annotations
@@ -17,7 +18,9 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Self
+from urllib.parse import urlsplit
 
+from palate.demo.linux import end_with_parent, listens
 from palate.errors import PalateError
 
 
@@ -70,6 +73,7 @@ class Processes:
                 stderr=subprocess.STDOUT,
                 env={**self.environment, **(environment or {})},
                 start_new_session=True,  # Ctrl-C reaches the demo alone, which then ends the others in order
+                preexec_fn=end_with_parent(),
             )
 
     def run(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
@@ -83,22 +87,24 @@ class Processes:
                 f"it ended with {status}:\n{tail(self.log(name))}", where=name, hint=f"\nAll of it: {self.log(name)}"
             )
 
-    def wait_until_ready(self, name: str, url: str, seconds: float = 90) -> None:
-        """Wait until `url` answers with 2xx. Raises ProcessFailedError if the process ends or the time is over."""
-        deadline = time.monotonic() + seconds
+    def wait_until_ready(self, name: str, url: str, seconds: float = 300) -> None:
+        """Wait until the process answers at `url` with 2xx: the process itself, and not another that took its port
+        before it could. Raises ProcessFailedError if it ends or the time is over."""
+        deadline, process = time.monotonic() + seconds, self.running[name]
         while time.monotonic() < deadline:
-            status = self.running[name].poll()
+            status = process.poll()
             if status is not None:
                 raise ProcessFailedError(
                     f"it ended with {status} while starting:\n{tail(self.log(name))}",
                     where=name,
                     hint=f"\nAll of it: {self.log(name)}",
                 )
-            try:
-                with urllib.request.urlopen(url, timeout=5):  # noqa: S310 - our own address
+            with contextlib.suppress(urllib.error.URLError, OSError):
+                with urllib.request.urlopen(url, timeout=30):  # noqa: S310 - our own address
+                    pass
+                if listens(process.pid, urlsplit(url).port or 80):
                     return
-            except (urllib.error.URLError, OSError):
-                time.sleep(0.2)
+            time.sleep(0.2)
         raise ProcessFailedError(f"{url} did not answer within {seconds:.0f} s:\n{tail(self.log(name))}", where=name)
 
     def stop_all(self) -> None:

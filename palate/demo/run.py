@@ -29,7 +29,7 @@ def run(plan: Plan, console: Console) -> None:
         "PALATE_TRACKING_URI": plan.settings.tracking,
         "PALATE_DATABASE_URL": "",
     }
-    with _sigterm_as_interrupt(), Processes(plan.logs, environment) as processes:
+    with as_interrupt(), Processes(plan.logs, environment) as processes:
         _go(plan, processes, state, console)
         write(plan, state)
         show(plan, state, console)
@@ -69,8 +69,8 @@ def _wait(processes: Processes, console: Console) -> None:
 
 
 @contextmanager
-def _sigterm_as_interrupt() -> Iterator[None]:
-    """SIGTERM ends the demo as Ctrl-C does."""
+def as_interrupt() -> Iterator[None]:
+    """SIGTERM, and SIGHUP when the terminal is closed, end what runs as Ctrl-C does; under nohup SIGHUP does not."""
 
     def interrupt(number: int, frame: FrameType | None) -> None:
         raise KeyboardInterrupt
@@ -78,8 +78,10 @@ def _sigterm_as_interrupt() -> Iterator[None]:
     if threading.current_thread() is not threading.main_thread():
         yield
         return
-    before = signal.signal(signal.SIGTERM, interrupt)
+    heard = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) != signal.SIG_IGN]
+    before = {number: signal.signal(number, interrupt) for number in heard}
     try:
         yield
     finally:
-        signal.signal(signal.SIGTERM, before)
+        for number, handler in before.items():
+            signal.signal(number, handler)
