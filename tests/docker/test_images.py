@@ -1,5 +1,6 @@
 """The images: linted, pinned, without root and without secrets; built wherever a Docker engine answers."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -81,6 +82,28 @@ def test_java_may_run_what_it_unpacks():
     assert jobs["read_only"]
     options = dict(mount.partition(":")[::2] for mount in jobs["tmpfs"])
     assert "exec" in options["/tmp"].split(",")  # noqa: S108  # a path in the image
+
+
+def test_mlflow_does_not_start_without_the_password(tmp_path):
+    """A file that it may not read would else be an empty password, and a puzzling refusal of the database."""
+    shell, option, script = yaml.safe_load(COMPOSE.read_text())["services"]["mlflow"]["command"]
+    (tmp_path / "mlflow").write_text('#!/bin/sh\necho "$MLFLOW_BACKEND_STORE_URI"\n')
+    (tmp_path / "mlflow").chmod(0o755)
+    secret = tmp_path / "secret"
+    script = script.replace("$$", "$").replace("/run/secrets/postgres-password", str(secret))
+
+    def told():
+        path = f"{tmp_path}:{os.environ['PATH']}"
+        return subprocess.run(
+            [shell, option, script], env={"PATH": path}, capture_output=True, text=True, check=False, timeout=60
+        )
+
+    refused = told()
+    assert refused.returncode
+    assert str(secret) in refused.stderr
+    assert not refused.stdout
+    secret.write_text("f00d")
+    assert told().stdout == "postgresql+psycopg://palate:f00d@postgres/mlflow\n"
 
 
 def test_every_service_waits_for_what_it_needs():
