@@ -50,7 +50,7 @@ def test_a_pipe_is_written_to_and_stays_one(tmp_path):
     reader.start()
     with written_whole(path) as file:
         file.write(b"through")
-    reader.join(10)
+    reader.join(120)
     assert heard == [b"through"]
     assert path.is_fifo()
 

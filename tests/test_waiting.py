@@ -18,7 +18,7 @@ def test_so_many_are_in_a_line_at_a_time_and_the_others_come_in_their_order() ->
     def enter(number: int) -> None:
         with line:
             inside.append(number)
-            assert gates[number].wait(30)
+            assert gates[number].wait(120)
 
     threads = [threading.Thread(target=enter, args=(number,)) for number in range(6)]
     for number, thread in enumerate(threads):
@@ -32,7 +32,7 @@ def test_so_many_are_in_a_line_at_a_time_and_the_others_come_in_their_order() ->
     for gate in gates:
         gate.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     with pytest.raises(ZeroDivisionError), line:
         raise ZeroDivisionError
     with line, line:

@@ -15,7 +15,7 @@ from palate.client.asynchronous import AsyncCaller
 from palate.client.calls import Caller, Limiter, Policy, Request, exchange
 from palate.errors import ParameterError, RemoteError
 
-QUICK = Policy(retries=3, backoff=0.01, longest=0.02, timeout=5)
+QUICK = Policy(retries=3, backoff=0.01, longest=0.02, timeout=120)
 
 
 class Script:
@@ -200,7 +200,7 @@ def test_closing_ends_the_waits_of_other_threads(script):
     while not script.seen:
         time.sleep(0.01)
     caller.close()
-    thread.join(60)
+    thread.join(120)
     assert ["caller was closed" in text for text in told] == [True]
     assert len(script.seen) == 1
 

@@ -81,7 +81,8 @@ def server() -> Iterator[Server]:
 def folder_from(server: Server, cache: Path, sha256: str | None = None) -> tuple[Path, list[str]]:
     lines: list[str] = []
     expected = sha256 or hashlib.sha256(server.content).hexdigest()
-    return demo_folder(None, cache, lines.append, url=server.url, sha256=expected, timeout=0.5), lines
+    patience = 0.5 if server.silent else 60
+    return demo_folder(None, cache, lines.append, url=server.url, sha256=expected, timeout=patience), lines
 
 
 def assert_generated(folder: Path, lines: list[str], why: str) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, BrowserContext, Page, expect, sync_playwright
 
-expect.set_options(timeout=60_000)  # how fast a machine is is no property of the pages
+expect.set_options(timeout=120_000)  # how fast a machine is is no property of the pages
 
 ARGUMENTS = [
     "--no-sandbox",
@@ -45,7 +45,7 @@ class ServerProcess:
     def url(self) -> str:
         return f"http://127.0.0.1:{self.port}"
 
-    def start(self, *, seconds: float = 60) -> None:
+    def start(self, *, seconds: float = 300) -> None:
         self.port = self.port or free_port()
         arguments = [part.format(port=self.port) for part in self.command]
         with self.log.open("ab") as log:
@@ -61,7 +61,7 @@ class ServerProcess:
             if self.process.poll() is not None:
                 break
             try:
-                with urllib.request.urlopen(f"{self.url}/ready", timeout=2):
+                with urllib.request.urlopen(f"{self.url}/ready", timeout=30):
                     return
             except (urllib.error.URLError, OSError):
                 time.sleep(0.05)
@@ -78,7 +78,7 @@ class ServerProcess:
             return
         self.process.terminate()
         try:
-            self.process.wait(20)
+            self.process.wait(120)
         except subprocess.TimeoutExpired:
             self.kill()
 
@@ -130,7 +130,7 @@ def new_context(chromium: Browser) -> Iterator[Callable[..., BrowserContext]]:
 
     def make(**options: object) -> BrowserContext:
         context = chromium.new_context(**options)
-        context.set_default_timeout(60_000)
+        context.set_default_timeout(120_000)
         made.append(context)
         return context
 

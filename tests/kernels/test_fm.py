@@ -202,7 +202,7 @@ class Together:
     """Threads that train together, as the tasks of a Spark stage do."""
 
     def __init__(self, size: int) -> None:
-        self.size, self.barrier = size, threading.Barrier(size, timeout=60)
+        self.size, self.barrier = size, threading.Barrier(size, timeout=120)
         self.values: list[Any] = [None] * size
 
     def peer(self, rank: int) -> Any:

@@ -38,9 +38,9 @@ class Peer:
 
     def gather(self, value: Any) -> list[Any]:
         self.meeting.held[self.rank] = value
-        self.meeting.barrier.wait(20)
+        self.meeting.barrier.wait(120)
         values = [self.meeting.held[rank] for rank in range(self.size)]
-        self.meeting.barrier.wait(20)
+        self.meeting.barrier.wait(120)
         return values
 
     def sum(self, array: np.ndarray) -> np.ndarray:

@@ -63,7 +63,7 @@ def test_figures_of_many_answers_are_those_made_last(answered, store, monkeypatc
         time.sleep(0.01)
     for thread in threading.enumerate():  # once more, since we have looked again
         if thread.name.startswith("beside"):
-            thread.join(60)
+            thread.join(120)
 
 
 def test_what_is_open_in_a_large_project_is_counted_beside_the_turns(answered, store, monkeypatch):

@@ -405,7 +405,7 @@ def _killed(service, home, draw):
     environment = os.environ | {"PALATE_HOME": str(home), "PALATE_LOG_LEVEL": "ERROR"}
     process = subprocess.Popen([sys.executable, "-c", WORKER], env=environment)
     try:
-        deadline = time.monotonic() + 60
+        deadline = time.monotonic() + 120
         while not Jobs(service.engine).list(state="running") and time.monotonic() < deadline:
             if service.automation.run(1).run.step and not Jobs(service.engine).list(state="queued"):
                 break  # it was faster than we look

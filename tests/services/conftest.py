@@ -116,7 +116,7 @@ class Api:
         assert answer.status_code == 200, answer.text
         return [(place["item"], place["strategy"]) for place in answer.json["items"]]
 
-    def until(self, holds, seconds=20):
+    def until(self, holds, seconds=120):
         """Waits for what the background threads bring about."""
         end = time.monotonic() + seconds
         while not holds():

@@ -11,7 +11,7 @@ from werkzeug.serving import make_server
 
 from palate.client.calls import Policy
 
-QUICK = Policy(retries=3, backoff=0.01, longest=0.02, timeout=30)
+QUICK = Policy(retries=3, backoff=0.01, longest=0.02, timeout=120)
 
 
 class House:

@@ -34,7 +34,7 @@ class Server:
     def start(self):
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command, env=self.env, stdout=log, stderr=log, start_new_session=True)
-        end = time.monotonic() + 240
+        end = time.monotonic() + 300
         while True:
             try:
                 if self.call("GET", "/ready")[0] == 200:
@@ -54,7 +54,7 @@ class Server:
             method=method,
         )
         try:
-            with urllib.request.urlopen(request, timeout=20) as answer:
+            with urllib.request.urlopen(request, timeout=120) as answer:
                 return answer.status, json.load(answer), answer.headers["Server-Worker"]
         except urllib.error.HTTPError as error:
             with error:
@@ -63,7 +63,7 @@ class Server:
     def stop(self, how=signal.SIGTERM):
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, how)
-            self.process.wait(60)
+            self.process.wait(200)
 
 
 def _free_port():

@@ -53,7 +53,7 @@ class Visitors:
     def __exit__(self, *_):
         self.stop.set()
         for thread in self.threads:
-            thread.join(60)
+            thread.join(120)
 
 
 @pytest.mark.timeout(240 + 300 * ROUNDS)

@@ -85,7 +85,6 @@ def command(tmp_path, *arguments):
         [sys.executable, "-m", "palate.cli", "api", *map(str, arguments)],
         capture_output=True,
         text=True,
-        timeout=120,
         env={"PALATE_HOME": str(tmp_path / "home"), "PATH": "/usr/bin:/bin", "HOME": str(tmp_path)},
         check=False,
     )

@@ -250,7 +250,6 @@ def test_a_killed_driver_resumes_where_it_was(run: Run, file: Path, tmp_path: Pa
         [sys.executable, "-c", KILLED, str(bundle), str(script), str(file), "--no-track", "--parallel", "1"],
         capture_output=True,
         text=True,
-        timeout=250,
         check=False,
         env={**os.environ, "PYSPARK_SUBMIT_ARGS": submit},
     )
@@ -277,7 +276,6 @@ def test_changed_code_is_not_skipped(run: Run, file: Path, tmp_path: Path) -> No
             cwd=copy,
             capture_output=True,
             text=True,
-            timeout=100,
             check=True,
             env={**os.environ, "PYTHONPATH": str(copy)},
         )

@@ -53,7 +53,7 @@ def test_workers_run_this_interpreter_on_one_thread(spark: SparkSession) -> None
 @pytest.mark.spark
 def test_a_master_that_is_none_is_refused_in_words() -> None:
     code = "from palate.spark.session import spark_session; spark_session('x', master='nonsense')"
-    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=120, check=False)
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert "ParameterError: spark: Spark did not start" in run.stderr
 
 

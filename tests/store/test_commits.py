@@ -47,11 +47,11 @@ def at_once(commits: Commits, works: list[Callable[[Connection], Any]]) -> list[
 
     def first(db: Connection) -> None:
         begun.set()
-        assert enough.wait(60)
+        assert enough.wait(120)
 
     with ThreadPoolExecutor(len(works) + 1) as threads:
         threads.submit(commits.write, first)
-        assert begun.wait(60)
+        assert begun.wait(120)
         asked = [threads.submit(commits.write, work) for work in works]
         while len(commits) < len(works):
             time.sleep(0.005)

@@ -25,7 +25,7 @@ def claimed(jobs: Jobs, worker: str = "w") -> Job:
     return job
 
 
-def until_ended(jobs: Jobs, job_id: int, seconds: float = 20) -> Job:
+def until_ended(jobs: Jobs, job_id: int, seconds: float = 120) -> Job:
     end = time.monotonic() + seconds
     while time.monotonic() < end:
         job = jobs.get(job_id)
@@ -164,7 +164,7 @@ class TestWorker:
         yield begin
         for thread, stop in running:
             stop.set()
-            thread.join(20)
+            thread.join(120)
             assert not thread.is_alive()
 
     def test_a_result_or_an_error_that_cannot_be_kept_leaves_the_worker_at_work(self, jobs: Jobs, start) -> None:  # type: ignore[no-untyped-def]
@@ -212,7 +212,7 @@ class TestWorker:
 
         number = jobs.enqueue("train")
         start(train=endless)
-        assert begun.wait(10)
+        assert begun.wait(120)
         jobs.cancel(number)
         assert until_ended(jobs, number).state == "cancelled"
 
@@ -227,9 +227,9 @@ class TestWorker:
 
         number = jobs.enqueue("train", max_attempts=1)
         thread, stop = start(train=endless)
-        assert begun.wait(10)
+        assert begun.wait(120)
         stop.set()
-        thread.join(20)
+        thread.join(120)
         assert jobs.get(number).state == "queued"
         start(train=lambda context: "resumed")
         assert until_ended(jobs, number).result == "resumed"

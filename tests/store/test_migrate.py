@@ -78,7 +78,7 @@ def test_workers_that_start_at_once_both_find_it_done(address: str) -> None:
     code = f"from palate.store import *; e = open_engine({address!r}); migrate(e, 'house'); Jobs(e).enqueue('k')"
     workers = [subprocess.Popen([sys.executable, "-c", code], stderr=subprocess.PIPE, text=True) for _ in range(3)]
     for worker in workers:
-        _, errors = worker.communicate(timeout=60)
+        _, errors = worker.communicate(timeout=200)
         assert worker.returncode == 0, errors
 
 

@@ -190,8 +190,8 @@ def test_processes_open_a_database_one_after_the_other(uri: str, monkeypatch: py
         fcntl.flock(another, fcntl.LOCK_EX)
         asking.start()
         assert not begun.wait(0.3)
-    assert begun.wait(60)
-    asking.join(60)
+    assert begun.wait(120)
+    asking.join(120)
 
 
 def test_a_password_in_the_uri_is_not_shown() -> None:

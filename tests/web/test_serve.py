@@ -92,17 +92,17 @@ def start(tmp_path: Path, free_port: int) -> Iterator[Callable[..., subprocess.P
     for process in running:
         with suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate(timeout=30)
+        process.communicate(timeout=200)
 
 
 def get(port: int, path: str) -> str:
-    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://127.0.0.1:{port}{path}", timeout=120) as answer:
         text: str = answer.read().decode()
         return text
 
 
 def until_up(process: subprocess.Popen[str], port: int) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while time.monotonic() < end:
         assert process.poll() is None, process.communicate()
         try:
@@ -110,7 +110,7 @@ def until_up(process: subprocess.Popen[str], port: int) -> None:
             return
         except OSError:
             time.sleep(0.1)
-    raise AssertionError("not up within a minute")
+    raise AssertionError("not up within five minutes")
 
 
 def test_workers_share_the_load_count_together_and_stop_cleanly(
@@ -125,7 +125,7 @@ def test_workers_share_the_load_count_together_and_stop_cleanly(
     with pytest.raises(StoreError, match=f"Port {free_port} cannot be used"):
         check_port("127.0.0.1", free_port)
     process.send_signal(signal.SIGTERM)
-    _, errors = process.communicate(timeout=40)
+    _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     assert "palate.access" in errors
     assert "Traceback" not in errors
@@ -147,7 +147,7 @@ def test_a_rush_is_shed_and_what_is_in_flight_when_it_stops_is_answered(
         time.sleep(0.2)
         process.send_signal(signal.SIGTERM)
         assert all("pid" in each.result() for each in flying)
-    _, errors = process.communicate(timeout=40)
+    _, errors = process.communicate(timeout=200)
     assert process.returncode == 0, errors
     assert "are to come again" in errors
 
@@ -169,7 +169,7 @@ def test_workers_end_when_the_server_is_killed(start: Callable[..., subprocess.P
     process = start("app", "WARNING")
     until_up(process, free_port)
     process.kill()
-    process.communicate(timeout=40)  # ends when nobody holds the pipe any more
+    process.communicate(timeout=200)  # ends when nobody holds the pipe any more
     check_port("127.0.0.1", free_port)
 
 
@@ -177,7 +177,7 @@ def test_an_app_that_cannot_be_made_stops_the_server_with_its_reason(
     start: Callable[..., subprocess.Popen[str]],
 ) -> None:
     process = start("broken")
-    _, errors = process.communicate(timeout=60)
+    _, errors = process.communicate(timeout=200)
     assert process.returncode == 1
     assert errors.rstrip().endswith("The bundle is gone.")
 
@@ -203,7 +203,7 @@ def test_connections_that_one_worker_holds_are_spread_over_all(
     until_up(process, free_port)
     until(lambda: len({int(json.loads(get(free_port, "/pid"))["pid"]) for _ in range(20)}) == 2)
     held_up = int(json.loads(get(free_port, "/pid"))["pid"])
-    clients = [http.client.HTTPConnection("127.0.0.1", free_port, timeout=30) for _ in range(8)]
+    clients = [http.client.HTTPConnection("127.0.0.1", free_port, timeout=120) for _ in range(8)]
     os.kill(held_up, signal.SIGSTOP)
     try:
         assert held_up not in {who_answers(client) for client in clients}
@@ -226,7 +226,7 @@ def who_answers(client: http.client.HTTPConnection) -> int:
 
 
 def until(holds: Callable[[], bool]) -> None:
-    end = time.monotonic() + 60
+    end = time.monotonic() + 300
     while not holds():
         assert time.monotonic() < end, "not within a minute"
         time.sleep(0.02)

@@ -32,7 +32,7 @@ class Rush:
             if environ["PATH_INFO"] == "/bug":
                 raise ZeroDivisionError
             if environ["PATH_INFO"] != "/health":
-                assert self.gate.wait(30)
+                assert self.gate.wait(120)
         finally:
             with self.lock:
                 self.inside -= 1
@@ -58,7 +58,7 @@ class Rush:
     def over(self) -> None:
         self.gate.set()
         for thread in self.threads:
-            thread.join(30)
+            thread.join(120)
 
 
 def test_what_finds_no_place_is_told_to_come_again_and_the_rest_is_answered() -> None:
@@ -87,7 +87,7 @@ def test_who_came_later_is_answered_later() -> None:
         rush.until(lambda number=number: rush.inside + len(rush.shedding._line) == number + 1)  # type: ignore[misc]
     rush.gate.set()
     for thread in threads:
-        thread.join(30)
+        thread.join(120)
     assert rush.paths == ["/first", "/second", "/first", "/first"]
 
 
@@ -118,7 +118,7 @@ def test_a_body_that_does_not_come_holds_no_slot() -> None:
     class Slow:
         def read(self, size: int) -> bytes:
             reading.set()
-            assert arrived.wait(30)
+            assert arrived.wait(120)
             return b"half"
 
     taken: list[bytes] = []
@@ -130,8 +130,8 @@ def test_a_body_that_does_not_come_holds_no_slot() -> None:
 
     thread = threading.Thread(target=send)
     thread.start()
-    assert reading.wait(30)
+    assert reading.wait(120)
     assert rush.ask()[0] == "200 OK"
     arrived.set()
-    thread.join(30)
+    thread.join(120)
     assert taken == [b"half"], "what came is what the application reads"

@@ -80,7 +80,7 @@ class Studio:
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                with urllib.request.urlopen(f"{self.url}/health", timeout=5) as answer:
+                with urllib.request.urlopen(f"{self.url}/health", timeout=30) as answer:
                     if answer.status == 200:
                         return
             except (urllib.error.URLError, OSError):
@@ -98,7 +98,7 @@ class Studio:
         if self._process is not None and self._process.poll() is None:
             os.killpg(self._process.pid, signal.SIGTERM)
             try:
-                self._process.wait(20)
+                self._process.wait(120)
             except subprocess.TimeoutExpired:
                 self.kill()
 
@@ -131,7 +131,7 @@ class Wire:
 
             def _hand_on(self):
                 body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-                there = HTTPConnection("127.0.0.1", studio.port, timeout=60)
+                there = HTTPConnection("127.0.0.1", studio.port, timeout=120)
                 headers = {name: value for name, value in self.headers.items() if name.lower() != "connection"}
                 there.request(self.command, self.path, body=body, headers=headers)
                 answer = there.getresponse()

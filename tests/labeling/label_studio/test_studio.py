@@ -45,7 +45,7 @@ def api(studio):
     """Label Studio's own client: what somebody does over there."""
     from label_studio_sdk import LabelStudio
 
-    with httpx.Client(timeout=60) as http:
+    with httpx.Client(timeout=120) as http:
         yield LabelStudio(base_url=studio.url, api_key=TOKEN, httpx_client=http)
 
 
@@ -357,7 +357,7 @@ def test_label_studio_shows_our_predictions_and_has_us_train(service, studio, se
     assert api.ml.list_model_versions(id=str(backend.id)).versions == [f"palate-{films.id}-1"]
 
     api.actions.create(id="retrieve_tasks_predictions", project=number, selected_items={"all": True, "excluded": []})
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     while time.monotonic() < deadline:
         said = {text: api.predictions.list(task=there[text].id) for text in TEXTS}
         if all(said.values()):

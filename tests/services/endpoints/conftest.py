@@ -81,7 +81,7 @@ class Api:
             headers={"Content-Type": kind, **{key.replace("_", "-"): value for key, value in headers.items()}},
         )
 
-    def until(self, holds, seconds=20):
+    def until(self, holds, seconds=120):
         end = time.monotonic() + seconds
         while not holds():
             assert time.monotonic() < end, "it did not come about"

@@ -46,10 +46,10 @@ class Server:
     def start(self) -> None:
         with self.log.open("ab") as log:
             self.process = subprocess.Popen(self.command, env=self.env, stdout=log, stderr=log, start_new_session=True)
-        end = time.monotonic() + 90
+        end = time.monotonic() + 300
         while True:
             try:
-                with urllib.request.urlopen(f"{self.url}/ping", timeout=5):
+                with urllib.request.urlopen(f"{self.url}/ping", timeout=30):
                     return
             except (OSError, urllib.error.URLError):
                 assert self.process.poll() is None, self.log.read_text()
@@ -59,4 +59,4 @@ class Server:
     def stop(self, how: int = signal.SIGTERM) -> None:
         if self.process is not None and self.process.poll() is None:
             os.killpg(self.process.pid, how)
-            self.process.wait(60)
+            self.process.wait(200)

@@ -58,7 +58,7 @@ def deploy(server, name, bundle, **said):
         {"Authorization": f"Bearer {server.token}", "Content-Type": "application/json"},
         method="PUT",
     )
-    with urllib.request.urlopen(request, timeout=20) as answer:
+    with urllib.request.urlopen(request, timeout=120) as answer:
         return answer.headers["Server-Worker"]
 
 
