@@ -40,6 +40,13 @@ STYLES = {
 }
 """Colour and line of each form."""
 RECALL = 0.995
+KINDS: dict[str, Callable[[int, int, np.random.Generator, bool], tuple[Floats, Floats]]] = {
+    "groups": lambda items, queries, random, quick: clustered(items, queries, random),
+    "trained": trained,
+    "noise": lambda items, queries, random, quick: gaussian(items, queries, random),
+}
+"""Items and queries: how many of each; whether tiny."""
+TITLES = {"groups": "in 500 groups", "trained": "of a trained model", "noise": "noise"}
 _LEARNED, _ASKED, _ROUNDS = 500, 200, 2
 
 
@@ -94,27 +101,46 @@ def inverted_file(items: Floats, learned: Floats) -> Contestant:
     made = faiss.IndexIVFFlat(faiss.IndexFlatIP(WIDTH), WIDTH, lists, faiss.METRIC_INNER_PRODUCT)
     made.train(items[: 40 * lists])
     made.add(items)
-    _set(made, "nprobe", [2**step for step in range(20) if 2**step < lists] + [lists], items, learned)
-    return Contestant("faiss IVF", lambda query: made.search(query[None], N)[1][0], items.nbytes, 0.0)
+
+    def found(queries: Floats) -> npt.NDArray[Any]:
+        return made.search(queries, N)[1]  # type: ignore[no-any-return]
+
+    _set(made, "nprobe", [2**step for step in range(20) if 2**step < lists] + [lists], items, learned, found)
+    return Contestant("faiss IVF", lambda query: found(query[None])[0], items.nbytes, 0.0)
 
 
 def graph(items: Floats, learned: Floats) -> Contestant:
-    """faiss's HNSW of 32 neighbours (M=16), by the least breadth of search that suffices."""
+    """faiss's HNSW of 32 neighbours (M=16), by the least breadth of search that suffices.
+
+    A graph is walked by distances, and inner products are none: the item that goes best with a query may be the
+    nearest of no other. So each item gets one coordinate more, which makes all as long as the longest, and a query a
+    zero: the nearest are then those of the largest inner products (Bachrach et al., RecSys 2014).
+    """
     import faiss
 
-    made = faiss.IndexHNSWFlat(WIDTH, 16, faiss.METRIC_INNER_PRODUCT)
+    made = faiss.IndexHNSWFlat(WIDTH + 1, 16)
     made.hnsw.efConstruction = 40
-    made.add(items)
-    _set(made.hnsw, "efSearch", [2**step for step in range(5, 13)], items, learned, made)
-    return Contestant("faiss HNSW", lambda query: made.search(query[None], N)[1][0], None, 0.0)
+    made.add(lengthened(items))
+
+    def nearest(queries: Floats) -> npt.NDArray[Any]:
+        return made.search(np.pad(queries, ((0, 0), (0, 1))), N)[1]  # type: ignore[no-any-return]
+
+    _set(made.hnsw, "efSearch", [2**step for step in range(5, 13)], items, learned, nearest)
+    return Contestant("faiss HNSW", lambda query: nearest(query[None])[0], None, 0.0)
 
 
-def _set(holder: Any, name: str, values: list[int], items: Floats, learned: Floats, made: Any = None) -> None:
+def lengthened(items: Floats) -> Floats:
+    """`(n, WIDTH + 1)`: with a last coordinate by which all have the length of the longest."""
+    squares = np.einsum("ij,ij->i", items, items, dtype=np.float64)
+    return np.column_stack([items, np.sqrt(squares.max() - squares)]).astype(np.float32)
+
+
+def _set(holder: Any, name: str, values: list[int], items: Floats, learned: Floats, found: Answer) -> None:
     """The least of the values with which the learned queries find enough; the last where none does."""
     true = top_n(learned, Targets.of(items), N)[0]
     for value in values:
         setattr(holder, name, value)
-        if _recall((made or holder).search(learned, N)[1], true) >= RECALL:
+        if _recall(found(learned), true) >= RECALL:
             return
 
 
@@ -181,7 +207,7 @@ def draw(points: list[Point]) -> None:
                 for axis, name in ((axes[0][column], "p50"), (axes[1][column], "p99")):
                     times = [1000 * getattr(point, name) for point in found]
                     axis.loglog([point.items for point in found], times, line, color=color, label=form, markersize=4)
-            axes[0][column].set_title(kind)
+            axes[0][column].set_title(TITLES[kind])
             axes[1][column].set_xlabel("items")
         axes[0][0].set_ylabel("ms, median")
         axes[1][0].set_ylabel("ms, 99 of 100")
@@ -194,7 +220,7 @@ def table(points: list[Point]) -> str:
     for point in points:
         if point.items == max(each.items for each in points):
             rows.append(
-                f"| {point.factors} | {point.form} | {1000 * point.p50:.3g} ms | {1000 * point.p99:.3g} ms | "
+                f"| {TITLES[point.factors]} | {point.form} | {1000 * point.p50:.3g} ms | {1000 * point.p99:.3g} ms | "
                 f"{point.recall:.4f} | {point.made:.1f} s |"
             )
     return "\n".join(rows)
@@ -206,26 +232,30 @@ def table(points: list[Point]) -> str:
 @click.option(
     "--peers", type=click.IntRange(0), default=100_000, show_default=True, help="The largest with faiss beside it."
 )
-def main(quick: bool, most: int, peers: int) -> None:
+@click.option(
+    "--factors",
+    "chosen",
+    type=click.Choice(list(KINDS)),
+    multiple=True,
+    help="Only these; the chart keeps what an earlier run measured of the others.",
+)
+def main(quick: bool, most: int, peers: int, chosen: tuple[str, ...]) -> None:
     """Measure how long an answer takes by the size of the catalogue, and draw it."""
-    random = np.random.default_rng(0)
-    points: list[Point] = []
-    kinds: dict[str, Callable[[int, int], tuple[Floats, Floats]]] = {
-        "in 500 groups": lambda items, queries: clustered(items, queries, random),
-        "of a trained model": lambda items, queries: trained(items, queries, random, quick),
-        "noise": lambda items, queries: gaussian(items, queries, random),
-    }
-    for name, make in kinds.items():
+    found: dict[str, list[Point]] = {}
+    for name in chosen or KINDS:
+        random = np.random.default_rng(0)
         for size in (500, 1000) if quick else [size for size in SIZES if size <= most]:
-            items, queries = make(size, _LEARNED + (10 if quick else _ASKED))
+            items, queries = KINDS[name](size, _LEARNED + (10 if quick else _ASKED), random, quick)
             for point in measure(name, items, queries, size <= peers):
-                points.append(point)
+                found.setdefault(name, []).append(point)
                 click.echo(
                     f"{name}, {size:,} items, {point.form}: {1000 * point.p50:.3g} ms, {1000 * point.p99:.3g} ms in 99 "
                     f"of 100, recall {point.recall:.4f}, made in {point.made:.1f} s"
                 )
     if quick:
         return
+    before = [Point(**row) for row in charts.kept("catalogue")] if chosen else []
+    points = [point for name in KINDS for point in found.get(name, [each for each in before if each.factors == name])]
     charts.keep("catalogue", points)
     click.echo(table(points))
     draw(points)

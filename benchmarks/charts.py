@@ -23,6 +23,12 @@ def keep(name: str, points: Sequence[Any]) -> None:
     (FIGURES / f"results.{name}.json").write_text(figures + "\n", "utf-8")
 
 
+def kept(name: str) -> list[dict[str, Any]]:
+    """What `keep` wrote last; nothing where it wrote nothing yet."""
+    path = FIGURES / f"results.{name}.json"
+    return json.loads(path.read_text("utf-8")) if path.exists() else []
+
+
 @contextmanager
 def chart(name: str, rows: int, columns: int, size: tuple[float, float], **shared: Any) -> Iterator[Any]:
     """Axes `(rows, columns)` to draw on; written as docs/images/NAME.svg at the end, the same bytes for the same

@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+import numpy as np
 import pytest
+from click.testing import CliRunner
 
 from benchmarks import catalogue_size, charts, connections
 
@@ -48,3 +50,23 @@ def test_a_form_that_was_not_measured_everywhere_ends_where_it_was(folder: Path)
     largest = catalogue_size.table(points)
     assert "index" in largest
     assert "faiss" not in largest
+
+
+def test_a_part_measured_anew_leaves_the_others_on_the_chart(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def measured(name: str, items: object, queries: object, peers: bool) -> list[catalogue_size.Point]:
+        return [catalogue_size.Point(name, 1000, "exact", times.pop(0), 1.0, 1.0, None, 0.0)]
+
+    times = [1.0, 2.0, 3.0]
+    monkeypatch.setattr(catalogue_size, "measure", measured)
+    monkeypatch.setattr(catalogue_size, "KINDS", {name: catalogue_size.KINDS[name] for name in ("groups", "noise")})
+    for arguments in ([], ["--factors", "noise"]):
+        CliRunner().invoke(catalogue_size.main, ["--most", "1000", *arguments], catch_exceptions=False)
+    assert [(row["factors"], row["p50"]) for row in charts.kept("catalogue")] == [("groups", 1), ("noise", 3)]
+
+
+def test_the_graph_walks_distances_whose_order_is_that_of_inner_products() -> None:
+    items, queries = catalogue_size.clustered(300, 5, np.random.default_rng(0))
+    longer, asked = catalogue_size.lengthened(items), np.pad(queries, ((0, 0), (0, 1)))
+    np.testing.assert_allclose(np.linalg.norm(longer, axis=1), np.linalg.norm(items, axis=1).max(), rtol=1e-5)
+    distances = np.linalg.norm(asked[:, None] - longer, axis=2)
+    assert (distances.argsort(1)[:, :10] == (-queries @ items.T).argsort(1)[:, :10]).all()
