@@ -8,10 +8,34 @@ from pathlib import Path
 
 import click
 
-from palate.bundle import load_recommender, read_manifest, require_free, write_bundle
+from palate.bundle import load_bundle, read_manifest, require_free, write_bundle
 from palate.errors import CapabilityError, ParameterError
 
 _FORMS = ("exact", "float16", "int8", "index")
+_FACTORS = "als, ials, bpr, logistic-mf and sasrec"
+_BY_CONTENT = "It scores new items by their content as they come, which a form made beforehand would lack."
+_BY_ROWS = "It ranks no items, but answers row by row: send it many rows in one request."
+_PARTS = f"It adds up what its parts say of every item. One of {_FACTORS} that is nearly as good can be compiled."
+_INSTEAD = {
+    "popularity": "It answers from one list, which is ranked already.",
+    "ease": "It adds up rows of what a user has seen: `sparse-ease` holds less of each row.",
+    "sparse-ease": "It adds up rows of what a user has seen: fewer `neighbours` make them shorter.",
+    "item-knn": "It adds up lists of what a user has seen: fewer `neighbours` make them shorter.",
+    "user-knn": "It compares a history with those of all users: `item-knn` reads only lists of what the user has seen.",
+    "content": _BY_CONTENT,
+    "cold-start": _BY_CONTENT,
+    "content-map": _BY_CONTENT,
+    "two-tower": _BY_CONTENT,
+    "blend": _PARTS,
+    "auto": _PARTS,
+    "content-encoder": _BY_ROWS,
+    "deepfm": _BY_ROWS,
+    "fm": _BY_ROWS,
+    "pca": _BY_ROWS,
+    "kmeans": _BY_ROWS,
+    "pipeline": _BY_ROWS,
+}
+"""What is said of a kind that cannot be compiled; of any other, which kinds can."""
 
 
 @click.command()
@@ -53,7 +77,7 @@ def compile(
     seed: int,
     as_json: bool,
 ) -> None:
-    """Make the factor model in BUNDLE (als, ials, bpr, logistic-mf) answer sooner.
+    """Make the factor model in BUNDLE (als, ials, bpr, logistic-mf, sasrec) answer sooner.
 
     Measures on users of the model how soon it answers, and how well: with its factors as they are (exact), with rounded
     ones beside them by which few are left to look at (int8, float16; the answers stay the same), and with clusters of
@@ -65,10 +89,11 @@ def compile(
     from palate.models.factorization import FactorModel
 
     require_free(output)
-    model = load_recommender(bundle)
+    model = load_bundle(bundle)
     if not isinstance(model, FactorModel):
         raise CapabilityError(
-            f"a {model.kind} model has no item factors to look through.", hint="als, ials, bpr and logistic-mf have."
+            f"models of the kind {model.kind} do not score by factors, so they have no other form.",
+            hint=_INSTEAD.get(model.kind, f"Compiled are {_FACTORS}."),
         )
     if memory is not None and not math.isfinite(memory):
         raise ParameterError(f"must be a number of megabytes, not {memory}.", where="--memory")

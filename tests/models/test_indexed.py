@@ -9,13 +9,15 @@ import pytest
 from click.testing import CliRunner
 
 from palate.bundle import load_recommender, write_bundle
+from palate.cli.compile import _INSTEAD
 from palate.cli.compile import compile as command
 from palate.dataset.ids import IdMap
 from palate.dataset.schema import Interactions
 from palate.errors import ParameterError
 from palate.kernels.clusters import Clusters
-from palate.models import make_recommender
+from palate.models import KINDS, artifact_class, make_recommender
 from palate.models.factorization import FactorModel
+from palate.models.pca import PCA
 
 
 def trained(kind: str, **values: int) -> FactorModel:
@@ -100,12 +102,14 @@ def test_the_command_writes_a_bundle_that_has_it(exact: FactorModel, tmp_path: P
 def test_what_has_no_factors_is_refused(exact: FactorModel, tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="recall"):
         exact.indexed(recall=0)
-    popularity = make_recommender("popularity").fit(
-        Interactions(IdMap(["a"]), IdMap(["x"]), np.array([0], np.int32), np.array([0], np.int32))
-    )
-    write_bundle(popularity, tmp_path / "popular")
-    done = CliRunner().invoke(command, [str(tmp_path / "popular"), "-o", str(tmp_path / "fast")])
-    assert "no item factors" in str(done.exception)
+    one = Interactions(IdMap(["a"]), IdMap(["x"]), np.array([0], np.int32), np.array([0], np.int32))
+    popularity, graph = (make_recommender(kind).fit(one) for kind in ("popularity", "graph-filter"))
+    for model, said in ((popularity, "ranked already"), (PCA([[1.0, 0.0]]), "ranks no items"), (graph, "als, ials")):
+        write_bundle(model, tmp_path / model.kind)
+        done = CliRunner().invoke(command, [str(tmp_path / model.kind), "-o", str(tmp_path / "fast")])
+        assert f"the kind {model.kind} do not score by factors" in str(done.exception)
+        assert said in str(done.exception)
+    assert all(kind in KINDS and not issubclass(artifact_class(kind), FactorModel) for kind in _INSTEAD)
 
 
 def test_a_model_that_learns_anew_has_no_index_of_what_it_learned_before(exact: FactorModel) -> None:
