@@ -79,13 +79,26 @@ class Processes:
     def run(self, name: str, command: Sequence[str | Path], environment: Mapping[str, str] | None = None) -> None:
         """Run a process to its end. Raises ProcessFailedError with its last words if it fails."""
         self.start(name, command, environment)
-        process = self.running[name]
-        status = process.wait()
+        self.wait_until_ended(name)
+
+    def wait_until_ended(self, name: str) -> None:
+        """Raises ProcessFailedError with its last words if the process fails."""
+        status = self.running[name].wait()
         del self.running[name]
         if status:
             raise ProcessFailedError(
                 f"it ended with {status}:\n{tail(self.log(name))}", where=name, hint=f"\nAll of it: {self.log(name)}"
             )
+
+    def wait_until_said(self, name: str, words: Sequence[str]) -> None:
+        """Wait until a line of what the process prints starts with one of these, or until the process has ended.
+        Raises ProcessFailedError with its last words if it fails before."""
+        while self.running[name].poll() is None:
+            if any(line.startswith(tuple(words)) for line in self.log(name).read_text(errors="replace").splitlines()):
+                return
+            time.sleep(0.1)
+        if self.running[name].returncode:
+            self.wait_until_ended(name)
 
     def wait_until_ready(self, name: str, url: str, seconds: float = 300) -> None:
         """Wait until the process answers at `url` with 2xx: the process itself, and not another that took its port

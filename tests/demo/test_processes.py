@@ -38,6 +38,21 @@ def test_a_failed_step_says_its_last_words(tmp_path):
     assert str(tmp_path / "step.log") in str(caught.value)
 
 
+def test_what_a_process_says_is_waited_for_until_it_ends(tmp_path):
+    script = "print('one: runs: new', flush=True); input(); print('two: runs: one', flush=True); input()"
+    talker = [sys.executable, "-c", f"import os, sys; sys.stdin = open({str(tmp_path / 'in')!r}); {script}"]
+    os.mkfifo(tmp_path / "in")
+    with Processes(tmp_path) as processes:
+        processes.start("talker", talker)
+        with open(tmp_path / "in", "w") as said:
+            processes.wait_until_said("talker", ["one: runs:"])
+            assert "two" not in processes.log("talker").read_text()
+            print(file=said, flush=True)
+            processes.wait_until_said("talker", ["two: runs:", "three: runs:"])
+        with pytest.raises(ProcessFailedError, match="EOFError"):
+            processes.wait_until_said("talker", ["three: runs:"])
+
+
 def test_leaving_ends_the_whole_group_even_one_that_ignores_sigterm(tmp_path):
     script = (
         "import os, signal, subprocess, sys, time\n"
