@@ -18,8 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import expit, logit
-from scipy.stats import beta
+from scipy.special import betaincinv, expit, logit
 
 Floats = NDArray[np.float64]
 _LEAST_SURVIVAL = 1e-9
@@ -125,12 +124,12 @@ class Evidence:
 
 def lower_bound(share: float, n: float, confidence: float) -> float:
     """Clopper and Pearson's one-sided lower bound of a share seen in n draws; n may be fractional."""
-    return float(beta.ppf(1.0 - confidence, share * n, (1.0 - share) * n + 1.0)) if share > 0 else 0.0
+    return float(betaincinv(share * n, (1.0 - share) * n + 1.0, 1.0 - confidence)) if share > 0 else 0.0
 
 
 def interval(right: float, n: float, confidence: float = 0.95) -> tuple[float, float]:
     """Clopper and Pearson's two-sided interval of a share; `right` may be a sum of probabilities."""
     tail = (1.0 - confidence) / 2.0
-    low = float(beta.ppf(tail, right, n - right + 1.0)) if right > 0 else 0.0
-    high = float(beta.ppf(1.0 - tail, right + 1.0, n - right)) if right < n else 1.0
+    low = float(betaincinv(right, n - right + 1.0, tail)) if right > 0 else 0.0
+    high = float(betaincinv(right + 1.0, n - right, 1.0 - tail)) if right < n else 1.0
     return low, high
