@@ -10,12 +10,11 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import median
-from typing import Any
 
 import numpy as np
 from sqlalchemy import Connection, Text, cast, func, select
 
-from labeling.answers import key, same
+from labeling.answers import key, labels_of, same
 from labeling.config import Control
 from labeling.consensus.agreement import Agreement, agreement, label_agreement, worker_agreement
 from labeling.consensus.answers import Answers
@@ -77,12 +76,11 @@ class Person:
 
 @dataclass
 class Given:
-    """What people said to one question, an entry each for every answer; `value` has an answer for each label."""
+    """What people said to one question, an entry each for every answer; labels as `labeling.answers.key` has them."""
 
     tasks: list[int] = field(default_factory=list)
     people: list[str] = field(default_factory=list)
     labels: list[str] = field(default_factory=list)
-    value: dict[str, list[dict[str, Any]]] = field(default_factory=dict)
 
 
 def given(connection: Connection, project: Project) -> dict[str, Given]:
@@ -106,7 +104,6 @@ def given(connection: Connection, project: Project) -> dict[str, Given]:
                 label = key(control, value)
                 if label is not None:
                     labels.append((found[control.name], label))
-                    found[control.name].value.setdefault(label, value)
             if len(known) < _KNOWN:
                 known[text] = labels
         for into, label in labels:
@@ -126,7 +123,7 @@ def _agreement(control: Control, said: Given) -> ControlAgreement:
         return ControlAgreement(control.name, Agreement(0, np.nan, np.nan, np.nan), {}, {})
     everything = Answers.of(said.tasks, said.people, said.labels)
     if control.kind == "choices":  # each label was given or not, whatever was given with it
-        sets = {key: set(_labels(control, value)) for key, value in said.value.items()}
+        sets = {key: set(labels_of(control, key)) for key in set(said.labels)}
         labels = {
             label: agreement(Answers.of(said.tasks, said.people, [str(label in sets[key]) for key in said.labels]))
             for label in control.labels
@@ -139,10 +136,6 @@ def _agreement(control: Control, said: Given) -> ControlAgreement:
         for place, person in enumerate(everything.workers.ids.to_pylist())
     }
     return ControlAgreement(control.name, agreement(everything), labels, people)
-
-
-def _labels(control: Control, said: list[dict[str, Any]]) -> list[str]:
-    return [label for region in said if region.get("from_name") == control.name for label in region["value"]["choices"]]
 
 
 def _number(value: float) -> float | None:

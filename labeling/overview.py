@@ -14,8 +14,9 @@ from scipy import sparse
 from sqlalchemy import Connection, Engine, Text, cast, func, select
 
 from labeling import figures
-from labeling.answers import key
+from labeling.answers import key, readable
 from labeling.beside import Beside
+from labeling.config import Control
 from labeling.queue.progress import Progress, Recent, progress
 from labeling.store import agreed, runs
 from labeling.store.agreed import Consolidated
@@ -118,7 +119,11 @@ def overview(connection: Connection, project: Project, state: Progress) -> Overv
         over_time=_over_time(connection, project),
         distribution=_distribution(connection, project),
         agreement=figures.project_agreement(project, said),
-        confusion=[found for name, one in said.items() if (found := _confusion(name, one)) is not None],
+        confusion=[
+            found
+            for name, one in said.items()
+            if (found := _confusion(project.interface.by_name[name], one)) is not None
+        ],
         people=figures.people(connection, project),
         consolidated=agreed.consolidated(connection, project),
         run=run,
@@ -149,12 +154,19 @@ def _distribution(connection: Connection, project: Project) -> dict[str, list[tu
             label = key(control, value)
             if label is not None:
                 counts[control.name][label] += number
+    by_name = project.interface.by_name
     return {
-        name: sorted(found.items(), key=lambda pair: (-pair[1], pair[0])) for name, found in counts.items() if found
+        name: sorted(((readable(by_name[name], label), number) for label, number in found.items()), key=_most_first)
+        for name, found in counts.items()
+        if found
     }
 
 
-def _confusion(name: str, said: figures.Given) -> Confusion | None:
+def _most_first(pair: tuple[str, int]) -> tuple[int, str]:
+    return -pair[1], pair[0]
+
+
+def _confusion(control: Control, said: figures.Given) -> Confusion | None:
     if not said.tasks:
         return None
     tasks = np.unique(said.tasks, return_inverse=True)[1]
@@ -164,4 +176,5 @@ def _confusion(name: str, said: figures.Given) -> Confusion | None:
     counts = sparse.csr_matrix((np.ones(len(codes), dtype=np.int64), (tasks, codes)))
     pairs = (counts.T @ counts).toarray() - np.diag(np.bincount(codes, minlength=len(names)))
     pairs[np.diag_indices(len(names))] //= 2
-    return Confusion(name, [str(each) for each in names], pairs.tolist()) if pairs.any() else None
+    shown = [readable(control, str(each)) for each in names]
+    return Confusion(control.name, shown, pairs.tolist()) if pairs.any() else None

@@ -8,6 +8,6 @@ what is checked here (its id, its origin, a score) is kept as it came.
 
 from labeling.answers.check import MAX_REGIONS, check
 from labeling.answers.compare import same
-from labeling.answers.short import cell, kept, key, labels_of, short
+from labeling.answers.short import cell, kept, key, labels_in, labels_of, readable, short
 
-__all__ = ["MAX_REGIONS", "cell", "check", "kept", "key", "labels_of", "same", "short"]
+__all__ = ["MAX_REGIONS", "cell", "check", "kept", "key", "labels_in", "labels_of", "readable", "same", "short"]

@@ -64,14 +64,31 @@ def labels_of(control: Control, text: str) -> list[str]:
     return [str(label) for label in json.loads(text)] if control.kind == "choices" else [text]
 
 
-def key(control: Control, result: Sequence[Mapping[str, Any]]) -> str | None:
-    """What somebody answered to one question, the same text for the same answer; None if nothing, or nothing that
-    can be compared by being equal (stretches, boxes, texts).
+def labels_in(control: Control, result: Sequence[Mapping[str, Any]]) -> list[str] | None:
+    """The labels that somebody gave to a question of choices, each once, in the interface's order and then those that
+    it does not have; None if the question is not answered.
     """
-    if control.kind not in ("choice", "choices", "rating", "pairwise"):
-        return None
-    given = [region["value"] for region in result if region.get("from_name") == control.name]
+    given = [region["value"]["choices"] for region in result if region.get("from_name") == control.name]
     if not given:
         return None
-    value = given[0][VALUES[control.kind]]
-    return " + ".join(sorted(value)) if isinstance(value, list) else str(value)
+    places = {label: place for place, label in enumerate(control.labels)}
+    labels = {label for each in given for label in each}
+    return sorted(labels, key=lambda label: (places.get(label, len(places)), label))
+
+
+def key(control: Control, result: Sequence[Mapping[str, Any]]) -> str | None:
+    """What somebody answered to one question, the same text for the same answer; None if nothing, or nothing that
+    can be compared by being equal (stretches, boxes, texts). Labels are as `kept` has them; `readable` is for people.
+    """
+    if control.kind in ("choice", "choices"):
+        labels = labels_in(control, result)
+        return kept(control, labels) if labels or (labels is not None and control.kind == "choices") else None
+    if control.kind not in ("rating", "pairwise"):
+        return None
+    given = [region["value"] for region in result if region.get("from_name") == control.name]
+    return str(given[0][VALUES[control.kind]]) if given else None
+
+
+def readable(control: Control, text: str) -> str:
+    """What `key` gave, as people read it: several labels with a + between, which a label may hold, too."""
+    return " + ".join(labels_of(control, text))

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from labeling.answers import labels_in
 from labeling.autolabel.sets import Sets, of_names
 from labeling.config import Control
 
@@ -28,11 +29,10 @@ def said(control: Control, result: Sequence[Mapping[str, Any]]) -> Said | None:
     """The labels in an answer, in the interface's order; None if the question is not answered. Where none is required,
     an answer without any says that none fits.
     """
-    given = [region["value"]["choices"] for region in result if region.get("from_name") == control.name]
-    labels = {label for each in given for label in each}
+    labels = labels_in(control, result)
     if not labels and (control.kind != SEVERAL or control.required):
         return None
-    return tuple(label for label in control.labels if label in labels)
+    return tuple(label for label in labels or () if label in control.labels)
 
 
 def codes(control: Control, sets: Sets | None, given: Sequence[Said]) -> NDArray[np.int32]:

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from labeling.answers import cell, check, key, short
+from labeling.answers import cell, check, key, readable, same, short
 from labeling.config import generate, parse
 from palate.errors import ParameterError
 
@@ -158,11 +158,21 @@ def test_questions_of_label_studios_editor_alone_are_kept_and_relations_too():
 def test_an_answer_in_one_cell_and_under_one_key():
     both = check(interface("choices"), DATA, {"choices": ["Good", "Bad"]})
     assert cell(interface("choices"), both) == "Good, Bad"
-    assert key(interface("choices").controls[0], both) == "Bad + Good"
+    several = interface("choices").controls[0]
+    turned = check(interface("choices"), DATA, {"choices": ["Bad", "Good"]})
+    assert key(several, both) == key(several, turned) != key(several, both[:0])
+    assert readable(several, key(several, turned)) == "Good + Bad", "in the interface's order"
     assert cell(interface("rating"), check(interface("rating"), DATA, {"rating": 4})) == "4"
     marks = check(interface("spans"), DATA, [region("spans", span(0, 3))])
     assert json.loads(cell(interface("spans"), marks)) == marks
     assert key(interface("spans").controls[0], marks) is None
+
+
+def test_a_label_that_reads_like_two_is_not_these_two():
+    asked = parse(generate("choices", ("Good", "Bad", "Good + Bad")))
+    two, one = (check(asked, DATA, {"choices": labels}) for labels in (["Good", "Bad"], ["Good + Bad"]))
+    assert not same(asked, two, one)
+    assert len({readable(asked.controls[0], key(asked.controls[0], each)) for each in (two, one)}) == 1
 
 
 def test_what_label_studio_itself_sends_is_taken():
