@@ -4,6 +4,9 @@ The loop is played against known labels once per seed. A line for each: the shar
 is right, how many answers people gave, whether the audit's interval holds the truth and how wide it is, seconds. The
 last line is a row of the table in docs/labeling.md: the mean share and the least, the mean accuracy and the least, how
 often the interval held and how wide it was at most, the longest seed. Seconds leave out reading and features.
+
+Items may have several labels each, written with `--separator` between them, or made by `--together` from texts with one
+label each. Then a label is right if all of the item's are there and no other.
 """
 
 from __future__ import annotations
@@ -17,10 +20,13 @@ import click
 import numpy as np
 
 from labeling.autolabel import Goal, judge, play
-from labeling.autolabel.annotators import Annotators, Crowd, Truthful
+from labeling.autolabel.annotators import SetNames, people_for
 from labeling.autolabel.learning import learner_for
 from labeling.autolabel.tables import Known, read_known
 from labeling.settings import LabelingSettings
+
+_TOGETHER = (0.5, 0.35, 0.15)
+"""How often one text, two and three are put together."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -28,9 +34,11 @@ from labeling.settings import LabelingSettings
 @click.option("--digits", is_flag=True, help="scikit-learn's digits, as a table, instead of files.")
 @click.option("--text", help="The column of texts; without, the other columns are features.")
 @click.option("--label", default="label", show_default=True)
+@click.option("--separator", help="What stands between the labels of items that have several.")
+@click.option("--together", type=int, help="Put texts of so many of the labels together, one to three to an item.")
 @click.option("--features", type=click.Choice(["auto", "tfidf", "embeddings"]), default="auto", show_default=True)
 @click.option("--target", "targets", type=float, multiple=True, default=(0.95,), show_default=True)
-@click.option("--workers", type=int, default=0, help="So many people who err; 0 is one who never does.")
+@click.option("--workers", type=int, help="So many people who err; without, one who never does.")
 @click.option("--worker-accuracy", type=float, default=0.8, show_default=True)
 @click.option("--budget", type=int)
 @click.option("--seeds", default=5, show_default=True)
@@ -40,9 +48,11 @@ def main(
     digits: bool,
     text: str | None,
     label: str,
+    separator: str | None,
+    together: int | None,
     features: str,
     targets: tuple[float, ...],
-    workers: int,
+    workers: int | None,
     worker_accuracy: float,
     budget: int | None,
     seeds: int,
@@ -51,7 +61,10 @@ def main(
     """Play the loop with several seeds, a JSON line each."""
     if digits == bool(files):
         raise click.UsageError("Name files by --data, or take --digits.")
-    known = handwritten() if digits else read_known(files, label, text)
+    if together is not None and (text is None or separator is not None):
+        raise click.UsageError("--together takes texts (--text) with one label each.")
+    known = handwritten() if digits else read_known(files, label, text, separator)
+    known = known if together is None else put_together(known, together)
     started = time.perf_counter()
     learner_for(known, features, LabelingSettings.read().cache)
     click.echo(f"{len(known)} items; features took {time.perf_counter() - started:.1f} s")
@@ -59,11 +72,10 @@ def main(
         goal, lines = Goal(target=target, budget=budget), []
         for seed in range(first, first + seeds):
             learner = learner_for(known, features, LabelingSettings.read().cache)
-            people: Annotators = (
-                Crowd(known.labels, workers, worker_accuracy, seed) if workers else Truthful(known.labels)
-            )
+            people, codes = people_for(known, workers, worker_accuracy, seed)
+            sets = codes.sets if isinstance(codes, SetNames) else None
             started = time.perf_counter()
-            state, made = play(learner, people, goal, seed)
+            state, made = play(learner, people, goal, seed, sets=sets)
             took = time.perf_counter() - started
             outcome = judge(state, made, people.names, known.labels, goal, learner.name)
             audit, accuracy = outcome.audit, outcome.automated_accuracy
@@ -107,6 +119,24 @@ def handwritten() -> Known:
         f"pixel{number}": [float(value) for value in values] for number, values in enumerate(found.data.T)
     }
     return Known([str(label) for label in found.target], None, columns, 0)
+
+
+def put_together(known: Known, labels: int, seed: int = 0) -> Known:
+    """Items with several labels: texts of `labels` of the labels (those at even distances in their order), put together
+    one to three to an item, each once.
+    """
+    assert known.texts is not None
+    names = sorted(set(known.labels))
+    some = {names[place * len(names) // labels] for place in range(min(labels, len(names)))}
+    pairs = [pair for pair in zip(known.texts, known.labels, strict=True) if pair[1] in some]
+    draw = np.random.default_rng(seed)
+    order = draw.permutation(len(pairs)).tolist()
+    texts, sets = [], []
+    while order:
+        mine = [pairs[order.pop()] for _ in range(min(int(draw.choice(3, p=_TOGETHER)) + 1, len(order)))]
+        texts.append(" ".join(text for text, _ in mine))
+        sets.append(" | ".join(sorted({label for _, label in mine})))
+    return Known(sets, texts, {}, known.left_out, tuple(sorted(some)), " | ")
 
 
 if __name__ == "__main__":

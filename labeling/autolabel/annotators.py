@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +12,9 @@ from numpy.typing import NDArray
 from labeling.autolabel.sets import Sets, of_names
 from labeling.consensus import labels_together, sets_together
 from palate.errors import ParameterError
+
+if TYPE_CHECKING:
+    from labeling.autolabel.tables import Known
 
 Items = NDArray[np.intp]
 
@@ -174,3 +177,16 @@ class Crowd:
         items = sorted(found)
         sure = np.clip([found[item][1] for item in items], 1e-3, 1.0)
         return np.array(items, dtype=np.intp), codes([found[item][0] for item in items]), sure
+
+
+def people_for(
+    known: Known, workers: int | None = None, accuracy: float = 0.8, seed: int = 0
+) -> tuple[Truthful | Crowd, Names | SetNames]:
+    """Those who know these labels, and what they call them: so many who are right so often, or one who never errs.
+
+    Raises ParameterError as `Crowd` does.
+    """
+    codes = Names() if known.single is None else SetNames(Sets(len(known.single)), known.single, known.separator)
+    if workers is None:
+        return Truthful(known.labels, codes), codes
+    return Crowd(known.labels, workers, accuracy, seed, codes=codes), codes

@@ -16,7 +16,7 @@ from palate.errors import InputError, ParameterError, SchemaError
 class Known:
     """Items with their true labels. columns: the others, by name. left_out: rows without a label or a text.
 
-    single: where items have several labels each, all of these, and `labels` has them with the separator between.
+    single: where items have several labels each, all of these, and `labels` has them with `separator` between.
     """
 
     labels: list[str]
@@ -24,6 +24,7 @@ class Known:
     columns: dict[str, list[str | float | None]]
     left_out: int
     single: tuple[str, ...] | None = None
+    separator: str = ""
 
     def __len__(self) -> int:
         return len(self.labels)
@@ -71,6 +72,7 @@ def read_known(files: Sequence[Path], label: str, text: str | None, separator: s
         {name: kept[name].tolist() for name in features},
         int(len(whole) - len(kept)),
         single,
+        separator or "",
     )
 
 

@@ -63,8 +63,8 @@ def simulate(
     out: Path | None,
 ) -> None:
     """Play the loop of people and model against known labels."""
-    from labeling.autolabel import Goal, Sets, judge, label_accuracy, play, suspects
-    from labeling.autolabel.annotators import Annotators, Crowd, Names, SetNames, Truthful
+    from labeling.autolabel import Goal, judge, label_accuracy, play, suspects
+    from labeling.autolabel.annotators import SetNames, people_for
     from labeling.autolabel.learning import learner_for
     from labeling.autolabel.tables import read_known
 
@@ -74,13 +74,8 @@ def simulate(
     if out is not None:
         check_writable(out)
     known = read_known(files, label, text, separator)
-    sets = None if known.single is None else Sets(len(known.single))
-    codes = Names() if sets is None else SetNames(sets, known.single or (), separator or "")
-    annotators: Annotators = (
-        Truthful(known.labels, codes)
-        if workers is None
-        else Crowd(known.labels, workers, 0.8 if worker_accuracy is None else worker_accuracy, seed, codes=codes)
-    )
+    people, codes = people_for(known, workers, 0.8 if worker_accuracy is None else worker_accuracy, seed)
+    several = codes if isinstance(codes, SetNames) else None
     learner = learner_for(known, features, LabelingSettings.read().cache)
 
     def told(last: Round) -> None:
@@ -90,10 +85,10 @@ def simulate(
             err=True,
         )
 
-    state, made = play(learner, annotators, goal, seed, told, sets)
-    outcome = judge(state, made, annotators.names, known.labels, goal, learner.name)
-    if isinstance(codes, SetNames):
-        outcome = replace(outcome, per_label=label_accuracy(made, codes, known.labels))
+    state, made = play(learner, people, goal, seed, told, None if several is None else several.sets)
+    outcome = judge(state, made, people.names, known.labels, goal, learner.name)
+    if several is not None:
+        outcome = replace(outcome, per_label=label_accuracy(made, several, known.labels))
     doubted = suspects(state, learner, seed)
     if out is not None:
         report = {**outcome.to_dict(), "seed": seed, "left_out": known.left_out, "suspects": doubted.tolist()}
