@@ -40,8 +40,8 @@ from palate.store.tables import jobs
 
 _ROWS, _PEOPLE, _FILMS = 20_000, 8, 600
 """Rows of an import and of an export, people who answer, texts that a model learns."""
-_KILLS = {"import": 10, "export": 2, "training": 8}
-"""Deaths over one job, or one run: fewer than it outlives."""
+_KILLS = {"annotation": 10, "import": 10, "export": 2, "training": 8}
+"""Deaths over one project's answers before they are looked at; over one job, or one run, fewer than it outlives."""
 _SHARES = {"annotation": 0.35, "import": 0.2, "export": 0.1, "training": 0.35}
 _WORKER = "from labeling.work import process; process.POLL, process.NICE = 0.02, 0; process.main()"
 _PATIENCE = 900.0
@@ -58,6 +58,9 @@ def main(points: int, database: str, seed: int) -> None:
     number = {kind: round(points * share) for kind, share in _SHARES.items()}
     number["annotation"] += points - sum(number.values())
     with house(database) as service:
+        for kills in _parts(number["annotation"], _KILLS["annotation"]):
+            answered = annotate(service, kills, draw)
+            _tell(f"{kills} kills during annotation: {answered:,} answers acknowledged, none lost")
         calm = train(service, 0, draw) if number["training"] else []
         for kills in _parts(number["training"], _KILLS["training"]):
             rough = train(service, kills, draw)
@@ -74,8 +77,6 @@ def main(points: int, database: str, seed: int) -> None:
             for kills in _parts(number["export"], _KILLS["export"]):
                 give_out(service, project, kills, draw)
                 _tell(f"{kills} kills during an export: the same bytes")
-        answered = annotate(service, number["annotation"], draw)
-        _tell(f"{number['annotation']} kills during annotation: {answered:,} answers acknowledged, none lost")
 
 
 def _tell(line: str) -> None:
