@@ -2,7 +2,8 @@
 
 The archive holds the very files that are installed here, so that driver and executors cannot differ, and nothing is
 downloaded. It is a folder for PYTHONPATH: the cluster's machines bring the interpreter (same minor version), the
-archive everything else. pyspark is left out, since a cluster has its own.
+archive everything else, bytecode too, so that no executor compiles what it imports. pyspark is left out, since a
+cluster has its own, and so is what only compilers and test suites read.
 """
 
 from __future__ import annotations
@@ -14,15 +15,20 @@ import tarfile
 import zipfile
 from collections.abc import Iterable, Iterator
 from importlib import metadata
-from pathlib import Path
+from importlib.util import cache_from_source
+from pathlib import Path, PurePosixPath
+from typing import BinaryIO
 
 from palate.errors import MissingDependencyError
 from palate.files import written_whole
 
-ARCHIVE = "palate-environment.tar.gz"
+ARCHIVES = {"gzip": "palate-environment.tar.gz", "none": "palate-environment.tar"}
+"""By how they are compressed."""
 PACKAGE = "palate.zip"
 LEFT_OUT = frozenset({"palate", "pyspark", "py4j"})
 """Palate itself is added from its folder, which an editable installation keeps elsewhere."""
+SOURCES = frozenset({".a", ".c", ".cc", ".cmake", ".cpp", ".cu", ".cuh", ".h", ".hpp", ".pxd", ".pxi", ".pyx"})
+"""Read by compilers and linkers alone."""
 
 
 def required(extras: Iterable[str]) -> list[metadata.Distribution]:
@@ -65,13 +71,27 @@ def _needs(distribution: metadata.Distribution, extras: frozenset[str]) -> Itera
 
 
 def files_of(distribution: metadata.Distribution) -> Iterator[tuple[Path, str]]:
-    """(file on disk, its name below a folder on PYTHONPATH) of a distribution, without its commands and caches."""
+    """(file on disk, its name below a folder on PYTHONPATH) of what a program can come to use of a distribution; for
+    Python's files, their bytecode too where pip left it, which stays valid as long as their times are kept."""
     for file in distribution.files or []:
-        if ".." in file.parts or "__pycache__" in file.parts or file.is_absolute():
+        if ".." in file.parts or "__pycache__" in file.parts or file.is_absolute() or not is_used(file):
             continue
         path = Path(str(distribution.locate_file(file)))
-        if path.is_file():
-            yield path, file.as_posix()
+        if not path.is_file():
+            continue
+        yield path, file.as_posix()
+        if file.suffix == ".py" and (compiled := Path(cache_from_source(str(path)))).is_file():
+            yield compiled, cache_from_source(file.as_posix())
+
+
+def is_used(file: PurePosixPath) -> bool:
+    """Whether a program can come to use the file, by its name below a folder on PYTHONPATH; not what a compiler or a
+    test suite reads."""
+    if {"test", "tests"}.intersection(file.parts[:-1]):  # numpy.testing imports a helper from numpy's tests
+        return file.suffix == ".py" and not file.name.startswith("test_")
+    if file.parts[:2] == ("torch", "bin"):  # tests and protoc; without the third torch is not imported
+        return file.name == "torch_shm_manager"
+    return file.suffix not in SOURCES
 
 
 def own_files() -> Iterator[tuple[Path, str]]:
@@ -91,17 +111,29 @@ def write_package(folder: Path) -> Path:
     return path
 
 
-def write_environment(folder: Path, extras: Iterable[str]) -> Path:
-    """`palate-environment.tar.gz` for --archives: palate and all that it needs with these extras."""
-    path = folder / ARCHIVE
+def write_environment(folder: Path, extras: Iterable[str], *, compress: str = "gzip") -> Path:
+    """The archive for --archives: palate and all that it needs with these extras. compress: a key of ARCHIVES."""
+    path = folder / ARCHIVES[compress]
     distributions = required(tuple(extras))
-    with written_whole(path) as file, tarfile.open(fileobj=file, mode="w:gz", compresslevel=1) as archive:
+    with written_whole(path) as file, _opened(file, compress) as archive:
         for source, name in own_files():
-            archive.add(source, name, recursive=False)
+            archive.add(source, name, recursive=False, filter=_whole_seconds)
         for distribution in distributions:
             for source, name in files_of(distribution):
-                archive.add(source, name, recursive=False)
+                archive.add(source, name, recursive=False, filter=_whole_seconds)
     return path
+
+
+def _opened(file: BinaryIO, compress: str) -> tarfile.TarFile:
+    if compress == "gzip":
+        return tarfile.open(fileobj=file, mode="w:gz", compresslevel=1)
+    return tarfile.open(fileobj=file, mode="w")
+
+
+def _whole_seconds(entry: tarfile.TarInfo) -> tarfile.TarInfo:
+    """Bytecode asks for no more, and a fraction would take a header of its own."""
+    entry.mtime = int(entry.mtime)
+    return entry
 
 
 def machine() -> str:

@@ -5,14 +5,16 @@ from __future__ import annotations
 import subprocess
 import sys
 import zipfile
-from pathlib import Path
+from importlib import metadata
+from pathlib import Path, PurePosixPath
 
 import pytest
 from click.testing import CliRunner
 
+import palate.packaging as packaging
 from palate.cli.spark_package import spark_package
 from palate.errors import MissingDependencyError
-from palate.packaging import files_of, required, write_package
+from palate.packaging import ARCHIVES, files_of, is_used, required, write_environment, write_package
 
 
 def test_what_the_library_needs_is_found_through_what_it_needs_itself() -> None:
@@ -31,7 +33,40 @@ def test_files_are_named_as_they_are_imported() -> None:
     numpy = next(distribution for distribution in required(()) if distribution.name == "numpy")
     names = [name for _, name in files_of(numpy)]
     assert "numpy/__init__.py" in names
-    assert not [name for name in names if ".." in name or "__pycache__" in name]
+    assert not [name for name in names if ".." in name]
+
+
+def test_what_compilers_and_test_suites_read_stays_here() -> None:
+    names = {
+        "numpy/linalg/__init__.py": True,
+        "numpy/testing/__init__.py": True,
+        "numpy/_core/tests/_natype.py": True,  # numpy.testing imports it
+        "numpy/_core/tests/test_dtype.py": False,
+        "numpy/_core/tests/data/umath.csv": False,
+        "torch/test/vec_test": False,
+        "torch/include/torch/extension.h": False,
+        "torch/bin/torch_shm_manager": True,
+        "torch/bin/protoc": False,
+        "torch/lib/libtorch.so": True,
+        "sklearn/_loss/_loss.pyx": False,
+    }
+    assert {name: is_used(PurePosixPath(name)) for name in names} == names
+
+
+@pytest.mark.parametrize("compress", ["gzip", "none"])
+def test_nothing_is_compiled_that_was_compiled_here(
+    compress: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Unpacked as Spark unpacks it, a module keeps the bytecode that was packed with it."""
+    monkeypatch.setattr(packaging, "required", lambda _: [metadata.distribution("click")])
+    path = write_environment(tmp_path, (), compress=compress)
+    assert path.name == ARCHIVES[compress]
+    subprocess.run(["tar", "-xf", path], check=True, cwd=tmp_path)
+    code = "import click.core, palate.errors; print(click.core.__file__, palate.errors.__file__)"
+    command = [sys.executable, "-v", "-c", code]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env={"PYTHONPATH": "."})
+    assert ran.stdout.split() == [str(tmp_path / "click" / "core.py"), str(tmp_path / "palate" / "errors.py")]
+    assert f"matches {tmp_path / 'click' / 'core.py'}" in ran.stderr
 
 
 def test_palate_is_imported_from_its_zip(tmp_path: Path) -> None:
@@ -46,8 +81,6 @@ def test_palate_is_imported_from_its_zip(tmp_path: Path) -> None:
 
 
 def test_a_package_that_is_missing_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
-    import palate.packaging as packaging
-
     real = packaging.metadata.distribution
 
     def without_numpy(name: str) -> object:
