@@ -7,6 +7,7 @@ import multiprocessing
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -101,6 +102,7 @@ def contest(size: Size, rank: int, iterations: int) -> Iterator[Contest]:
             yield Contest(rows, table, rank, iterations)
 
 
+@cache  # what a quick run, all of it in one process, would measure again under another name
 def measure(size: Size, rank: int, iterations: int) -> Timing:
     """Each side's second fit of the session, and what a reader wants to know beside it."""
     with contest(size, rank, iterations) as sides:

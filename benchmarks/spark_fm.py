@@ -5,6 +5,7 @@ from __future__ import annotations
 import statistics
 import tempfile
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, cast
 
@@ -132,6 +133,7 @@ def _score(constant: Any, linear: Any, factors: Any, rows: Any) -> Any:
     return constant + linear[rows].sum(1) + 0.5 * (held.sum(1).square() - held.square().sum(1)).sum(1)
 
 
+@cache  # what a quick run, all of it in one process, would measure again under another name
 def measure(rows: int, iterations: int, repeats: int, quick: bool) -> Timing:
     """repeats: how often both sides fit after their first; a peer that takes minutes does so once or twice."""
     with tempfile.TemporaryDirectory(prefix="palate-bench-") as folder, spark_session() as spark:

@@ -6,6 +6,7 @@ import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -77,6 +78,7 @@ def cost(model: Any, rows: npt.NDArray[np.float32]) -> float:
     return float(total) / len(rows)
 
 
+@cache  # what a quick run, all of it in one process, would measure again under another name
 def measure(size: Size, repeats: int) -> Timing:
     rows = blobs(size)
     found: dict[str, Any] = {}
