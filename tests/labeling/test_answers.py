@@ -169,8 +169,8 @@ def test_an_answer_in_one_cell_and_under_one_key():
 
 
 def test_a_label_that_reads_like_two_is_not_these_two():
-    asked = parse(generate("choices", ("Good", "Bad", "Good + Bad")))
-    two, one = (check(asked, DATA, {"choices": labels}) for labels in (["Good", "Bad"], ["Good + Bad"]))
+    asked = parse(generate("choices", ("Bad", "Good", "Bad + Good")))
+    two, one = (check(asked, DATA, {"choices": labels}) for labels in (["Good", "Bad"], ["Bad + Good"]))
     assert not same(asked, two, one)
     assert len({readable(asked.controls[0], key(asked.controls[0], each)) for each in (two, one)}) == 1
 
