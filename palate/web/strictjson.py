@@ -20,7 +20,7 @@ def loads(body: bytes, *, max_depth: int) -> Any:
         text = body.decode("utf-8")
     except UnicodeDecodeError as error:
         raise InputError(f"The body is not UTF-8 (byte {error.start}).") from None
-    if body.count(b"[") + body.count(b"{") > max_depth and depth(body) > max_depth:
+    if body.count(b"[") + body.count(b"{") > max_depth and is_deeper(body, max_depth):
         raise InputError(f"The body is nested deeper than {max_depth} levels.")
     try:
         value = _DECODER.decode(text)
@@ -35,13 +35,14 @@ def loads(body: bytes, *, max_depth: int) -> Any:
     return value
 
 
-def depth(body: bytes) -> int:
-    """How deep objects and lists are nested, counted without parsing."""
-    deepest = level = 0
+def is_deeper(body: bytes, most: int) -> bool:
+    """Whether objects and lists are nested deeper than `most`, counted without parsing, and no further than needed."""
+    level = 0
     for match in _BRACKET.finditer(_STRING.sub(b"", body)):
         level += 1 if match[0] in b"[{" else -1
-        deepest = max(deepest, level)
-    return deepest
+        if level > most:
+            return True
+    return False
 
 
 def _pairs(pairs: list[tuple[str, Any]]) -> dict[str, Any]:

@@ -34,14 +34,17 @@ ARROW_FROM = 8192
 500 x 50 in 8 to 20 instead of 1.5 to 7."""
 MAX_WIDTH = 1 << 24
 """Numbers that a sparse vector may have: some models write its zeros out, 128 MB of them."""
+_WIDE = 4096
+"""Numbers in a row from which CSV is read as a single column."""
 VECTORS = frozenset({"list<float>", "list<double>"})
 
 _FEATURES = pa.list_(pa.float64())
 _PARTS = pa.struct([("values", _FEATURES), ("keys", pa.list_(pa.int64())), ("shape", pa.list_(pa.int64()))])
 _INSTANCE = pa.schema([("features", _FEATURES), ("data", pa.struct([("features", _PARTS)]))])
 _DOCUMENT = pa.schema([("instances", pa.list_(pa.struct(list(_INSTANCE))))])
-_TYPES = {"string": pa.string(), "large_string": pa.string(), "int64": pa.int64(), "int32": pa.int32(),
-          "float": pa.float32(), "double": pa.float64(), "bool": pa.bool_()}  # fmt: skip
+TYPES = {"string": pa.string(), "large_string": pa.string(), "int64": pa.int64(), "int32": pa.int32(),
+         "float": pa.float32(), "double": pa.float64(), "bool": pa.bool_()}  # fmt: skip
+"""A single value's type by its name in a signature."""
 
 
 def read(body: bytes, content_type: str, signature: Signature, *, max_depth: int = 32) -> dict[str, Any]:
@@ -81,12 +84,37 @@ def _csv_vectors(body: bytes, column: str) -> dict[str, Any]:
         found = _few(body)
         if found is not None:
             return {column: found}
-    names = [f"f{number}" for number in range(_first_line(body).count(b",") + 1)]
+    width = _first_line(body).count(b",") + 1
+    if width > _WIDE:
+        return {column: _csv_wide(body, width)}
+    names = [f"f{number}" for number in range(width)]
     table = _csv(body, dict.fromkeys(names, pa.float64()))
     matrix = np.empty((table.num_rows, len(names)))
     for number, values in enumerate(table.columns):
         matrix[:, number] = values.to_numpy()
     return {column: matrix}
+
+
+def _csv_wide(body: bytes, width: int) -> npt.NDArray[Any]:
+    """Rows `(n, width)` read as one column: for each column that it is told of Arrow takes some 4 kB."""
+    lines = [line for line in body.splitlines() if line.strip()]
+    for number, line in enumerate(lines, 1):
+        if (given := line.count(b",") + 1) != width:
+            raise InputError(f"The CSV cannot be read: row {number}: Expected {width} columns, got {given}.")
+        if b",," in line or line.startswith(b",") or line.endswith(b","):
+            raise InputError(f"The CSV cannot be read: row {number}: a number is missing.")
+
+    def place(found: re.Match[str]) -> str:
+        row, at = divmod(int(found[1]) - 1, width)
+        return f"column {at + 1}, row {row + 1}"
+
+    try:
+        values = _csv(b"\n".join(lines).replace(b",", b"\n"), {"f0": pa.float64()})["f0"].to_numpy()
+    except InputError as error:
+        raise InputError(re.sub(r"column 1, row (\d+)", place, error.message, count=1), hint=error.hint) from None
+    if len(values) != len(lines) * width:
+        raise InputError("The CSV cannot be read: a number is missing.", hint="Send rows without a header.")
+    return np.asarray(values).reshape(len(lines), width)
 
 
 def _few(body: bytes) -> npt.NDArray[Any] | None:
@@ -103,9 +131,9 @@ def _few(body: bytes) -> npt.NDArray[Any] | None:
 def _csv_columns(body: bytes, signature: Signature) -> dict[str, Any]:
     kinds = {}
     for name, kind in signature.inputs.items():
-        if kind not in _TYPES:
+        if kind not in TYPES:
             raise InputError(f"The model's column {name!r} holds lists, which CSV cannot.", hint=f"Send {JSON}.")
-        kinds[name] = _TYPES[kind]
+        kinds[name] = TYPES[kind]
     given = _first_line(body).count(b",") + 1
     while len(kinds) > given and (last := next(reversed(kinds))) in signature.optional:
         del kinds[last]  # optional columns come last

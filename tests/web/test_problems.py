@@ -210,4 +210,6 @@ def test_depth_is_counted_as_it_is(value: object) -> None:
             return 1 + max(map(depth, inner.values()), default=0)
         return 1 + max(map(depth, inner), default=0) if isinstance(inner, list) else 0
 
-    assert strictjson.depth(json.dumps(value).encode()) == depth(value)
+    text = json.dumps(value).encode()
+    assert not strictjson.is_deeper(text, depth(value))
+    assert strictjson.is_deeper(text, depth(value) - 1) == (depth(value) > 0)

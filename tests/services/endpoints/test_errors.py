@@ -7,6 +7,7 @@ import json
 import pytest
 
 BIG = "\n".join(["1,2,3"] * 3000)
+WIDE = ",".join(["1.5"] * 200_000)
 LARGE_JSON = '{"instances": [' + ", ".join(['{"features": [1, 2, 3]}'] * 800)
 
 REFUSED = {
@@ -22,6 +23,10 @@ REFUSED = {
     "csv, late": ("pca", BIG + "\n1,2,?", "text/csv", 400, "column 3, row 3001"),
     "csv, underscore": ("pca", "1_0,2,3", "text/csv", 400, "1_0"),
     "csv, semicolons": ("pca", "1;2;3", "text/csv", 400, "1;2;3"),
+    "csv, wide": ("pca", WIDE, "text/csv", 424, "200000 numbers, the model takes 3"),
+    "csv, wide, text": ("pca", WIDE + "\n" + WIDE[:-3] + "x", "text/csv", 400, "column 200000, row 2"),
+    "csv, wide, ragged": ("pca", WIDE + "\n1,2", "text/csv", 400, "row 2: Expected 200000 columns, got 2"),
+    "csv, wide, hole": ("pca", WIDE[:-3], "text/csv", 400, "row 1: a number is missing"),
     "csv, binary": ("pca", b"\xff\xfe\x00", "text/csv", 400, "row 1"),
     "csv of lists": ("lists", "a,b", "text/csv", 400, "holds lists"),
     "json, cut": ("pca", '{"instances": [', "application/json", 400, "line 1, column 16"),
