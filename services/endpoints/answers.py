@@ -31,7 +31,7 @@ from palate.models.kmeans import KMeans
 from palate.models.pca import PCA
 from palate.models.protocol import Artifact
 from services.endpoints import recordio
-from services.endpoints.payloads import CSV, JSON, LINES, RECORDS
+from services.endpoints.payloads import CSV, JSON, LINES, RECORDS, TYPES
 
 ANSWERS = (JSON, LINES, CSV, RECORDS)
 """What an answer can be; the first is given to who asks for nothing in particular."""
@@ -142,13 +142,21 @@ def _fm(model: FactorizationMachine, batch: Mapping[str, Any]) -> Columns:
 def plain(model: Artifact, batch: Mapping[str, Any]) -> Columns:
     """The model's own output columns, by name."""
     answer = model.predict(batch)
-    return {name: _arrow(answer[name]) for name in model.signature().outputs if name in answer}
+    return {name: _arrow(answer[name], kind) for name, kind in model.signature().outputs.items() if name in answer}
 
 
-def _arrow(values: Any) -> pa.Array:
+def _arrow(values: Any, kind: str) -> pa.Array:
+    """A column in the type that the signature states: floats that a model gives as Python's have no more digits."""
     if isinstance(values, np.ndarray) and values.ndim == 2:
         return arrowjson.vectors(values)
-    return pa.array(values)
+    return pa.array(values, _type(kind))
+
+
+def _type(kind: str) -> pa.DataType | None:
+    """None for a type that is not among those of payloads: Arrow finds out by itself."""
+    inner = kind.removeprefix("list<")
+    found = TYPES.get(inner.removesuffix(">"))
+    return pa.list_(found) if found is not None and inner != kind else found
 
 
 SHAPES = {

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cache
+
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from services.variants.counting import Counting
@@ -21,9 +23,14 @@ class Counts:
 
     def add(self, token: str, *, ms: float = 0.0, lists: int = 0, failed: bool = False, dropped: bool = False) -> None:
         """A request that took so long; or one that a shadow was not asked."""
-        endpoint, variant, kept = token.split("/")
-        self.kept.add(kept, ms=ms, failed=failed, dropped=dropped)
         outcome = "dropped" if dropped else "failed" if failed else "answered"
-        self._requests.labels(endpoint, variant, outcome).inc()
+        kept, requests, seconds = self._series(token, outcome)
+        self.kept.add(kept, ms=ms, failed=failed, dropped=dropped)
+        requests.inc()
         if not dropped:
-            self._seconds.labels(endpoint, variant).observe(ms / 1000)
+            seconds.observe(ms / 1000)
+
+    @cache  # noqa: B019  # one per app, and as long-lived; to look labels up took longer than to count
+    def _series(self, token: str, outcome: str) -> tuple[str, Counter, Histogram]:
+        endpoint, variant, kept = token.split("/")
+        return kept, self._requests.labels(endpoint, variant, outcome), self._seconds.labels(endpoint, variant)

@@ -19,6 +19,7 @@ from palate import __version__
 from palate.errors import InputError, PalateError, UnauthenticatedError
 from palate.models.protocol import Signature
 from palate.web import public, require, strictjson
+from palate.web.problems import too_large
 from services.endpoints import answers, payloads
 from services.endpoints.hosting import Hosted
 from services.endpoints.invoking import ask, hosting, the_endpoint, whole_body
@@ -200,7 +201,8 @@ def _from_palate(error: PalateError) -> Response:
 
 def _from_http(error: HTTPException) -> Response:
     status = error.code or 500
-    return _from_bug(error) if status >= 500 else _answer(status, "BAD_REQUEST", error.description or "")
+    told = too_large() if status == 413 else error.description or ""
+    return _from_bug(error) if status >= 500 else _answer(status, "BAD_REQUEST", told)
 
 
 def _from_bug(error: Exception) -> Response:

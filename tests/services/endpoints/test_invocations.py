@@ -139,6 +139,7 @@ def test_a_recommender_takes_ids_and_gives_items(api, als):
     ):
         known, unknown = api.invoke("als", body, kind).json["predictions"]
         assert known["items"] == als.recommend(["a1"]).ids()[0]
+        assert known["scores"] == [float(str(np.float32(score))) for score in known["scores"]], "digits of a float32"
         assert (known["personal"], unknown["personal"]) == (True, False)
 
 
@@ -158,6 +159,15 @@ def test_an_optional_column_may_be_left_out(body, kind):
         assert payloads.read(body % (b"1,3", b"2,4"), kind, open_minded) == {"user": [1, 2], "item": [3, 4]}
         with pytest.raises(InputError, match="cannot be read"):
             payloads.read(body % (b"1", b"2"), kind, strict)
+
+
+def test_csv_of_wide_rows_is_read_as_that_of_narrow_ones(monkeypatch):
+    rows = np.random.default_rng(0).standard_normal((30, 400))
+    body = csv(rows).encode()
+    narrow = payloads.read(body, payloads.CSV, VECTORS)["features"]
+    monkeypatch.setattr(payloads, "_WIDE", 399)
+    np.testing.assert_array_equal(payloads.read(body, payloads.CSV, VECTORS)["features"], narrow)
+    np.testing.assert_array_equal(narrow, rows)
 
 
 def test_no_rows_give_no_predictions(api):

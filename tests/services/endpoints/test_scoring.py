@@ -81,8 +81,13 @@ def test_what_is_wrong_is_told_as_mlflow_tells_it(mlflow_servers, name, body, wo
     assert words in refused.json["message"]
 
 
-def test_other_ways_to_be_refused(mlflow_servers):
+def test_other_ways_to_be_refused(mlflow_servers, monkeypatch):
     api = mlflow_servers["pca"]
+    with monkeypatch.context() as patch:
+        patch.setitem(api.app.config, "MAX_CONTENT_LENGTH", 100)
+        large = score_csv(api, b"1,2,3\n" * 20)
+        assert (large.status_code, large.json["error_code"]) == (413, "BAD_REQUEST")
+        assert "larger than 100 bytes" in large.json["message"]
     wrong_type = api.call("POST", "/invocations", data="x", headers={"Content-Type": "text/plain"})
     assert (wrong_type.status_code, wrong_type.json["error_code"]) == (415, "BAD_REQUEST")
     for body in (b"\xff", b"", b'a,b,c\n"1', b"a,a\n1,2", b"a,b,c\n1,2"):
