@@ -70,6 +70,8 @@ def job_command(
         raise ParameterError(f"there is no job {name[:80]!r}.", where="job", hint=f"There are: {', '.join(known)}.")
     java = " ".join([QUIET_LOGS, FAST_ARROW, *([QUICK] if quick else [])])  # a `--conf` of the caller's wins
     command = [str(spark_submit()), "--conf", f"spark.driver.extraJavaOptions={java}"]
+    if quick:
+        command += ["--conf", f"spark.executor.extraJavaOptions={FAST_ARROW} {QUICK}"]
     if master is not None:
         command += ["--master", master]
     for key, value in (conf or {}).items():
@@ -94,7 +96,7 @@ Function = TypeVar("Function", bound=Callable[..., Any])
 def spark_options(command: Function) -> Function:
     """--master, --conf (as `conf`), --driver-memory, --quick: what spark-submit is told."""
     for option in (
-        click.option("--quick", is_flag=True, help="For small data: the JVM compiles less, and starts sooner."),
+        click.option("--quick", is_flag=True, help="For small data: Java compiles less, and starts sooner."),
         click.option("--driver-memory", metavar="SIZE", default="2g", show_default=True, help="The driver's memory."),
         click.option("--conf", metavar="KEY=VALUE", multiple=True, help="A setting for Spark; repeatable."),
         click.option(

@@ -26,7 +26,7 @@ JOBS = ["digits", "evaluate", "pipeline", "prepare", "recommend", "segment", "tr
 
 def run(command: list[str], **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
-        command, capture_output=True, text=True, timeout=280, check=False, env={**os.environ, **environment}
+        command, capture_output=True, text=True, timeout=840, check=False, env={**os.environ, **environment}
     )
 
 
@@ -105,10 +105,18 @@ def test_bad_arguments_end_before_spark_starts(tmp_path: Path) -> None:
         assert "start Spark" not in done.stderr
 
 
-def test_the_jobs_chained(shop: Path, tmp_path: Path) -> None:
-    data, model = tmp_path / "data", tmp_path / "als"
+@pytest.fixture(scope="module")
+def prepared(shop: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    data = tmp_path_factory.mktemp("prepared") / "data"
+    done = palate("job", "--quick", "--master", "local[2]", "prepare", "--input", shop, "--output", data)
+    assert done.returncode == 0, done.stderr
+    assert "Traceback" not in done.stderr
+    return data
+
+
+def test_the_jobs_chained(shop: Path, prepared: Path, tmp_path: Path) -> None:
+    data, model = prepared, tmp_path / "als"
     for arguments in (
-        ["prepare", "--input", shop, "--output", data],
         ["segment", "--input", data, "--output", tmp_path / "segments", "--item-segments", "3", "--user-segments", "2"],
         ["train_mf", "--input", data, "--output", model, "--set", "factors=4"],
         ["recommend", "--bundle", model, "--input", data, "--output", tmp_path / "top", "--n", "3"],
@@ -125,22 +133,26 @@ def test_the_jobs_chained(shop: Path, tmp_path: Path) -> None:
     assert (again.returncode, "--overwrite" in again.stderr) == (2, True)
 
 
-def test_a_cluster_of_processes_prepares_the_same(shop: Path, tmp_path: Path) -> None:
+def test_a_cluster_of_processes_prepares_the_same(shop: Path, prepared: Path, tmp_path: Path) -> None:
     home = tmp_path / "spark"  # a cluster of local-cluster[...] works below SPARK_HOME
     home.mkdir()
     for entry in spark_submit().parents[1].iterdir():
         (home / entry.name).symlink_to(entry)
-    cards = []
-    for master in ("local-cluster[2,1,1024]", "local[1]"):
-        out = tmp_path / master.split("[")[0]
-        command, environment = job_command(
-            "prepare", ["--input", str(shop), "--output", str(out)], master=master, quick=True
-        )
-        done = run(command, **{**environment, "SPARK_HOME": str(home)})
-        assert done.returncode == 0, done.stderr
-        assert json.loads((out / "job.json").read_text())["master"] == master
-        cards.append(json.loads((out / "data_card.json").read_text()))
-    assert cards[0] == cards[1]
+    master, out = "local-cluster[2,1,1024]", tmp_path / "data"
+    arguments = ["--input", str(shop), "--output", str(out)]
+    command, environment = job_command("prepare", arguments, master=master, quick=True)
+    done = run(command, **{**environment, "SPARK_HOME": str(home)})
+    assert done.returncode == 0, done.stderr
+    assert json.loads((out / "job.json").read_text())["master"] == master
+    assert json.loads((prepared / "job.json").read_text())["master"] == "local[2]"
+    assert (out / "data_card.json").read_bytes() == (prepared / "data_card.json").read_bytes()
+
+
+def test_quick_is_told_to_the_executors_too() -> None:
+    for quick in (True, False):
+        command, _ = job_command("prepare", quick=quick)
+        told = [part.partition("=")[0] for part in command if QUICK in part]
+        assert told == ["spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"] * quick
 
 
 def test_a_spark_home_without_spark_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
