@@ -2,7 +2,8 @@
 
 Each job runs as a process that kills itself with SIGKILL in the very moment when its output, all of it written beside
 its place, is about to be renamed (an audit hook sees the call). An old output has been moved aside by then. These
-processes are forks of one that has a Spark session and has computed nothing: so the JVM is started once for all.
+processes are forks of one that has a Spark session and has computed nothing: so the JVM is started, and the jobs are
+imported, once for all.
 """
 
 from __future__ import annotations
@@ -31,6 +32,7 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 KILLED = """
 import json, os, runpy, signal, sys
 from palate.jvm import QUICK, QUIET_LOGS
+from palate.spark.jobs import digits, evaluate, prepare, recommend, segment, train, train_fm
 from palate.spark.session import spark_session
 config = {"spark.sql.shuffle.partitions": "1", "spark.driver.extraJavaOptions": f"{QUIET_LOGS} {QUICK}"}
 spark_session("killed", master="local[1]", config=config).range(1).collect()
