@@ -151,7 +151,8 @@ class Fit:
 
 
 def fits(endpoint: str) -> dict[str, Fit]:
-    """Those first that need both executors, then those that can do while one is started again."""
+    """Those first that lose a Python worker, then those that lose an executor, which takes long to come back: one that
+    needs both of them, and two that can do while one is started again. Of the barrier stages there is one of each."""
     from palate.spark import ALS, PCA, EndpointModel, FMClassifier, ImplicitALS, KMeans
     from palate.spark.stages import als as als_module
     from palate.spark.stages import endpoint as endpoint_module
@@ -194,13 +195,13 @@ def fits(endpoint: str) -> dict[str, Fit]:
         return list(model.transform(frame).selectExpr("count(*)", f"avg({positive})").first())
 
     return {
-        "KMeans": Fit("points", kmeans, lambda steps: steps.sums(group)),
-        "FMClassifier of two tasks": Fit("clicks", machine(2), lambda steps: steps.sums(group)),
-        "ALS": Fit("ratings", als, lambda steps: steps.ends(als_module), delay=0.1),
-        "ImplicitALS": Fit("ratings", implicit, lambda steps: steps.ends(implicit_als), executor=False, delay=0.1),
+        "FMClassifier of two tasks": Fit("clicks", machine(2), lambda steps: steps.sums(group), executor=False),
         "FMClassifier": Fit("clicks", machine(1), lambda steps: steps.sums(fm_training), executor=False),
-        "PCA": Fit("points", pca, lambda steps: steps.each(pca_sums, "blocks")),
+        "ImplicitALS": Fit("ratings", implicit, lambda steps: steps.ends(implicit_als), executor=False, delay=0.1),
         "EndpointModel": Fit("points", asked, lambda steps: steps.each(endpoint_module, "requests_of"), executor=False),
+        "KMeans": Fit("points", kmeans, lambda steps: steps.sums(group)),
+        "ALS": Fit("ratings", als, lambda steps: steps.ends(als_module), delay=0.1),
+        "PCA": Fit("points", pca, lambda steps: steps.each(pca_sums, "blocks")),
     }
 
 

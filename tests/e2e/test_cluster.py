@@ -18,6 +18,7 @@ pytest.importorskip("pyspark", reason="needs pyspark: pip install 'palate[spark]
 pytest.importorskip("torch", reason="needs torch: pip install 'palate[torch]'")
 
 from palate.cli.job import spark_submit
+from palate.jvm import FAST_ARROW, QUICK, QUIET_LOGS
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(2700)]
 ROOT = Path(__file__).parents[2]
@@ -27,9 +28,8 @@ ROOT = Path(__file__).parents[2]
 def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     """What cluster_job.py printed."""
     folder = tmp_path_factory.mktemp("cluster")
-    subprocess.run(
-        [sys.executable, "-m", "palate.cli", "spark-package", "--output", folder / "dist"], check=True, cwd=ROOT
-    )
+    packing = [sys.executable, "-m", "palate.cli", "spark-package", "--compress", "none", "--output", folder / "dist"]
+    subprocess.run(packing, check=True, cwd=ROOT)
     home = folder / "spark"  # a cluster of local-cluster[...] works below SPARK_HOME
     home.mkdir()
     for entry in spark_submit().parents[1].iterdir():
@@ -40,6 +40,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     bare = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
     assert subprocess.run([bare, "-c", "import palate"], capture_output=True, cwd=folder).returncode, "palate is there"
     settings = {
+        "spark.driver.extraJavaOptions": f"{QUIET_LOGS} {FAST_ARROW} {QUICK}",
+        "spark.executor.extraJavaOptions": f"{FAST_ARROW} {QUICK}",
         "spark.executorEnv.PYTHONPATH": "palate-environment",
         "spark.pyspark.python": str(bare),
         "spark.pyspark.driver.python": sys.executable,
@@ -52,7 +54,7 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     command = [
         home / "bin" / "spark-submit",
         *("--master", "local-cluster[2,1,2048]"),
-        *("--archives", f"{folder / 'dist' / 'palate-environment.tar.gz'}#palate-environment"),
+        *("--archives", f"{folder / 'dist' / 'palate-environment.tar'}#palate-environment"),
         *(part for key, value in settings.items() for part in ("--conf", f"{key}={value}")),
         *(script, marks),
     ]
