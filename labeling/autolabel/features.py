@@ -16,7 +16,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from palate.errors import InputError, MissingDependencyError, ParameterError
@@ -137,6 +136,8 @@ def table_views(columns: Mapping[str, Sequence[Any]]) -> dict[str, Rows]:
     Missing numbers take the column's median and are marked in a column of their own. A column of words with more than
     50 different values is left out. Raises InputError if nothing is left.
     """
+    import pandas as pd
+
     numbers: list[Rows] = []
     marks: list[Rows] = []
     for values in columns.values():
