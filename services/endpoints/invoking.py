@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from flask import current_app, request
+from werkzeug.exceptions import RequestEntityTooLarge
 
 from palate.errors import InputError, UnknownIdError
 from services.endpoints.counts import Counts
@@ -92,8 +93,11 @@ def ask(running: Running, chosen: Hosted, make: Callable[[Hosted], T]) -> T:
 
 
 def whole_body() -> bytes:
-    """The request's body. Raises InputError if it was cut off."""
+    """The request's body. Raises InputError if it was cut off, RequestEntityTooLarge if it is larger than may be."""
     body = request.get_data()
+    most = request.max_content_length
+    if request.content_length is None and most is not None and len(body) >= most:
+        raise RequestEntityTooLarge  # sent in chunks, it is read up to the limit, and the rest is left out
     if len(body) < (request.content_length or 0):
         # The server gives what came before the connection broke; half a batch may well be proper CSV.
         raise InputError("The body ended early.", hint=f"Content-Length says {request.content_length} bytes.")

@@ -154,6 +154,18 @@ def test_half_a_body_is_refused(api):
     assert "ended early" in answer.json["message"]
 
 
+def test_a_body_in_chunks_is_not_answered_up_to_the_limit(api):
+    answer = api.call(
+        "POST",
+        "/endpoints/pca/invocations",
+        data=b"1,2,3\n" * 400_000,
+        content_type="text/csv",
+        environ_overrides={"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True},
+    )
+    assert (answer.status_code, answer.headers["x-amzn-ErrorType"]) == (413, "ValidationError")
+    assert "larger than 2,000,000 bytes" in answer.json["message"]
+
+
 def test_the_only_variant_may_be_named(api):
     answer = api.invoke("pca", "1,2,3", "text/csv", **{"X-Amzn-SageMaker-Target-Variant": "AllTraffic"})
     assert answer.status_code == 200
