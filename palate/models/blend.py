@@ -22,19 +22,8 @@ from palate.models.params import ModelParams, within
 from palate.models.part_list import Part, fitted, read_parts, write_parts
 from palate.models.popularity import Popularity
 from palate.models.protocol import Arrays, Capability, Context, Floats, Histories, Recommender, Vectors
-from palate.models.trust import (
-    PART_TERMS,
-    Comparison,
-    Known,
-    Lists,
-    Scale,
-    Trust,
-    compared,
-    joined,
-    learn,
-    rule_of_thumb,
-    simple_shares,
-)
+from palate.models.trust import PART_TERMS, Known, Scale, Trust, rule_of_thumb
+from palate.models.trust_learning import Comparison, Lists, compared, joined, learn, simple_shares
 from palate.models.validation import FEWEST, Validation, cuts_of, told
 
 _TYPICAL = 3.0

@@ -12,7 +12,8 @@ from scipy import sparse
 
 from palate.dataset.ids import Codes
 from palate.models.protocol import NO_CONTEXT, Capability, Vectors
-from palate.models.trust import Lists, Trust, joined, terms
+from palate.models.trust import Trust, terms
+from palate.models.trust_learning import Lists, joined
 from palate.models.validation import Validation
 
 if TYPE_CHECKING:

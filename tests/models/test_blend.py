@@ -14,7 +14,8 @@ from palate.models import make_recommender
 from palate.models.blend import Blend
 from palate.models.blend_lists import lists_of
 from palate.models.protocol import Arrays, Capability, Context
-from palate.models.trust import PART_TERMS, SHARED_TERMS, Lists, Scale, learn, rule_of_thumb, simple_shares
+from palate.models.trust import PART_TERMS, SHARED_TERMS, Scale, rule_of_thumb
+from palate.models.trust_learning import Lists, learn, simple_shares
 from palate.models.validation import cut_validation
 from tests.models.checkerboard import NAMES, SMALL, catalogue, fitted, interactions, people
 from tests.models.worlds import GROUPS, PER_GROUP, world
