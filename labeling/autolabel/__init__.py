@@ -5,7 +5,7 @@ look like to a model is a `Learner` over views of them; `Sets` are for items wit
 of it against known labels.
 """
 
-from labeling.autolabel.features import embeddings_available, table_views, text_views
+from labeling.autolabel.features import table_views, text_views
 from labeling.autolabel.goal import Goal
 from labeling.autolabel.images import ConvNet, image_views
 from labeling.autolabel.learners import CrossFitted, KernelLearner, Learner, Stack
@@ -32,7 +32,6 @@ __all__ = [
     "Step",
     "WarmStarted",
     "advance",
-    "embeddings_available",
     "image_views",
     "judge",
     "label_accuracy",

