@@ -74,8 +74,9 @@ class Moments:
         for start in range(0, len(rows), _ROWS_AT_ONCE):
             given = rows[start : start + _ROWS_AT_ONCE]
             part = np.subtract(given, shift, out=held[: len(given)])
-            self.gram += _product(part)
-            self.total += part.sum(axis=0, dtype=np.float64)
+            product, total = _products(part)
+            self.gram += product
+            self.total += total
         self.count += len(rows)
 
     def _add_sparse(self, rows: sparse.csr_matrix) -> None:
@@ -89,13 +90,13 @@ class Moments:
         self.count += n
 
 
-def _product(part: npt.NDArray[Any]) -> npt.NDArray[Any]:
-    """part' part in float32, or in float64 where the squares leave what float32 can hold."""
+def _products(part: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """part' part, and part' 1, in float32, or in float64 where the squares leave what float32 can hold."""
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         narrow = part.astype(np.float32, copy=False)
         product: npt.NDArray[Any] = narrow.T @ narrow
         largest = product.diagonal().max(initial=0.0)
     if 1e-25 < largest < 1e30 or not part.any():
-        return product
+        return product, np.ones(len(narrow), np.float32) @ narrow
     wide = part.astype(np.float64)
-    return wide.T @ wide
+    return wide.T @ wide, wide.sum(axis=0)

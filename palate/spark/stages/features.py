@@ -27,9 +27,9 @@ from pyspark.sql.pandas.functions import arrow_udf
 from pyspark.sql.types import ArrayType, DataType, DoubleType, FloatType
 
 from palate.errors import SchemaError
-from palate.spark.stages.blocks import HOLED, MARK, Block, placed, to_block
+from palate.spark.stages.blocks import MARK, Block, placed, to_block
 from palate.spark.stages.columns import quoted, require_column
-from palate.spark.stages.packing import as_bytes
+from palate.spark.stages.packing import as_bytes, without_nulls
 
 _TYPES = "Give it VectorUDT, array<float> or array<double>."
 
@@ -68,18 +68,8 @@ def _sent(column: str, precision: str, jvm: Any) -> Column:
         if packed is None or thin is None:
             packed, thin = values, marked
         return f.when(vector["type"] == 1, packed).otherwise(thin).alias(column)
-    double = precision == "double"
-    whole = as_bytes(jvm, given, double=double)
-    if whole is None:
-        return given.alias(column)
-    holed = f.lit(HOLED).cast("binary") if double else f.lit(HOLED)
-    return f.when(_without_nulls(given, precision), whole).when(given.isNotNull(), holed).alias(column)
-
-
-def _without_nulls(values: Column, precision: str) -> Column:
-    """Whether no element of an array is null, in one fast pass: of an array with a null and without NaN it is unknown,
-    which is null, whether it contains NaN. Null of no array, too."""
-    return f.array_contains(values, f.lit(float("nan")).cast(precision)).isNotNull()
+    packed = as_bytes(jvm, given, double=precision == "double")
+    return (given if packed is None else packed).alias(column)
 
 
 def checked_vectors(frame: DataFrame, column: str, width: int) -> Column:
@@ -92,7 +82,7 @@ def checked_vectors(frame: DataFrame, column: str, width: int) -> Column:
     else:
         values = given.cast("array<double>")
         vector = array_to_vector(values)
-        fits = (f.size(given) == width) & _without_nulls(values, "double")
+        fits = (f.size(given) == width) & without_nulls(values, "double")
     what = f"the vector is null, holds a null, or is not {width} wide as those of the fit."
     refused = f.raise_error(f.lit(f"palate.errors.SchemaError: {column}: {what}"))
     return f.when(given.isNotNull() & fits, vector).otherwise(refused)
