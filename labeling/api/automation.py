@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import asdict
 
-from flask import Response, request
+from flask import Response
 
 from labeling.answers import labels_of, short
 from labeling.api.automation_models import (
@@ -29,7 +29,7 @@ from labeling.api.automation_models import (
 from labeling.api.caller import by, labeling, me
 from labeling.store.members import ADMINISTRATOR, REVIEWER
 from labeling.work.settings import RunSettings
-from palate.web import gives, gives_file, takes
+from palate.web import gives, gives_file, read_body, takes
 
 
 @by(ADMINISTRATOR)
@@ -131,7 +131,7 @@ def import_file(project_id: int, query: ImportQuery) -> tuple[JobOut, int]:
 
     The job's `error` says what does not fit, and where. Tasks that are there already stay as they are.
     """
-    return JobOut.of(labeling().automation.import_file(project_id, request.get_data(), query.format)), 202
+    return JobOut.of(labeling().automation.import_file(project_id, read_body(), query.format)), 202
 
 
 @by(ADMINISTRATOR)

@@ -2,7 +2,7 @@
 
 from palate.web.access import principal, public, require, require_all
 from palate.web.app import add_check, create_app
-from palate.web.contract import Model, gives, gives_file, gives_page, takes
+from palate.web.contract import Model, gives, gives_file, gives_page, read_body, takes
 from palate.web.metrics import metrics
 from palate.web.problems import FieldErrors
 from palate.web.settings import WebSettings
@@ -19,6 +19,7 @@ __all__ = [
     "metrics",
     "principal",
     "public",
+    "read_body",
     "require",
     "require_all",
     "takes",

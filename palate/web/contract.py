@@ -146,14 +146,23 @@ def gives_page(*, leads_on: bool = False) -> Callable[[View], View]:
     return decorate
 
 
+def read_body() -> bytes:
+    """The request's body, all of it. Raises InputError if it ended early, RequestEntityTooLarge if it is too large."""
+    body = request.get_data(cache=True)
+    most = request.max_content_length
+    if request.content_length is None and most is not None and len(body) >= most:
+        raise RequestEntityTooLarge  # sent in chunks, it is read up to the limit, and the rest is left out
+    if len(body) < (request.content_length or 0):
+        # The server gives what came before the connection broke; half a batch may well be proper JSON, or CSV.
+        raise InputError("The body ended early.", hint=f"Content-Length says {request.content_length} bytes.")
+    return body
+
+
 def read_json(other: str | None = None) -> Any:
-    """The request's body as strict JSON. Raises UnsupportedMediaType (naming `other` as well) or InputError."""
+    """The request's body as strict JSON. Raises UnsupportedMediaType (naming `other` as well), and as `read_body`."""
     if request.mimetype != "application/json":
         raise UnsupportedMediaType(f"Send the body as application/json{f' or {other}' if other else ''}.")
-    body = request.get_data(cache=True)
-    if len(body) < (request.content_length or 0):
-        # The server gives what came before the connection broke; half a batch may well be proper JSON.
-        raise InputError("The body ended early.", hint=f"Content-Length says {request.content_length} bytes.")
+    body = read_body()
     if not body.strip():
         raise InputError("The body is empty; JSON is expected.")
     return strictjson.loads(body, max_depth=current_app.config["MAX_JSON_DEPTH"])

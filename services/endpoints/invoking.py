@@ -1,6 +1,6 @@
 """Asking a variant: counted, and its endpoint's shadows asked the same after the answer is made.
 
-Also what the routes of both formats share: which endpoint is meant, and the body as it was sent.
+Also what the routes of both formats share: which endpoint is meant.
 """
 
 from __future__ import annotations
@@ -10,10 +10,9 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-from flask import current_app, request
-from werkzeug.exceptions import RequestEntityTooLarge
+from flask import current_app
 
-from palate.errors import InputError, UnknownIdError
+from palate.errors import UnknownIdError
 from services.endpoints.counts import Counts
 from services.endpoints.hosting import Hosted, Hosting, Running
 from services.variants.shadows import Shadows, is_failure
@@ -90,15 +89,3 @@ def ask(running: Running, chosen: Hosted, make: Callable[[Hosted], T]) -> T:
     """`make(chosen)`, counted. Raises what it raises."""
     invoking: Invoking = current_app.extensions[INVOKING]
     return invoking.ask(running, chosen, make)
-
-
-def whole_body() -> bytes:
-    """The request's body. Raises InputError if it was cut off, RequestEntityTooLarge if it is larger than may be."""
-    body = request.get_data()
-    most = request.max_content_length
-    if request.content_length is None and most is not None and len(body) >= most:
-        raise RequestEntityTooLarge  # sent in chunks, it is read up to the limit, and the rest is left out
-    if len(body) < (request.content_length or 0):
-        # The server gives what came before the connection broke; half a batch may well be proper CSV.
-        raise InputError("The body ended early.", hint=f"Content-Length says {request.content_length} bytes.")
-    return body

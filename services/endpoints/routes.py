@@ -8,7 +8,7 @@ from flask import Blueprint, Response, current_app, request
 from werkzeug.exceptions import NotAcceptable, UnsupportedMediaType
 
 from palate.errors import InputError, PalateError, ParameterError
-from palate.web import gives, public, require, require_all, takes
+from palate.web import gives, public, read_body, require, require_all, takes
 from services.endpoints import answers, invoking, payloads, rollouts, transforms
 from services.endpoints.aws import ModelError, speak_sagemaker
 from services.endpoints.bodies import EndpointBody, EndpointOut, Endpoints, VariantOut, WeightsBody
@@ -67,7 +67,7 @@ def invoke(name: str) -> Response:
         )
     accepted = _accepted()
     kind, depth = request.mimetype, current_app.config["MAX_JSON_DEPTH"]
-    body = invoking.whole_body()
+    body = read_body()
 
     def make(hosted: Hosted) -> bytes:
         batch = payloads.read(body, kind, hosted.signature, max_depth=depth)

@@ -18,11 +18,11 @@ from werkzeug.exceptions import HTTPException, UnsupportedMediaType
 from palate import __version__
 from palate.errors import InputError, PalateError, UnauthenticatedError
 from palate.models.protocol import Signature
-from palate.web import public, require, strictjson
+from palate.web import public, read_body, require, strictjson
 from palate.web.problems import too_large
 from services.endpoints import answers, payloads
 from services.endpoints.hosting import Hosted
-from services.endpoints.invoking import ask, hosting, the_endpoint, whole_body
+from services.endpoints.invoking import ask, hosting, the_endpoint
 
 FORMS = ("dataframe_split", "dataframe_records", "instances", "inputs")
 _TYPES = (payloads.JSON, payloads.CSV)
@@ -53,7 +53,7 @@ def score() -> Response:
     chosen = running.pick(None)
     if request.mimetype not in _TYPES:
         raise UnsupportedMediaType(f"The body is {request.mimetype or 'of no type'!r}; read are {', '.join(_TYPES)}.")
-    kind, body, depth = request.mimetype, whole_body(), current_app.config["MAX_JSON_DEPTH"]
+    kind, body, depth = request.mimetype, read_body(), current_app.config["MAX_JSON_DEPTH"]
 
     def make(hosted: Hosted) -> bytes:
         batch = read(body, kind, hosted.signature, max_depth=depth)

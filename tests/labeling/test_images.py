@@ -153,6 +153,9 @@ def test_an_archive_goes_through_the_api_and_its_images_are_for_members_alone(se
     body = zipped({"cats/b.jpg": content, "readme.md": b"x"})
     job = clients["boss"].post(f"/v1/projects/{project}/imports?format=images", data=body)
     assert job.status_code == 202
+    cut = {"CONTENT_LENGTH": str(len(body) + 1), "wsgi.input_terminated": True}
+    half = clients["boss"].post(f"/v1/projects/{project}/imports?format=images", data=body, environ_overrides=cut)
+    assert (half.status_code, "ended early" in half.json["detail"]) == (400, True)
     work()
     result = clients["boss"].get(f"/v1/projects/{project}/jobs/{job.json['id']}").json
     assert result["result"] == {"tasks": 1, "present": 0, "answers": 0}

@@ -98,6 +98,18 @@ def test_every_bad_body_is_a_problem(reader: FlaskClient, body: bytes, status: i
     assert says in str(assert_problem(send(reader, body), status, slug)["detail"])
 
 
+@pytest.mark.parametrize("size", [9_000, 11_000])
+def test_a_body_in_chunks_is_not_read_up_to_the_limit(reader: FlaskClient, size: int) -> None:
+    """Cut off at the limit of 10,000 bytes, the larger one would be proper JSON."""
+    body = b'{"id": "a"}'.ljust(size)
+    chunked = {"CONTENT_LENGTH": "", "HTTP_TRANSFER_ENCODING": "chunked", "wsgi.input_terminated": True}
+    response = reader.post("/v1/things", data=body, content_type="application/json", environ_overrides=chunked)
+    if size < 10_000:
+        assert response.status_code == 201
+    else:
+        assert_problem(response, 413, "too-large")
+
+
 def test_the_fields_at_fault_are_listed(reader: FlaskClient) -> None:
     body = assert_problem(send(reader, '{"parts": [{"name": 1, "weight": "x"}]}'), 422, "invalid")
     errors = {error["field"]: error["message"] for error in body["errors"]}  # type: ignore[attr-defined]
