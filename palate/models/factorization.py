@@ -115,14 +115,17 @@ class FactorModel(Recommender):
         allowed: npt.NDArray[np.bool_] | None,
     ) -> tuple[Codes, Floats, npt.NDArray[np.bool_]]:
         asked = vectors[0]
-        if self.index is None or len(asked) > _FEW or n > _SHORT or not asked.any(axis=1).all():
+        one_by_one = len(asked) <= _FEW and n <= _SHORT and (self.index is not None or self._plain_products)
+        if not one_by_one or not asked.any(axis=1).all():
             return super()._ranked(vectors, contexts, n, barred, allowed)
         best = []
-        for row, query in enumerate(self._queries(asked)):
+        for row, context in enumerate(contexts):
             left_out = np.zeros(len(self.items), bool) if allowed is None else ~allowed
             if barred is not None:
                 left_out[barred.indices[barred.indptr[row] : barred.indptr[row + 1]]] = True
-            best.append(self._looked_up(self.index, query, n, left_out))
+            found = self._best((asked[row : row + 1],), context, n, left_out)
+            assert found is not None  # noqa: S101  (for the type checker; the row is not zero)
+            best.append(found)
         codes, scores = (np.stack(parts) for parts in zip(*best, strict=True))
         return codes, scores, np.ones(len(asked), bool)
 
@@ -130,7 +133,7 @@ class FactorModel(Recommender):
         self, vectors: Vectors, context: Context, n: int, barred: npt.NDArray[np.bool_] | None
     ) -> tuple[Codes, Floats] | None:
         indexed = self.index if n <= _SHORT else None
-        if indexed is None and type(self)._score is not FactorModel._score:
+        if indexed is None and not self._plain_products:
             return super()._best(vectors, context, n, barred)
         query = np.ascontiguousarray(vectors[0][0], np.float32)
         if not query.any():
@@ -140,6 +143,11 @@ class FactorModel(Recommender):
         if self._nothing_known is not None:
             barred = self._nothing_known if barred is None else barred | self._nothing_known
         return best_of(query, self._targets, n, barred)
+
+    @property
+    def _plain_products(self) -> bool:
+        """Whether a score is the product of the factors, and nothing else."""
+        return type(self)._score is FactorModel._score
 
     def _looked_up(
         self, index: Clusters | Compact, query: Floats, n: int, barred: npt.NDArray[np.bool_] | None
