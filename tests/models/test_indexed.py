@@ -51,6 +51,21 @@ def test_it_answers_as_without(exact: FactorModel, indexed: FactorModel) -> None
             np.testing.assert_array_equal(ours.personal, theirs.personal)
 
 
+@pytest.mark.parametrize("kind", ["ials", "bpr"])
+def test_few_users_get_what_many_get(exact: FactorModel, kind: str) -> None:
+    """Few are looked up one by one, many by a product of matrices."""
+    model = exact if kind == "ials" else trained(kind, iterations=5)
+    users = model.users.decode(np.arange(20))
+    every = model.items.decode(np.arange(0, 1500, 3))
+    for exclude in ("seen", None, [every[n : n + 200] for n in range(20)]):
+        for candidates, n in ((None, 10), (every, 10), (every[:4], 10)):
+            many = model.recommend(users, n, exclude=exclude, candidates=candidates)
+            own = exclude[:3] if isinstance(exclude, list) else exclude
+            few = model.recommend(users[:3], n, exclude=own, candidates=candidates)
+            np.testing.assert_allclose(few.scores, many.scores[:3], rtol=1e-4, atol=1e-5)
+            assert [set(row) for row in few.ids()] == [set(row) for row in many.ids()[:3]]
+
+
 @pytest.mark.parametrize("kind", ["bpr", "logistic-mf"])
 def test_items_with_a_bias_of_their_own_are_looked_up_with_it(kind: str) -> None:
     exact = trained(kind, iterations=10)
