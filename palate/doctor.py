@@ -63,8 +63,8 @@ def find_java() -> Java | None:
     if not path.is_file():
         return None
     try:
-        told = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=20, check=False)
-        modules = subprocess.run([path, "--list-modules"], capture_output=True, text=True, timeout=20, check=False)
+        told = subprocess.run([path, "-version"], capture_output=True, text=True, timeout=120, check=False)
+        modules = subprocess.run([path, "--list-modules"], capture_output=True, text=True, timeout=120, check=False)
     except (OSError, subprocess.TimeoutExpired):
         return None
     match = re.search(r'version "(?:1\.)?(\d+)', told.stderr + told.stdout)

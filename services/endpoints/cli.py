@@ -63,7 +63,7 @@ def deploy(name: str, bundle: Path, part: str) -> None:
     settings = EndpointSettings.read()
     here = Hosting(open_store(settings), resolver(settings))
     made, fresh = here.deploy(checked_name(name), [Wanted(ONLY, Source(bundle=str(bundle.absolute()), part=part))])
-    click.echo(f"{name} serves {'a' if fresh else 'another'} {made.variants[0].kind}.")
+    click.echo(f"{name} serves {'a' if fresh else 'another'} model of kind {made.variants[0].kind}.")
 
 
 @endpoints.command("list")

@@ -26,10 +26,10 @@ def run(tmp_path, monkeypatch):
 
 def test_what_the_command_deploys_the_server_serves(run, open_api, bundles, tmp_path):
     assert run("list") == ""
-    assert run("deploy", "km", bundles / "pipeline", "--part", "kmeans") == "km serves a kmeans.\n"
+    assert run("deploy", "km", bundles / "pipeline", "--part", "kmeans") == "km serves a model of kind kmeans.\n"
     api = open_api(tmp_path / "home")
     assert api.invoke("km", "3,4", "text/csv").json["predictions"][0]["closest_cluster"] == 1.0
-    assert run("deploy", "km", bundles / "pca") == "km serves another pca.\n"
+    assert run("deploy", "km", bundles / "pca") == "km serves another model of kind pca.\n"
     api.until(lambda: api.hosting.find("km").artifact.kind == "pca")
     name, kind, *_, place = run("list").split()
     assert (name, kind, place) == ("km", "pca", str(bundles / "pca"))
