@@ -30,7 +30,7 @@ MARK = (float("-inf"), float("nan"), float("inf"), float("-inf"))
 computed with begins so."""
 _HEAD = len(MARK) + 1
 HOLED = "?"
-"""In place of the bytes of an array of which an element is null, where that is known: no array has as few."""
+"""In place of the bytes of an array of which an element is null: no number has as few."""
 
 
 def blocks(arrays: Iterator[pa.Array], column: str, task: int = 0, width: int | None = None) -> Iterator[Block]:
@@ -86,7 +86,7 @@ def to_block(array: pa.Array, column: str, task: int = 0, start: int = 0, width:
     starts = np.cumsum(lengths) - lengths
     marked = _marked(lengths, starts, values)
     if marked.any():
-        return _sparse(lengths, starts, values.ravel(), marked, refuse, width)
+        return _sparse(lengths, starts, values, marked, refuse, width)
     return _dense(lengths, values, refuse, width)
 
 
@@ -96,55 +96,38 @@ def _mask(array: pa.Array) -> npt.NDArray[np.bool_]:
     return np.asarray(array.is_null())
 
 
-_OFFSETS = {pa.string(): np.int32, pa.large_string(): np.int64}
-"""How bytes come, by which packing.py shows arrays, and the types of their offsets."""
-_WORD = 8
-_NULL = "an element of the array is null"
+_BYTES = {
+    pa.string(): (np.int32, np.float32),
+    pa.large_string(): (np.int64, np.float32),
+    pa.binary(): (np.int32, np.float64),
+    pa.large_binary(): (np.int64, np.float64),
+}
+"""How lists of numbers come as bytes: the types of their offsets, and of the numbers."""
 
 
 def _lists(array: pa.Array, refuse: _Refuse) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """The lengths of an array of lists, and their values: a list per row where all are of one length, or all of them
-    one after the other."""
-    if array.type in _OFFSETS:
-        return _laid_out(array, refuse)
+    """The lengths of an array of lists, and all their values one after the other."""
+    if array.type in _BYTES:
+        return _packed_lists(array, refuse)
     values = array.flatten()
     offsets = np.asarray(array.offsets)
     if values.null_count:
         inside = offsets - offsets[0]
         counts = np.concatenate([[0], np.cumsum(np.asarray(values.is_null()))])
-        refuse(counts[inside[1:]] > counts[inside[:-1]], _NULL)
+        refuse(counts[inside[1:]] > counts[inside[:-1]], "an element of the array is null")
     return np.diff(offsets), np.asarray(values)
 
 
-def _laid_out(array: pa.Array, refuse: _Refuse) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
-    """As `_lists`, of lists as packing.py has them: a word with the count of the numbers, words with a bit for each
-    that is null, and the numbers, padded to whole words. Four bytes are a float alone."""
+def _packed_lists(array: pa.Array, refuse: _Refuse) -> tuple[npt.NDArray[Any], npt.NDArray[Any]]:
+    """As `_lists`, of lists as bytes."""
+    of_offsets, of_numbers = _BYTES[array.type]
     _, given, data = array.buffers()
-    offsets = np.frombuffer(given, _OFFSETS[array.type])[array.offset : array.offset + len(array) + 1].astype(np.int64)
-    held = np.frombuffer(b"" if data is None else data, np.uint8)[offsets[0] : offsets[-1]]
-    begins, sizes = offsets[:-1] - offsets[0], np.diff(offsets)
-    refuse(sizes == len(HOLED), _NULL)
-    alone = sizes == 4
-    lengths = np.ones(len(array), np.int64)
-    lengths[~alone] = held[begins[~alone, None] + np.arange(_WORD)].view(np.int64)[:, 0]
-    heads = np.where(alone, 0, _WORD + _WORD * -(-lengths // 64))
-    floats = alone | ((lengths > 1) & (sizes - heads == _WORD * -(-lengths // 2)))
-    number: npt.DTypeLike = np.float32 if floats.any() else np.float64
-    item = np.dtype(number).itemsize
-    if np.ptp(sizes) == np.ptp(lengths) == 0:
-        rows, head = held.reshape(len(array), -1), int(heads[0])
-        refuse(rows[:, _WORD:head].any(axis=1), _NULL)
-        return lengths, rows[:, head : head + int(lengths[0]) * item].view(number)
-    told = np.maximum(heads - _WORD, 0)
-    null = held[_places(begins + _WORD, told)] > 0
-    refuse(np.isin(np.arange(len(array)), np.repeat(np.arange(len(array)), told)[null]), _NULL)
-    return lengths, held.view(number)[_places((begins + heads) // item, lengths)]
-
-
-def _places(begins: npt.NDArray[np.int64], counts: npt.NDArray[np.int64]) -> npt.NDArray[np.int64]:
-    """begins[0], begins[0] + 1, ... `counts[0]` of them, then those of the next."""
-    places: npt.NDArray[np.int64] = np.arange(counts.sum()) + np.repeat(begins - (np.cumsum(counts) - counts), counts)
-    return places
+    offsets = np.frombuffer(given, of_offsets)[array.offset : array.offset + len(array) + 1]
+    size = np.dtype(of_numbers).itemsize
+    lengths, rest = np.divmod(np.diff(offsets), size)
+    refuse(rest > 0, "an element of the array is null")
+    values = np.frombuffer(b"" if data is None else data, np.uint8)[offsets[0] : offsets[-1]]
+    return lengths, values.view(of_numbers)
 
 
 def _dense(lengths: npt.NDArray[Any], values: npt.NDArray[Any], refuse: _Refuse, width: int | None) -> Dense:
@@ -183,9 +166,7 @@ def _marked(lengths: npt.NDArray[Any], starts: npt.NDArray[Any], values: npt.NDA
     """Which rows begin with MARK."""
     found = np.asarray(lengths >= _HEAD) & (values.dtype == np.float64)
     for place, expected in enumerate(MARK):
-        if not found.any():
-            break
-        held = values[found, place] if values.ndim == 2 else values[starts[found] + place]
+        held = values[starts[found] + place]
         found[found] = np.isnan(held) if np.isnan(expected) else held == expected
     return found
 
