@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from palate.errors import InputError, ParameterError
-from palate.features.embeddings import OFFLINE_MODEL, embeddings_available, language_model
+from palate.features.embeddings import OFFLINE_MODEL, embedded, embeddings_available, language_model
 from palate.files import written_whole
 
 Rows = NDArray[np.float32]
@@ -81,12 +81,7 @@ def embeddings(texts: Sequence[str], *, cache: Path | None = None, model: str = 
         found = _kept(kept, len(texts))
         if found is not None:
             return found
-    made = np.asarray(
-        language_model(model).encode(
-            list(texts), batch_size=batch, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
-        ),
-        dtype=np.float32,
-    )
+    made = embedded(language_model(model), texts, batch)
     if kept is not None:
         try:
             kept.parent.mkdir(parents=True, exist_ok=True)

