@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import lru_cache
 
 from prometheus_client import CollectorRegistry, Counter, Histogram
 
 from services.variants.counting import Counting
+
+_KEPT = 1024
+"""Variants, with what became of their requests, whose series are at hand: each deployment has tokens of its own."""
 
 
 class Counts:
@@ -20,6 +23,7 @@ class Counts:
             registry=registry,
         )  # fmt: skip
         self._seconds = Histogram("palate_endpoint_seconds", "How long models took.", labels, registry=registry)
+        self._series = lru_cache(_KEPT)(self._labelled)  # to look labels up took longer than to count
 
     def add(self, token: str, *, ms: float = 0.0, lists: int = 0, failed: bool = False, dropped: bool = False) -> None:
         """A request that took so long; or one that a shadow was not asked."""
@@ -30,7 +34,6 @@ class Counts:
         if not dropped:
             seconds.observe(ms / 1000)
 
-    @cache  # noqa: B019  # one per app, and as long-lived; to look labels up took longer than to count
-    def _series(self, token: str, outcome: str) -> tuple[str, Counter, Histogram]:
+    def _labelled(self, token: str, outcome: str) -> tuple[str, Counter, Histogram]:
         endpoint, variant, kept = token.split("/")
         return kept, self._requests.labels(endpoint, variant, outcome), self._seconds.labels(endpoint, variant)
