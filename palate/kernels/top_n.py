@@ -7,7 +7,6 @@ computed. Teflioudi, Gemulla and Mykytiuk, "LEMP: Fast Retrieval of Large Entrie
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -100,15 +99,10 @@ def best_of(
 
     barred: `(n_targets,) bool` by code, left out. Codes `(n,)` and scores `(n,)`, padded likewise.
     """
-    from palate.kernels.top_n_loops import look_through, sort_best
+    from palate.kernels.top_n_loops import look_through
 
-    codes = np.full(n, -1, np.int32)
-    scores = np.full(n, -np.inf, np.float32)
-    exact = query.astype(np.float64)
-    reach = math.sqrt(exact @ exact) * (1 + _ROUNDING)
     left_out = _NOTHING if barred is None else barred
-    look_through(query, reach, targets.factors, targets.lengths, targets.order, left_out, codes, scores)
-    sort_best(codes[None], scores[None])
+    codes, scores = look_through(query, n, _ROUNDING, targets.factors, targets.lengths, targets.order, left_out)
     return codes, scores
 
 

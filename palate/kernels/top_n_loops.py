@@ -62,28 +62,6 @@ def keep_row(scores: Any, offset: int, order: Any, heap: Any, held: Any) -> None
 
 
 @compiled
-def look_through(
-    query: Any, reach: float, factors: Any, lengths: Any, order: Any, barred: Any, codes: Any, best: Any
-) -> None:
-    """Takes the products of one query with the targets into its heap `best` and its codes, until none that is left
-    could reach the worst one kept. reach: the query's length. barred: by code, left out; empty for nothing."""
-    count, width = factors.shape
-    worst = best[0]
-    for place in range(count):
-        if reach * lengths[place] < worst:
-            break
-        target = factors[place]
-        score = np.float32(0)
-        for column in range(width):
-            score += query[column] * target[column]
-        if score >= worst:
-            code = order[place]
-            if (score > worst or code < codes[0]) and not (len(barred) and barred[code]):
-                sink(best, codes, score, code, len(best))
-                worst = best[0]
-
-
-@compiled
 def sink(heap: Any, held: Any, score: Any, code: int, size: int) -> None:
     """Puts a score in place of the top one, and down to where it belongs; of equals the higher code is worse."""
     place = 0
@@ -110,3 +88,32 @@ def sort_best(codes: Any, best: Any) -> None:
             score, code = heap[last], held[last]
             heap[last], held[last] = heap[0], held[0]
             sink(heap, held, score, code, last)
+
+
+@compiled
+def look_through(query: Any, n: int, slack: float, factors: Any, lengths: Any, order: Any, barred: Any) -> Any:
+    """The codes and products of the `n` best targets for one query, best first; looked through until none that is left
+    could reach the worst one kept. slack: by what share a product may exceed that of the lengths. barred: by code, left
+    out; empty for nothing."""
+    codes, best = np.full((1, n), -1, np.int32), np.full((1, n), -np.inf, np.float32)
+    heap, held = best[0], codes[0]
+    count, width = factors.shape
+    square = 0.0
+    for column in range(width):
+        square += float(query[column]) * float(query[column])
+    reach = np.sqrt(square) * (1 + slack)
+    worst = heap[0]
+    for place in range(count):
+        if reach * lengths[place] < worst:
+            break
+        target = factors[place]
+        score = np.float32(0)
+        for column in range(width):
+            score += query[column] * target[column]
+        if score >= worst:
+            code = order[place]
+            if (score > worst or code < held[0]) and not (len(barred) and barred[code]):
+                sink(heap, held, score, code, n)
+                worst = heap[0]
+    sort_best(codes, best)
+    return held, heap

@@ -10,13 +10,14 @@ from collections.abc import Callable, Sequence
 from operator import itemgetter
 from typing import Any, TypeVar
 
-from sqlalchemy import Connection, Engine, Select, Table
+from sqlalchemy import Connection, Engine, Select, Table, event
 from sqlalchemy.dialects import postgresql, sqlite
 
 from palate.store.engine import reading
 from palate.store.prepared import compiled_for
 
 T = TypeVar("T")
+_KEPT = 4
 
 
 class Quick:
@@ -29,6 +30,7 @@ class Quick:
     def __init__(self, engine: Engine, query: Select[*tuple[Any, ...]]) -> None:
         self._engine, self._query = engine, query
         self._compiled = compiled_for(query, engine.dialect)
+        self._own = _Own(engine)
 
     def first(self, **values: Any) -> tuple[Any, ...] | None:
         """The first row, or None. Raises StoreError as `reading` does."""
@@ -46,18 +48,52 @@ class Quick:
     def _asked(self, take: Callable[[Any], T], values: dict[str, Any]) -> T:
         given = self._compiled.given(values)
         try:
-            connection = self._engine.raw_connection()
-            try:
-                cursor = connection.cursor()
-                cursor.execute(self._compiled.sql, given)
-                found = take(cursor)
-                cursor.close()
-            finally:
-                connection.close()
+            connection = self._own.take()
+            cursor = connection.cursor()
+            cursor.execute(self._compiled.sql, given)
+            found = take(cursor)
+            cursor.close()
         except Exception:  # asked once more in the way that tells what is wrong, or that mends a lost connection
             with reading(self._engine) as db:
                 return take(db.execute(self._query, values))
+        self._own.give(connection)
         return found
+
+
+class _Own:
+    """Connections of the driver's that belong to one query, as many as are asked at once, at most `_KEPT` of them idle.
+
+    To lend one and to take it back costs SQLAlchemy's pool twice what the look-up itself does. Each statement is its
+    own transaction.
+    """
+
+    def __init__(self, engine: Engine) -> None:
+        self._engine = engine
+        self._idle: list[Any] = []
+        event.listen(engine, "engine_disposed", self._close)
+
+    def take(self) -> Any:
+        """A connection, to be given back if all went well, and to be forgotten if not."""
+        try:
+            return self._idle.pop()
+        except IndexError:
+            pass
+        lent = self._engine.raw_connection()
+        connection: Any = lent.driver_connection
+        lent.detach()
+        if self._engine.dialect.name == "postgresql":
+            connection.autocommit = True
+        return connection
+
+    def give(self, connection: Any) -> None:
+        if len(self._idle) < _KEPT:
+            self._idle.append(connection)
+        else:
+            connection.close()
+
+    def _close(self, engine: Engine) -> None:
+        while self._idle:
+            self._idle.pop().close()
 
 
 class QuickInsert:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections import Counter as Tally
 from collections.abc import Iterable
 from functools import cache
 from typing import Any
@@ -33,8 +32,10 @@ def as_json(answer: dict[str, Any], status: int = 200) -> Response:
 
 def count(places: Iterable[dict[str, Any]]) -> None:
     """Counts recommended items by their strategy."""
-    counter = state()[1]
-    for strategy, number in Tally([place["strategy"] for place in places]).items():
+    counter, tally = state()[1], dict[str, int]()
+    for place in places:
+        tally[place["strategy"]] = tally.get(place["strategy"], 0) + 1
+    for strategy, number in tally.items():
         _series(counter, strategy).inc(number)
 
 

@@ -45,6 +45,27 @@ def test_rows_whose_key_is_taken_are_left_out(fresh: Engine) -> None:
         assert sorted(map(tuple, db.execute(sa.select(things)))) == [("a%s", 1.5), ("b", None), ("c?", 8.0)]
 
 
+def test_a_connection_is_kept_for_the_next_look_replaced_when_lost_and_closed_with_the_engine(fresh: Engine) -> None:
+    lent: list[object] = []
+    found = Quick(fresh, sa.select(sa.literal(1)))
+    assert found.first() == (1,)
+    sa.event.listen(fresh, "checkout", lambda connection, record, proxy: lent.append(connection))
+    assert [found.first() for _ in range(3)] == [(1,)] * 3
+    assert not lent, "the pool is not asked again"
+    (kept,) = found._own._idle
+    kept.close()
+    assert found.first() == (1,), "a lost connection is replaced"
+    assert found.first() == (1,)
+    (kept,) = found._own._idle
+    lent.clear()
+    fresh.dispose()
+    assert not found._own._idle
+    with pytest.raises(Exception, match=r"closed"):
+        kept.execute("select 1")
+    assert found.first() == (1,)
+    fresh.dispose()
+
+
 def test_what_is_wrong_is_told_as_ever(sqlite) -> None:  # type: ignore[no-untyped-def]
     engine = sqlite("damaged.db")
     found = Quick(engine, sa.select(sa.literal(1)))
