@@ -15,7 +15,8 @@ from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any, TypeVar
 
-from flask import Blueprint, Flask, current_app, g, request, session
+from flask import Blueprint, Flask, g, request, session
+from flask.globals import app_ctx, request_ctx
 
 from palate.errors import ForbiddenError, UnauthenticatedError
 from palate.store.accounts import Accounts, Principal
@@ -105,20 +106,21 @@ class Gate:
 
     def admit(self) -> None:
         """Before each request: sets `g.principal`. Raises UnauthenticatedError or ForbiddenError."""
-        g.principal = None
-        endpoint = request.endpoint
+        asked, held = request_ctx.request, app_ctx.g
+        held.principal = None
+        endpoint = asked.endpoint
         if endpoint is None:
             return
-        scope = scope_of(current_app, endpoint)
+        scope = scope_of(app_ctx.app, endpoint)
         if scope == PUBLIC and (endpoint == "static" or endpoint.endswith(".static")):
             return
-        header = request.headers.get("Authorization")
+        header = asked.headers.get("Authorization")
         if header is not None:
             known = self._signed if header.startswith(sigv4.SCHEME) else self._bearer
-            g.principal = known(header, strict=scope != PUBLIC)
+            held.principal = known(header, strict=scope != PUBLIC)
         elif session.get("who"):
-            g.principal = self._session()
-            if g.principal is not None and request.method not in SAFE:
+            held.principal = self._session()
+            if held.principal is not None and asked.method not in SAFE:
                 check_csrf()
         if scope is None:
             raise ForbiddenError("This route declares no scope, so nobody may call it.")

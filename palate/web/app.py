@@ -19,6 +19,7 @@ from typing import Any
 from urllib.parse import unquote_to_bytes
 
 from flask import Blueprint, Flask, Request, Response, current_app, g, request
+from flask.globals import app_ctx, request_ctx
 from flask.sessions import SecureCookieSession, SecureCookieSessionInterface, SessionMixin
 from itsdangerous import URLSafeTimedSerializer
 from sqlalchemy.engine import Engine
@@ -180,12 +181,15 @@ def is_loopback(asked: Request) -> bool:
 
 
 def _begin() -> None:
-    g.started = time.perf_counter()
-    environ = request.environ
-    g.request_id = environ.get(_REQUEST, "")
+    asked, held = request_ctx.request, app_ctx.g  # each use of `request` and `g` looks them up anew
+    held.started = time.perf_counter()
+    held.request_id = asked.environ.get(_REQUEST, "")
+    path, query = asked.environ.get("PATH_INFO", ""), asked.query_string
+    if path.isascii() and b"%" not in query and query.isascii():
+        return
     try:
-        unquote_to_bytes(request.query_string).decode("utf-8")
-        environ.get("PATH_INFO", "").encode("latin-1").decode("utf-8")
+        unquote_to_bytes(query).decode("utf-8")
+        path.encode("latin-1").decode("utf-8")
     except UnicodeDecodeError:
         raise InputError("The address is not UTF-8.") from None
 
@@ -199,22 +203,23 @@ def _refuse_stray_query() -> None:
 
 
 def _end(response: Response) -> Response:
-    shared: Shared = current_app.extensions["palate"]
+    asked, held = request_ctx.request, app_ctx.g
+    shared: Shared = app_ctx.app.extensions["palate"]
     now = time.perf_counter()
-    seconds = now - g.get("started", now)
-    route = request.url_rule.rule if request.url_rule is not None else "none"
-    shared.metrics.observe(request.method, route, response.status_code, seconds)
+    seconds = now - held.get("started", now)
+    route = asked.url_rule.rule if asked.url_rule is not None else "none"
+    shared.metrics.observe(asked.method, route, response.status_code, seconds)
     if access_log.isEnabledFor(logging.INFO):
-        who = g.get("principal")
+        who = held.get("principal")
         line = {
-            "request": g.get("request_id", ""),
-            "method": request.method,
+            "request": held.get("request_id", ""),
+            "method": asked.method,
             # Without its query: that may hold a one-time code.
-            "path": request.path,
+            "path": asked.path,
             "status": response.status_code,
             "ms": round(seconds * 1000, 2),
             "who": f"{who.kind}:{who.id}" if who else None,
-            "from": request.remote_addr,
+            "from": asked.remote_addr,
         }
         access_log.info("%s", json.dumps(line))
     return response

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from typing import Any, TypeVar, get_origin
 
 from flask import Response, current_app, request
+from flask.globals import request_ctx
 from pydantic import BaseModel, ConfigDict, ValidationError
 from werkzeug.datastructures import MultiDict
 from werkzeug.exceptions import RequestEntityTooLarge, UnsupportedMediaType
@@ -78,7 +79,8 @@ def takes(
         @functools.wraps(view)
         def checked(*args: Any, **kwargs: Any) -> Any:
             if query is not None:
-                kwargs["query"] = validate(query, flat(query, request.args))
+                given = request_ctx.request
+                kwargs["query"] = validate(query, flat(query, given.args) if given.query_string else {})
             if body is not None:
                 kwargs["body"] = None if raw and request.mimetype == raw else validate(body, _read(raw))
             if form is not None:

@@ -17,6 +17,7 @@ import socket
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 from typing import Any
 
@@ -159,7 +160,7 @@ def configure_logging() -> None:
     if level not in logging.getLevelNamesMapping():
         raise ParameterError(f"{level!r} is no log level.", where="PALATE_LOG_LEVEL", hint="INFO, WARNING or DEBUG.")
     handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(name)s %(message)s"))
+    handler.setFormatter(_Lines("%(asctime)s %(levelname)s %(name)s %(message)s"))
     logger = logging.getLogger("palate")
     logger.handlers[:] = [handler]
     logger.setLevel(level)
@@ -167,6 +168,20 @@ def configure_logging() -> None:
     # Where in the code a line was written, and by which thread, is not in it and need not be found out.
     logging._srcfile = None
     logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
+
+
+class _Lines(logging.Formatter):
+    """Writes the date and the time once a second, and the milliseconds of each line."""
+
+    _written = 0, ""
+
+    def formatTime(self, record: logging.LogRecord, datefmt: str | None = None) -> str:
+        second, text = self._written
+        if second != int(record.created):
+            second = int(record.created)
+            text = time.strftime(self.default_time_format, time.localtime(second))
+            self._written = second, text
+        return f"{text},{int(record.msecs):03d}"
 
 
 def check_target(target: str) -> None:

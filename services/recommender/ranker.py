@@ -117,7 +117,7 @@ class Ranker:
     def _served(self, codes: Codes, scores: npt.NDArray[np.float32]) -> Ranked:
         if self._to_served is not None:
             codes = np.where(codes >= 0, self._to_served[codes], -1)
-        if not len(codes) or codes.min() >= 0:
-            return codes, scores
+        if not len(codes) or (codes[-1] >= 0 and self._to_served is None):
+            return codes, scores  # padding is at the end
         held = codes >= 0
         return codes[held], scores[held]

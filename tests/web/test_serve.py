@@ -206,6 +206,7 @@ def test_connections_that_one_worker_holds_are_spread_over_all(
     clients = [http.client.HTTPConnection("127.0.0.1", free_port, timeout=120) for _ in range(8)]
     os.kill(held_up, signal.SIGSTOP)
     try:
+        until(lambda: stands_still(held_up))
         assert held_up not in {who_answers(client) for client in clients}
     finally:
         os.kill(held_up, signal.SIGCONT)
@@ -217,6 +218,12 @@ def test_connections_that_one_worker_holds_are_spread_over_all(
     until(both_have_their_share)
     for client in clients:
         client.close()
+
+
+def stands_still(process: int) -> bool:
+    """Whether all threads of a process are stopped: each goes on until it comes by the kernel."""
+    states = [file.read_text().rpartition(")")[2].split()[0] for file in Path(f"/proc/{process}/task").glob("*/stat")]
+    return set(states) == {"T"}
 
 
 def who_answers(client: http.client.HTTPConnection) -> int:
