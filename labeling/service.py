@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, TypeVar
 
@@ -16,9 +15,12 @@ from labeling.exports.final import Final, finals
 from labeling.hooks.announce import announce
 from labeling.overview import Overview, Overviews
 from labeling.queue import drafts, leases, reviews, turns
+from labeling.queue.crowd import Crowd
 from labeling.queue.progress import Progress, Recent, progress
 from labeling.queue.reviews import Review
-from labeling.store import MIGRATIONS, life, members, projects, remarks, runs
+from labeling.queue.several import Answer, Ask
+from labeling.queue.step import Step, is_learning
+from labeling.store import MIGRATIONS, life, members, projects, remarks
 from labeling.store.arrivals import Arrival, take_in
 from labeling.store.definition import Definition, NewTask, Project, config_of
 from labeling.store.forecasts import Prediction, predict
@@ -33,18 +35,6 @@ __all__ = ["FORMATS", "Labeling", "Step"]
 T = TypeVar("T")
 
 
-@dataclass(frozen=True)
-class Step:
-    """What a turn leaves a person with: the task in their hands, if any, and where the project stands. more: there is
-    none now, but a model is learning from the answers and may ask for more.
-    """
-
-    project: Project
-    task: leases.Turn | None
-    progress: Progress
-    more: bool = False
-
-
 class Labeling:
     """One labeling store. Safe to share between threads. `person` is whoever the work is counted for."""
 
@@ -53,6 +43,7 @@ class Labeling:
         self._lease = lease
         self._commits = Commits(engine)
         self._recent = Recent(engine)
+        self._crowd = Crowd(engine, lease, self._recent) if engine.dialect.name == "postgresql" else None
         self._overviews = Overviews(engine, self._recent)
         self.automation = Automation(engine)
 
@@ -169,7 +160,8 @@ class Labeling:
         def work(db: Connection, project: Project, now: datetime) -> Step:
             return self._next(db, project, person, holding, now)
 
-        return self._turn(project_id, person, work)
+        step = self._ordinary(Ask(project_id, person, None, holding))
+        return self._turn(project_id, person, work) if step is None else step
 
     def submit(
         self,
@@ -196,7 +188,10 @@ class Labeling:
                     pass
             return self._step(db, project, person), new
 
-        return self._turn(project_id, person, work, hold=True)
+        step = self._ordinary(
+            Ask(project_id, person, Answer(task_id, value, None if seconds is None else float(seconds)), holding)
+        )
+        return self._turn(project_id, person, work, hold=True) if step is None else (step, True)
 
     def skip(self, project_id: int, person: str, task_id: int, reason: str | None = None) -> Step:
         def work(db: Connection, project: Project, now: datetime) -> Step:
@@ -227,6 +222,18 @@ class Labeling:
 
         return self._turn(project_id, person, work)
 
+    def _ordinary(self, ask: Ask) -> Step | None:
+        """What comes of a turn that is done with those of others; None if it is to be done by itself."""
+        if self._crowd is None:
+            return None
+        self._know(ask.project, ask.person)
+        return self._crowd.turn(ask)
+
+    def _know(self, project_id: int, person: str) -> None:
+        """The first count of what is open may take long: not while others wait to write."""
+        if not self._recent.knows(project_id):
+            self.project(project_id, person)
+
     def _turn(
         self,
         project_id: int,
@@ -242,14 +249,12 @@ class Labeling:
             members.require_worker(db, project, person)
             return work(db, project, now)
 
-        if not self._recent.knows(project_id):  # the first count may take long: not while others wait to write
-            self.project(project_id, person)
+        self._know(project_id, person)
         return self._commits.write(alone)
 
     def _next(self, db: Connection, project: Project, person: str, holding: Collection[int], now: datetime) -> Step:
         turn = leases.next_task(db, project, person, holding=holding, lease=self._lease, now=now)
-        learning = turn is None and project.run is not None and runs.get(db, project.run).state == runs.RUNNING
-        return self._step(db, project, person, turn, more=learning)
+        return self._step(db, project, person, turn, more=turn is None and is_learning(db, project))
 
     def _step(
         self, db: Connection, project: Project, person: str, turn: leases.Turn | None = None, *, more: bool = False

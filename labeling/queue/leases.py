@@ -9,12 +9,24 @@ still counts if nobody was given the task meanwhile, and is refused if somebody 
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Integer, and_, bindparam, literal_column, or_, select, update
+from sqlalchemy import (
+    ColumnElement,
+    Connection,
+    FromClause,
+    Integer,
+    Select,
+    and_,
+    bindparam,
+    literal_column,
+    or_,
+    select,
+    update,
+)
 
 from labeling.queue import gold
 from labeling.store import budgets
@@ -91,8 +103,14 @@ def _taking(which: ColumnElement[bool]) -> Prepared:
 
 _TAKE, _TAKE_OVER = _taking(or_(is_free, _over)), _taking(_over)
 _LEFT = Prepared(_theirs.where(is_free))
-_TURN = Prepared(
-    select(
+
+
+def seeing(these: FromClause, who: ColumnElement[str], *more: ColumnElement[Any]) -> Select[Any]:
+    """What `turn_of` takes, of `tasks` and what is joined to it, and what a person had begun of them; `more` first."""
+    begun = and_(drafts.c.task_id == tasks.c.id, drafts.c.person == who)
+    return select(
+        *more,
+        tasks.c.id,
         tasks.c.position,
         tasks.c.external_id,
         tasks.c.data,
@@ -100,14 +118,10 @@ _TURN = Prepared(
         predictions.c.value.label("predicted"),
         predictions.c.score,
         predictions.c.model,
-    )
-    .select_from(
-        tasks.outerjoin(drafts, and_(drafts.c.task_id == tasks.c.id, drafts.c.person == bindparam("who"))).outerjoin(
-            predictions, predictions.c.task_id == tasks.c.id
-        )
-    )
-    .where(tasks.c.id == bindparam("task"))
-)
+    ).select_from(these.outerjoin(drafts, begun).outerjoin(predictions, predictions.c.task_id == tasks.c.id))
+
+
+_TURN = Prepared(seeing(tasks, bindparam("who")).where(tasks.c.id == bindparam("task")))
 
 
 @dataclass(frozen=True)
@@ -215,7 +229,13 @@ def _take(
 
 def turn(connection: Connection, person: str, task_id: int, expires: datetime | None, value: Any = None) -> Turn:
     """The task as the person sees it, with what they had begun and what a model suggests."""
-    ((position, external_id, data, draft, predicted, score, model),) = _TURN.all(connection, task=task_id, who=person)
+    (found,) = _TURN.all(connection, task=task_id, who=person)
+    return turn_of(found, expires, value)
+
+
+def turn_of(row: Sequence[Any], expires: datetime | None, value: Any = None) -> Turn:
+    """From what `seeing` selects."""
+    task_id, position, external_id, data, draft, predicted, score, model = row
     suggestion = None if model is None else Suggestion(predicted, score, model)
     return Turn(task_id, position, external_id, data, expires, value, draft, suggestion=suggestion)
 

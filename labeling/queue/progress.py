@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from functools import partial
 
-from sqlalchemy import ColumnElement, Connection, Engine, bindparam, exists, func, select, union
+from sqlalchemy import ColumnElement, Connection, Engine, Text, bindparam, exists, func, select, union
 
 from labeling.beside import Beside
 from labeling.store import budgets
 from labeling.store.budgets import Budget
 from labeling.store.definition import Project
+from labeling.store.each import each
 from labeling.store.life import is_pending
 from labeling.store.projects import get
 from labeling.store.tables import answers, automatic, is_open, runs, skips, slots, tasks
@@ -40,6 +41,19 @@ _OWN = Prepared(
     )
 )
 """How much of a project somebody has answered, and skipped."""
+_people = each("people", who=Text)
+_OWN_OF_EACH = Prepared(
+    select(
+        _people.c.who,
+        *(
+            select(func.count())
+            .where(table.c.project_id == bindparam("project"), table.c.person == _people.c.who)
+            .scalar_subquery()
+            .label(table.name)
+            for table in (answers, skips)
+        ),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -190,6 +204,25 @@ def _with_models(connection: Connection, project: Project) -> tuple[int, int]:
 
 def progress(connection: Connection, project: Project, person: str, recent: Recent | None = None) -> Progress:
     """How far the project is; with `recent`, what is everybody's may be as old as that remembers."""
+    ((mine, skipped),) = _OWN.all(connection, project=project.id, who=person)
+    return replace(_progress(connection, project, recent), mine=mine, skipped=skipped)
+
+
+def progress_of_each(
+    connection: Connection, project: Project, people: Sequence[str], recent: Recent
+) -> dict[str, Progress]:
+    """As `progress` for each of several people. On PostgreSQL only."""
+    if not people:
+        return {}
+    everybody = _progress(connection, project, recent)
+    return {
+        person: replace(everybody, mine=mine, skipped=skipped)
+        for person, mine, skipped in _OWN_OF_EACH.all(connection, project=project.id, who=list(people))
+    }
+
+
+def _progress(connection: Connection, project: Project, recent: Recent | None) -> Progress:
+    """What is everybody's of it."""
     budget = budgets.of(connection, project)
     if recent is None:
         still = counts(connection, project)
@@ -197,15 +230,14 @@ def progress(connection: Connection, project: Project, person: str, recent: Rece
         project, still = recent.counts(connection, project)
     plain = project.tasks - project.golds
     needed = plain * project.overlap
-    ((mine, skipped),) = _OWN.all(connection, project=project.id, who=person)
     return Progress(
         tasks=plain,
         done=plain - still.tasks - still.withheld,
         remaining=still.tasks + still.withheld - still.automatic,
         answers=needed - still.slots - still.withheld * project.overlap,
         needed=needed,
-        mine=mine,
-        skipped=skipped,
+        mine=0,
+        skipped=0,
         to_review=still.reviews,
         automatic=still.automatic,
         budget=budget,

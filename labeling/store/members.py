@@ -7,9 +7,10 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping
 
-from sqlalchemy import Connection, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Text, bindparam, delete, insert, select, update
 
 from labeling.store.definition import Project, is_text
+from labeling.store.each import each
 from labeling.store.tables import PERSON_LENGTH, members, projects
 from palate.errors import ForbiddenError, ParameterError
 from palate.store.prepared import Prepared
@@ -19,6 +20,12 @@ ROLES = (ADMINISTRATOR, REVIEWER, ANNOTATOR)
 MAX_MEMBERS = 10_000
 _ROLE = Prepared(
     select(members.c.role).where(members.c.project_id == bindparam("project"), members.c.person == bindparam("who"))
+)
+_people = each("people", who=Text)
+_WORKERS = Prepared(
+    select(members.c.person)
+    .join(_people, members.c.person == _people.c.who)
+    .where(members.c.project_id == bindparam("project"))
 )
 
 
@@ -57,6 +64,11 @@ def require_worker(connection: Connection, project: Project, person: str) -> Non
         raise ForbiddenError(
             f"only its members work on project {project.id}.", hint="Ask who administers it to add you."
         )
+
+
+def workers(connection: Connection, project: Project, people: Collection[str]) -> set[str]:
+    """Which of them are members. On PostgreSQL only."""
+    return {person for (person,) in _WORKERS.all(connection, project=project.id, who=list(people))}
 
 
 def role_of(connection: Connection, project: Project, person: str) -> str | None:

@@ -12,10 +12,11 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from sqlalchemy import Connection, Integer, bindparam, func, insert, literal, or_, select, text, update
+from sqlalchemy import Connection, Integer, Text, bindparam, func, insert, literal, or_, select, text, true, update
 
 from labeling.answers import check
 from labeling.store.definition import Definition, NewTask, Project
+from labeling.store.each import each
 from labeling.store.ranking import rank_of
 from labeling.store.tables import answers, automatic, consensus, projects, rounds, runs, slots, tasks
 from palate.errors import ConflictError, ParameterError, UnknownIdError
@@ -36,6 +37,17 @@ _ONE = Prepared(_one)
 _ONE_HELD = Prepared(_one.with_for_update(read=True, key_share=True))
 _ENTER = Prepared(_enter)
 _ENTER_HELD = Prepared(_enter.with_for_update(of=projects, read=True, key_share=True))
+_person = each("person", mine=Integer, who=Text)
+_ALONE = Prepared(
+    select(_person.c.who).where(func.pg_try_advisory_xact_lock(bindparam("turns", type_=Integer), _person.c.mine))
+)
+_ENTER_ALL = Prepared(
+    _one.add_columns(
+        func.clock_timestamp().label("now"),
+        # Less than after what PostgreSQL looks for a deadlock: it is not the others that then give up.
+        func.set_config("lock_timeout", "500ms", true()).label("patience"),
+    ).with_for_update(of=projects, read=True, key_share=True, skip_locked=True)
+)
 _TURNS = zlib.crc32(b"palate labeling turns") - 2**31
 """Which of PostgreSQL's advisory locks are those of turns."""
 
@@ -92,13 +104,38 @@ def enter(connection: Connection, project_id: int, person: str, *, hold: bool = 
         return get(connection, project_id), clock(connection)
     if not 0 < project_id < 2**63:
         raise _unknown(project_id)
-    mine = zlib.crc32(f"{project_id}\n{person}".encode()) - 2**31
+    mine = _place(project_id, person)
     found = (_ENTER_HELD if hold else _ENTER).named(connection, project=project_id, turns=_TURNS, mine=mine)
     if found is None:
         raise _unknown(project_id)
     del found["alone"]
     now: datetime = found.pop("now")
     return Project.of(found), now.astimezone(UTC)
+
+
+def enter_all(
+    connection: Connection, project_id: int, people: Sequence[str]
+) -> tuple[Project, datetime, set[str]] | None:
+    """As `enter` with `hold`, for turns of several people; None if there is no such project, or it is held by others.
+
+    With those of them of whom no other turn is under way: none is waited for, nor any lock for more than half a second,
+    after which statements raise StoreError. On PostgreSQL only.
+    """
+    if not 0 < project_id < 2**63:
+        return None
+    places = [_place(project_id, person) for person in people]
+    free = {person for (person,) in _ALONE.all(connection, turns=_TURNS, mine=places, who=list(people))}
+    found = _ENTER_ALL.named(connection, project=project_id)
+    if found is None:
+        return None
+    del found["patience"]
+    now: datetime = found.pop("now")
+    return Project.of(found), now.astimezone(UTC), free
+
+
+def _place(project_id: int, person: str) -> int:
+    """Of a person's turns among those of everybody."""
+    return zlib.crc32(f"{project_id}\n{person}".encode()) - 2**31
 
 
 def _unknown(project_id: int) -> UnknownIdError:
