@@ -237,7 +237,8 @@ class Blend(Recommender):
         scores = np.full((len(said), len(contexts), len(self.items)), -np.inf, np.float32)
         for row, (found, _) in enumerate(said):
             means, scales = standards_of(found)
-            scores[row, :, : found.shape[1]] = (found - means[:, None]) * scales[:, None]
+            heard = found > -np.inf  # an item that it is silent on times a scale of 0 would be no number
+            np.multiply(found - means[:, None], scales[:, None], out=scores[row, :, : found.shape[1]], where=heard)
         return scores, np.stack([known for _, known in said]) if said else np.zeros((0, len(contexts)), bool)
 
     def _score(self, vectors: Vectors, contexts: Sequence[Context]) -> tuple[Floats, npt.NDArray[np.bool_]]:
