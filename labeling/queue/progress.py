@@ -24,7 +24,7 @@ from palate.store.prepared import Prepared
 AGE = 1.0
 MANY = 500
 """Open answers from which on counting all of them for every turn would be most of the turn's work."""
-LOTS = 50_000
+LOTS = 5_000
 """Open answers from which on no turn waits until they are counted."""
 _COSTS = 20.0
 """How many times as long as it took to count them, such counts are used again."""
@@ -178,11 +178,11 @@ def counts(connection: Connection, project: Project) -> Counts:
 
 def _open(connection: Connection, project: Project, which: ColumnElement[bool]) -> tuple[int, int]:
     """How many slots, and of how many tasks."""
-    places = select(slots.c.position).where(which).distinct().subquery()
-    number = _number(connection, which)
     if project.overlap == 1 and not project.golds:
+        number = _number(connection, which)
         return number, number
-    return number, connection.execute(select(func.count()).select_from(places)).scalar_one()
+    both = select(func.count(), func.count(slots.c.position.distinct())).where(which)
+    return tuple(connection.execute(both).one())  # type: ignore[return-value]
 
 
 def _number(connection: Connection, which: ColumnElement[bool]) -> int:
