@@ -35,7 +35,7 @@ from palate.web.pages import blueprint as own_pages
 from palate.web.problems import FieldErrors
 from palate.web.secret import secret_key
 from palate.web.settings import WebSettings
-from palate.web.shedding import Shedding
+from palate.web.shedding import SLOTS, Shedding
 
 access_log = logging.getLogger("palate.access")
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{1,64}")
@@ -83,10 +83,12 @@ def create_app(
     blueprints: Iterable[Blueprint],
     description: str = "",
     nav: Sequence[tuple[str, str]] = (),
+    slots: int = SLOTS,
 ) -> Flask:
     """The Flask app of the house `name`, whose database `engine` is migrated already.
 
-    `nav` are the links of the bar on pages: (text, endpoint). Raises StoreError when the cookie key cannot be kept.
+    `nav` are the links of the bar on pages: (text, endpoint); `slots` requests are at work at once in a process. Raises
+    StoreError when the cookie key cannot be kept.
     """
     app = House("palate.web")
     app.name = name
@@ -104,7 +106,10 @@ def create_app(
     )
     counted = Metrics()
     app.wsgi_app = Shedding(  # type: ignore[method-assign]
-        app.wsgi_app, lambda method: counted.observe(method, "none", 503, 0.0), body=settings.max_body_bytes
+        app.wsgi_app,
+        lambda method: counted.observe(method, "none", 503, 0.0),
+        slots=slots,
+        body=settings.max_body_bytes,
     )
     if (hops := settings.trusted_proxies) > 0:
         # The throttle counts by address, and cookies are Secure by scheme: both must be the client's own.

@@ -10,11 +10,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from sqlalchemy import event, select, update
 
+from labeling.app import create
 from labeling.queue import crowd, several
 from labeling.service import Labeling
+from labeling.settings import LabelingSettings
 from labeling.store.tables import answers, slots
 from palate.errors import ConflictError, ForbiddenError, ParameterError, UnknownIdError
-from palate.store import reading, writing
+from palate.store import Accounts, reading, writing
 
 DRAMA, WAR = {"choices": ["Drama"]}, {"choices": ["War"]}
 PEOPLE = [f"p{number}" for number in range(8)]
@@ -58,7 +60,9 @@ def at_once(service, turns) -> list[Future]:
         asked = []
         for number, turn in enumerate(turns):  # in their order
             asked.append(threads.submit(turn))
+            until = time.monotonic() + 60
             while len(service._crowd) <= number:
+                assert time.monotonic() < until, f"only {number} are at work at once"
                 time.sleep(0.001)
         enough.set()
     return asked
@@ -101,6 +105,23 @@ def test_turns_of_several_people_are_one_transaction(store, service, make_projec
         value, seconds = found[who, tasks[who].task_id]
         assert [region["value"] for region in value] == [WAR if who == "p3" else DRAMA]
         assert seconds == (None if who == "p5" else 2.0)
+
+
+def test_sixteen_requests_are_at_work_at_once(store, store_url, make_project, tmp_path):
+    films = make_project(n=20)
+    app = create(LabelingSettings(home=tmp_path, database_url=store_url))
+    service: Labeling = app.extensions["labeling"]
+    keys = [Accounts(store.engine).create_key(f"{number}", ["label"])[1] for number in range(16)]
+
+    def turn(key):
+        asked = app.test_client().post(
+            f"/v1/projects/{films.id}/next", json={"holding": []}, headers={"Authorization": f"Bearer {key}"}
+        )
+        return asked.get_json()["task"]["id"]
+
+    tasks = {each.result() for each in at_once(service, [lambda key=key: turn(key) for key in keys])}
+    service.engine.dispose()
+    assert len(tasks) == 16
 
 
 def test_each_is_told_what_it_would_be_told_alone(store, service, make_project, alone):
