@@ -277,9 +277,12 @@ def train(service: House, kills: int, draw: random.Random) -> list[tuple[str, st
 
 
 def _wait_for_work(service: House, project: int, draw: random.Random) -> None:
-    """Until a worker is at it, and a moment more; or until there is nothing more to do."""
+    """Until a worker is at it, and a moment more; or until there is nothing more to do. A service whose last two deaths
+    came one upon another has ended itself.
+    """
     engine, automation = service.service.engine, service.service.automation
     while not Jobs(engine).list(state="running") and automation.run(project).run.state == runs.RUNNING:
+        _keep(service, jobs=1)
         time.sleep(0.002)
     time.sleep(draw.uniform(0, 0.4))
 
