@@ -12,7 +12,6 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.special import psi
 
 Floats = npt.NDArray[np.float32]
 
@@ -62,6 +61,7 @@ class Topics:
     @cached_property
     def _inference(self) -> Any:
         """scikit-learn's model with what was learned put back, so that a loaded one infers as the one that learned."""
+        from scipy.special import psi
         from sklearn.decomposition import LatentDirichletAllocation
 
         model = LatentDirichletAllocation(len(self))

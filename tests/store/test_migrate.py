@@ -58,6 +58,20 @@ def test_a_house_brings_its_own_tables_and_version(fresh: Engine, house: str) ->
         assert [column["name"] for column in sa.inspect(db).get_columns("rooms")] == ["id", "name"]
 
 
+def test_alembic_is_imported_only_when_there_is_something_to_do(address: str) -> None:
+    start = f"import sys; from palate.store import *; migrate(open_engine({address!r}), 'house')"
+    told = [
+        subprocess.run(
+            [sys.executable, "-c", f"{start}; print('alembic' in sys.modules)"],
+            capture_output=True,
+            text=True,
+            check=True,
+        ).stdout.strip()
+        for _ in range(2)
+    ]
+    assert told == ["True", "False"]
+
+
 def test_a_newer_database_is_refused_and_left_alone(engine: Engine) -> None:
     with writing(engine) as db:
         db.execute(sa.text("UPDATE alembic_version_palate SET version_num = '9999'"))
