@@ -106,6 +106,11 @@ def best_of(
     return codes, scores
 
 
+def warm() -> None:
+    """Loads what compiled loops need, 35 MB: in a process from which others are forked, once for all of them."""
+    best_of(np.ones(1, np.float32), Targets.of(np.ones((1, 1), np.float32)), 1)
+
+
 _NOTHING = np.zeros(0, bool)
 
 

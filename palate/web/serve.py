@@ -1,15 +1,19 @@
 """Running an app under granian: several worker processes, clean stops, one place for their metrics.
 
 `serve` is called once, by a process that does nothing else; each worker makes its own app by calling the factory.
+On Linux workers are forked from that process after it has imported the app's module: they share the memory of what is
+imported, and one that is replaced answers sooner.
 """
 
 from __future__ import annotations
 
+import atexit
 import gc
 import importlib
 import ipaddress
 import logging
 import multiprocessing
+import multiprocessing.util
 import os
 import shutil
 import signal
@@ -18,8 +22,11 @@ import sys
 import tempfile
 import threading
 import time
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
+
+from prometheus_client import values
 
 from palate.errors import PalateError, ParameterError, StoreError
 from palate.web.shedding import SLOTS, WAITING
@@ -44,14 +51,16 @@ def serve(
     threads: int = THREADS,
     certificate: Path | None = None,
     private_key: Path | None = None,
+    warms: Sequence[Callable[[], object]] = (),
 ) -> None:
     """Serve the app that "module:factory" makes, until SIGTERM or Ctrl-C; requests in flight are finished.
+
+    warms: called before workers are forked, to load what all of them need; they must start no thread and open nothing.
 
     Raises ParameterError for a target that is not there, StoreError when the port is taken or not allowed, or when
     the first worker cannot make its app. Beyond loopback it warns when there is no certificate: keys and passwords
     would travel in the clear.
     """
-    check_target(target)
     check_port(host, port)
     configure_logging()
     if certificate is None and not _is_loopback(host):
@@ -60,8 +69,16 @@ def serve(
     told = {TARGET: target, PORT: str(port) if workers > 1 else "", "PROMETHEUS_MULTIPROC_DIR": folder}
     before = {name: os.environ.get(name) for name in told}
     os.environ.update(told)
+    forked = _can_fork()
     try:
-        _run(host, port, workers, threads, certificate, private_key)
+        check_target(target)
+        if forked:
+            for warm in warms:
+                warm()
+            # The collector leaves alone what is shared: to look through it would make a copy of it in each worker.
+            gc.collect()
+            gc.freeze()
+        _run("fork" if forked else "spawn", host, port, workers, threads, certificate, private_key)
         failed = Path(folder, FAILED)
         if failed.exists():
             raise StoreError(failed.read_text(encoding="utf-8"))
@@ -71,12 +88,19 @@ def serve(
             os.environ.pop(name, None) if value is None else os.environ.update({name: value})
 
 
-def _run(host: str, port: int, workers: int, threads: int, certificate: Path | None, key: Path | None) -> None:
+def _can_fork() -> bool:
+    """Whether workers can be made by forking this process: threads don't survive that, and other systems' libraries
+    may not either."""
+    return sys.platform == "linux" and threading.active_count() == 1
+
+
+def _run(
+    method: str, host: str, port: int, workers: int, threads: int, certificate: Path | None, key: Path | None
+) -> None:
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
 
-    # Fresh workers: prometheus_client chooses where it counts when it is imported, and threads don't survive a fork.
-    multiprocessing.set_start_method("spawn", force=True)
+    multiprocessing.set_start_method(method, force=True)
     _one_queue()(
         "palate.web.serve:application",
         address=host,
@@ -126,6 +150,8 @@ def application() -> Any:
     A worker that fails before any was ready stops the whole server, since the next one would fail the same way; one
     that dies later is replaced.
     """
+    if multiprocessing.get_start_method() == "fork":
+        _as_if_fresh()
     configure_logging()
     threading.Thread(target=_end_with_the_server, daemon=True).start()
     module, _, attribute = os.environ[TARGET].partition(":")
@@ -142,6 +168,24 @@ def application() -> Any:
     gc.freeze()
     (folder / READY).touch()
     return Spreading(app, int(port), folder) if (port := os.environ.get(PORT)) else app
+
+
+def _as_if_fresh() -> None:
+    """A forked worker is rid of what was meant for the server: what that does when it is told to stop, and at its end.
+
+    What the worker itself registers for its end is done, which multiprocessing leaves out. Where prometheus_client
+    counts, and how many threads numpy's library has, is as the environment says, though they were loaded before.
+    """
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
+        if callable(signal.getsignal(number)):
+            signal.signal(number, signal.SIG_DFL)
+    atexit._clear()
+    multiprocessing.util.Finalize(None, atexit._run_exitfuncs, exitpriority=0)
+    values.ValueClass = values.get_value_class()  # type: ignore[no-untyped-call]
+    if (threads := os.environ.get("OPENBLAS_NUM_THREADS", "")).isdecimal():
+        import threadpoolctl
+
+        threadpoolctl.threadpool_limits(int(threads))
 
 
 def _end_with_the_server() -> None:

@@ -33,6 +33,7 @@ def api() -> None:
 )
 def serve(host: str | None, port: int, workers: int, bundle: Path | None) -> None:
     """Answer requests until stopped. Needs a key: `palate keys create --scope recommend NAME`."""
+    from palate.kernels.top_n import warm
     from palate.web.serve import serve as run
 
     if bundle is not None:
@@ -43,7 +44,7 @@ def serve(host: str | None, port: int, workers: int, bundle: Path | None) -> Non
     settings = RecommenderSettings.read()
     # What is wrong with the database is told here, once, instead of by each worker as it dies.
     open_store(settings).engine.dispose()
-    run(FACTORY, host or settings.host, port, workers=workers)
+    run(FACTORY, host or settings.host, port, workers=workers, warms=[warm])
 
 
 @api.command("import-items")

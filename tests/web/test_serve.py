@@ -24,8 +24,12 @@ from palate.web.serve import check_port, check_target
 from palate.web.spreading import surplus
 
 HOUSE = """
+    import atexit
     import os
     import time
+    from pathlib import Path
+    import numpy
+    import threadpoolctl
     from flask import Blueprint
     from palate.errors import BundleError
     from palate.store import migrate, open_engine
@@ -35,12 +39,15 @@ HOUSE = """
         settings = WebSettings.read()
         engine = open_engine(settings.database("tiny"))
         migrate(engine, "tiny")
+        atexit.register(Path(f"ended-{os.getpid()}").touch)
         bp = Blueprint("tiny", __name__)
 
         @bp.get("/pid")
         @public
         def pid():
-            return {"pid": os.getpid()}
+            numpy.ones((2, 2)) @ numpy.ones((2, 2))
+            threads = {pool["num_threads"] for pool in threadpoolctl.threadpool_info()}
+            return {"pid": os.getpid(), "server": os.getppid(), "threads": sorted(threads)}
 
         @bp.get("/slow")
         @public
@@ -52,6 +59,25 @@ HOUSE = """
 
     def broken():
         raise BundleError("The bundle is gone.")
+"""
+
+RUN = """
+    import atexit
+    import os
+    import sys
+    from pathlib import Path
+    import numpy
+    os.environ["OPENBLAS_NUM_THREADS"] = "1"
+    from palate.errors import PalateError
+    from palate.web.serve import serve
+
+    if __name__ == "__main__":
+        atexit.register(lambda: Path(f"server-{{os.getpid()}}").touch())
+        warms = [Path("warm").touch]
+        try:
+            serve("tiny_house:" + sys.argv[1], "127.0.0.1", {port}, workers=2, warms=warms)
+        except PalateError as error:
+            sys.exit(str(error))
 """
 
 
@@ -67,12 +93,7 @@ def start(tmp_path: Path, free_port: int) -> Iterator[Callable[..., subprocess.P
     """Starts `serve` for one factory of the tiny house."""
     (tmp_path / "tiny_house.py").write_text(textwrap.dedent(HOUSE))
     script = tmp_path / "run.py"
-    script.write_text(
-        "import sys\nfrom palate.errors import PalateError\nfrom palate.web.serve import serve\n"
-        "if __name__ == '__main__':\n    try:\n"
-        f"        serve('tiny_house:' + sys.argv[1], '127.0.0.1', {free_port}, workers=2)\n"
-        "    except PalateError as error:\n        sys.exit(str(error))\n"
-    )
+    script.write_text(textwrap.dedent(RUN).format(port=free_port))
     environment = os.environ | {
         "PYTHONPATH": os.pathsep.join([str(tmp_path), *sys.path]),
         "PALATE_HOME": str(tmp_path / "home"),
@@ -118,7 +139,10 @@ def test_workers_share_the_load_count_together_and_stop_cleanly(
 ) -> None:
     process = start("app")
     until_up(process, free_port)
-    pids = {get(free_port, "/pid") for _ in range(60)}
+    told = [json.loads(get(free_port, "/pid")) for _ in range(60)]
+    assert {each["server"] for each in told} == {process.pid}
+    assert all(each["threads"] == [1] for each in told), "as the environment says, though numpy was loaded before"
+    pids = {each["pid"] for each in told}
     # The kernel shares connections out; one worker may get them all while the other is still starting.
     assert 1 <= len(pids) <= 2
     assert 'palate_http_requests_total{method="GET",route="/pid",status="200"} 60.0' in get(free_port, "/metrics")
@@ -130,6 +154,9 @@ def test_workers_share_the_load_count_together_and_stop_cleanly(
     assert "palate.access" in errors
     assert "Traceback" not in errors
     assert list(tmp_path.glob("palate-metrics-*")) == []
+    assert (tmp_path / "warm").exists()
+    assert len(list(tmp_path.glob("ended-*"))) == 2, "what workers register for their end is done, in each"
+    assert len(list(tmp_path.glob("server-*"))) == 1, "what the server registered is done by the server"
 
 
 def test_a_rush_is_shed_and_what_is_in_flight_when_it_stops_is_answered(
