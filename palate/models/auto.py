@@ -84,9 +84,10 @@ class Auto(Blend):
 
     The candidates are tried, the cheapest first, on validation data cut from the interactions; those near the best are
     tuned by Optuna while the time lasts. The best of each kind become the parts of a blend, whose weights are learned
-    on the same validation data; where that is no better than the best part alone (on users left out of learning the
-    weights), it is that part, with what covers new items and unknown users. Then the parts are fitted to everything.
-    With fewer than 50 users to measure by, there is no search: it is a blend by the rule of thumb.
+    on the same validation data; where that is not better than the best part alone by two standard errors (on users left
+    out of learning the weights), it is that part, with what covers new items and unknown users. Then the parts are
+    fitted to everything. With fewer than 50 users to measure by, there is no search: it is a blend by the rule of
+    thumb.
 
     Raises ParameterError if the budget suffices for no candidate.
     """
@@ -242,7 +243,7 @@ class Auto(Blend):
         if lists is None:
             return parts, (float("nan"), float("nan"))
         self.trust, found = self._trust_from(lists, _news(parts))
-        if found.blended < found.alone:
+        if not found.worthwhile:
             parts = [rankers[0], *(part for part in parts if _covers(part.kind) and part is not rankers[0])]
             self.trust = self._rule_for(parts)
         else:  # what counts nothing need not be fitted again

@@ -25,6 +25,8 @@ STRENGTHS = (3.0, 30.0, 300.0)
 _COMPARED = 2000
 """Lists that suffice to choose among them."""
 _STEPS = 200
+_BEYOND_CHANCE = 2.0
+"""So many standard errors are more than chance would give, but for one time in forty."""
 _ADDED = 12
 """Parts in the simplest blend, each as often as it is in it."""
 
@@ -135,13 +137,19 @@ def learn(lists: Lists, rule: Trust, strength: float = STRENGTHS[0]) -> Trust:
 
 def judged(lists: Lists, scores: npt.NDArray[np.number], k: int = 20) -> float:
     """The mean NDCG@k of ranking each list by `scores`, `(n,)`, higher first."""
+    return float(_ndcgs(lists, scores, k).mean())
+
+
+def _ndcgs(lists: Lists, scores: npt.NDArray[np.number], k: int = 20) -> Doubles:
+    """The NDCG@k of each list."""
     of_list = np.repeat(np.arange(len(lists)), lists.lengths)
     order = np.lexsort((-scores, of_list))
     place = np.arange(len(order)) - np.repeat(lists.starts, lists.lengths)
     gains = np.where(lists.chosen[order] & (place < k), 1 / np.log2(place + 2), 0)
     ideal = np.concatenate([[0.0], (1 / np.log2(np.arange(2, k + 2))).cumsum()])
     wanted = np.add.reduceat(lists.chosen.astype(np.int64), lists.starts)
-    return float((np.add.reduceat(gains, lists.starts) / ideal[np.minimum(wanted, k)]).mean())
+    found: Doubles = np.add.reduceat(gains, lists.starts) / ideal[np.minimum(wanted, k)]
+    return found
 
 
 @dataclass(frozen=True)
@@ -149,20 +157,27 @@ class Comparison:
     """Mean NDCG@20 within natural lists, each by weights that were not learned from it.
 
     by_strength: of weights held to the rule of thumb by so many lists; infinity is the rule itself. alone: of the
-    first part by itself.
+    first part by itself. error: of the difference between the best of them and that part, one standard error.
     """
 
     by_strength: Mapping[float, float]
     alone: float
+    error: float
 
     @property
     def strength(self) -> float:
         """The best; of equals the one nearer to the rule."""
-        return max(self.by_strength, key=lambda strength: (self.by_strength[strength], strength))
+        return _strongest(self.by_strength)
 
     @property
     def blended(self) -> float:
         return self.by_strength[self.strength]
+
+    @property
+    def worthwhile(self) -> bool:
+        """Whether the blend is better than its first part beyond chance: what it gains here shrinks where the parts
+        have learned from everything, and its cost at each ranking does not."""
+        return self.blended - self.alone > _BEYOND_CHANCE * self.error
 
 
 def compared(lists: Lists, rule_of: Callable[[Lists], Trust], seed: int = 0) -> Comparison:
@@ -173,12 +188,20 @@ def compared(lists: Lists, rule_of: Callable[[Lists], Trust], seed: int = 0) -> 
     natural = np.random.default_rng(seed).permutation(np.flatnonzero(lists.importance == 1))[:_COMPARED]
     others = np.flatnonzero(lists.importance < 1)[:_COMPARED]
     folds = [natural[0::2], natural[1::2]]
-    found: dict[float, list[float]] = {strength: [] for strength in (np.inf, *STRENGTHS)}
+    found: dict[float, list[Doubles]] = {strength: [] for strength in (np.inf, *STRENGTHS)}
     alone = []
     for learned_from, measured_on in (folds, folds[::-1]):
         some, rest = lists.taken(np.concatenate([learned_from, others])), lists.taken(measured_on)
-        alone.append(judged(rest, rest.terms[:, 0]))
+        alone.append(_ndcgs(rest, rest.terms[:, 0]))
         rule = rule_of(some)
         for strength, values in found.items():
-            values.append(judged(rest, rest.terms @ learn(some, rule, strength).flat))
-    return Comparison({strength: float(np.mean(values)) for strength, values in found.items()}, float(np.mean(alone)))
+            values.append(_ndcgs(rest, rest.terms @ learn(some, rule, strength).flat))
+    by_list = {strength: np.concatenate(values) for strength, values in found.items()}
+    by_strength = {strength: float(values.mean()) for strength, values in by_list.items()}
+    first = np.concatenate(alone)
+    gained = by_list[_strongest(by_strength)] - first
+    return Comparison(by_strength, float(first.mean()), float(gained.std(ddof=1) / np.sqrt(len(gained))))
+
+
+def _strongest(by_strength: Mapping[float, float]) -> float:
+    return max(by_strength, key=lambda strength: (by_strength[strength], strength))

@@ -15,7 +15,7 @@ from palate.models.blend import Blend
 from palate.models.blend_lists import lists_of
 from palate.models.protocol import Arrays, Capability, Context
 from palate.models.trust import PART_TERMS, SHARED_TERMS, Scale, rule_of_thumb
-from palate.models.trust_learning import Lists, learn, simple_shares
+from palate.models.trust_learning import Comparison, Lists, compared, learn, simple_shares
 from palate.models.validation import cut_validation
 from tests.models.checkerboard import NAMES, SMALL, catalogue, fitted, interactions, people
 from tests.models.worlds import GROUPS, PER_GROUP, world
@@ -97,6 +97,27 @@ def test_the_simplest_blend_adds_what_helps_and_leaves_out_what_does_not() -> No
     assert first + second + third == pytest.approx(1)
     assert min(first, second) > 0.3
     assert third < 0.1
+
+
+def test_a_blend_is_worth_it_where_it_is_better_beyond_chance() -> None:
+    def both(noise: float) -> Comparison:
+        rng = np.random.default_rng(0)
+        n_lists, length = 400, 40
+        likings = rng.normal(size=n_lists * length)
+        terms = np.zeros((n_lists * length, 2 * len(PART_TERMS) + len(SHARED_TERMS)), np.float32)
+        for part, own in enumerate((1.0, noise)):
+            terms[:, part * len(PART_TERMS)] = likings + own * rng.normal(size=len(likings))
+        chosen = np.zeros((n_lists, length), bool)
+        chosen[np.arange(n_lists), likings.reshape(n_lists, length).argmax(axis=1)] = True
+        lists = Lists(terms, chosen.ravel(), np.arange(n_lists) * length, np.ones(n_lists))
+        scale = Scale.of(np.arange(9))
+        return compared(lists, lambda some: rule_of_thumb([False] * 2, scale, scale, simple_shares(some)))
+
+    helpful, idle = both(1.0), both(6)
+    assert helpful.worthwhile
+    assert helpful.blended > helpful.alone + 5 * helpful.error
+    assert 0 < idle.blended - idle.alone < 2 * idle.error, "better, but chance would do that"
+    assert not idle.worthwhile
 
 
 def test_where_there_is_too_little_to_learn_from_the_rule_of_thumb_stays() -> None:
