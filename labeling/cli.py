@@ -182,9 +182,11 @@ def serve(host: str | None, port: int | None, workers: int, jobs: int) -> None:
     from palate.web.serve import serve as run
 
     settings = LabelingSettings.read()
-    accounts = Accounts(_open(settings).engine)
+    engine = _open(settings).engine
+    accounts = Accounts(engine)
     if not accounts.list_people() and not accounts.list_keys():
         click.echo("Nobody can sign in yet: palate label people add NAME", err=True)
+    engine.dispose()  # whoever is forked from here must not find the database open
     with Workers(jobs):
         run(
             "labeling.app:create", host or settings.host, settings.label_port if port is None else port, workers=workers

@@ -55,7 +55,8 @@ def serve(
 ) -> None:
     """Serve the app that "module:factory" makes, until SIGTERM or Ctrl-C; requests in flight are finished.
 
-    warms: called before workers are forked, to load what all of them need; they must start no thread and open nothing.
+    Workers may be forked from the caller, so it must have no database open. warms: called before they are, to load what
+    all of them need; they must start no thread and open nothing.
 
     Raises ParameterError for a target that is not there, StoreError when the port is taken or not allowed, or when
     the first worker cannot make its app. Beyond loopback it warns when there is no certificate: keys and passwords
