@@ -97,7 +97,8 @@ def best_of(
 ) -> tuple[Codes, Floats]:
     """As `top_n` of a single query `(factors,)`, without the arrays that many take: for a request that waits.
 
-    barred: `(n_targets,) bool` by code, left out. Codes `(n,)` and scores `(n,)`, padded likewise.
+    barred: `(n_targets,) bool` by code, left out. Codes `(n,)` and scores `(n,)`, padded likewise; a query of zeros
+    finds nothing.
     """
     from palate.kernels.top_n_loops import look_through
 

@@ -92,15 +92,19 @@ def sort_best(codes: Any, best: Any) -> None:
 
 @compiled
 def look_through(query: Any, n: int, slack: float, factors: Any, lengths: Any, order: Any, barred: Any) -> Any:
-    """The codes and products of the `n` best targets for one query, best first; looked through until none that is left
-    could reach the worst one kept. slack: by what share a product may exceed that of the lengths. barred: by code, left
-    out; empty for nothing."""
+    """The codes and products of the `n` best targets for one query, best first, none for one of zeros.
+
+    It looks through them until none that is left could reach the worst one kept. slack: by what share a product may
+    exceed that of the lengths. barred: by code, left out; empty for nothing.
+    """
     codes, best = np.full((1, n), -1, np.int32), np.full((1, n), -np.inf, np.float32)
     heap, held = best[0], codes[0]
     count, width = factors.shape
     square = 0.0
     for column in range(width):
         square += float(query[column]) * float(query[column])
+    if square == 0:
+        return held, heap
     reach = np.sqrt(square) * (1 + slack)
     worst = heap[0]
     for place in range(count):

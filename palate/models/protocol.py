@@ -208,6 +208,10 @@ class Recommender(ABC):
     def _user_vectors(self, codes: Codes) -> Vectors:
         """Vectors of users of the training data; a code of -1 (unknown) gets zeros."""
 
+    def _vectors_of(self, user: int) -> Vectors:
+        """As `_user_vectors` of one code; not to be written to."""
+        return self._user_vectors(np.array([user], np.int32))
+
     @abstractmethod
     def _score(self, vectors: Vectors, contexts: Sequence[Context]) -> tuple[Floats, npt.NDArray[np.bool_]]:
         """Scores `(n, n_items) float32` of every item for rows of user vectors, and which rows are personal, `(n,)`.
@@ -365,7 +369,7 @@ class Recommender(ABC):
 
         Codes and scores, best first, without padding; None if the model knows nothing of the user or the context.
         """
-        vectors = user.vectors if isinstance(user, UserVectors) else self._user_vectors(np.array([user], np.int32))
+        vectors = user.vectors if isinstance(user, UserVectors) else self._vectors_of(user)
         found = self._best(vectors, context, min(n, len(self.items)), barred)
         if found is None:
             return None

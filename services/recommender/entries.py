@@ -3,7 +3,7 @@ told: of a million items that only the model knows they would take half a gigaby
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, TypeVar
 
 from palate.dataset.ids import IdMap
@@ -59,6 +59,11 @@ class Entries:
     def __getitem__(self, code: int) -> Entry:
         found = self._told[code]
         return {"item": self._ids.at(int(code)), "title": None, "categories": []} if found is None else found
+
+    def of(self, codes: Iterable[int]) -> list[Entry]:
+        """Those of some codes, in their order: what an answer shows."""
+        told, name = self._told, self._ids.at
+        return [told[code] or {"item": name(code), "title": None, "categories": []} for code in map(int, codes)]
 
     def __iter__(self) -> Iterator[Entry]:
         return (self[code] for code in range(len(self)))

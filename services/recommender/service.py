@@ -27,6 +27,7 @@ from services.recommender.asking import (
 )
 from services.recommender.deployments.records import list_id
 from services.recommender.deployments.traffic import Asked
+from services.recommender.entries import Entry
 from services.recommender.explain import Explainer
 from services.recommender.live import Live
 from services.recommender.pages import KEPT, keep
@@ -234,7 +235,10 @@ def finished(
     places = places[offset : offset + limit]
     tell = Explainer(served, question).why if work.explain else _Reasons(served, question).why
     return {
-        "items": [_shown(served, place, tell(place)) for place in places],
+        "items": [
+            _shown(entry, place, tell(place))
+            for entry, place in zip(served.catalogue.entries.of([code for code, _, _ in places]), places, strict=True)
+        ],
         "strategies": list(dict.fromkeys(strategy.name for _, _, strategy in places)),
         "model_version": served.version,
         "recommendation_id": list_id(work.asked.token),
@@ -265,10 +269,10 @@ class _Reasons:
         return found
 
 
-def _shown(served: Served, place: Place, why: Why) -> Json:
-    code, score, strategy = place
+def _shown(entry: Entry, place: Place, why: Why) -> Json:
+    _, score, strategy = place
     return {
-        **served.catalogue.entries[code],
+        **entry,
         "score": None if score is None else round(score, 6),
         "strategy": strategy.name,
         "why": why,
