@@ -242,7 +242,7 @@ class Auto(Blend):
         lists = self._lists(parts, cuts, rule, items, users, _LISTS)
         if lists is None:
             return parts, (float("nan"), float("nan"))
-        self.trust, found = self._trust_from(lists, _news(parts))
+        self.trust, found = self._trust_from(lists, _news(parts), len(cuts))
         if not found.worthwhile:
             parts = [rankers[0], *(part for part in parts if _covers(part.kind) and part is not rankers[0])]
             self.trust = self._rule_for(parts)

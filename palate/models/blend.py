@@ -123,9 +123,9 @@ class Blend(Recommender):
         scales = Scale.of(np.diff(self.seen.indptr)), Scale.of(_users_of(self.seen))
         return rule_of_thumb(ranks_new, *scales, None if lists is None else simple_shares(lists))
 
-    def _trust_from(self, lists: Lists, ranks_new: list[bool]) -> tuple[Trust, Comparison]:
+    def _trust_from(self, lists: Lists, ranks_new: list[bool], per_user: int = 1) -> tuple[Trust, Comparison]:
         """Weights as far from the rule of thumb as cross-validation says."""
-        found = compared(lists, lambda some: self._rule_of(ranks_new, some))
+        found = compared(lists, lambda some: self._rule_of(ranks_new, some), per_user=per_user)
         return learn(lists, self._rule_of(ranks_new, lists), found.strength), found
 
     def _lists(

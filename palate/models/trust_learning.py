@@ -180,10 +180,11 @@ class Comparison:
         return self.blended - self.alone > _BEYOND_CHANCE * self.error
 
 
-def compared(lists: Lists, rule_of: Callable[[Lists], Trust], seed: int = 0) -> Comparison:
+def compared(lists: Lists, rule_of: Callable[[Lists], Trust], seed: int = 0, per_user: int = 1) -> Comparison:
     """Cross-validation by two halves of the lists; made-up situations are learned from, but not measured on.
 
-    rule_of: the rule of thumb, for those that are learned from.
+    rule_of: the rule of thumb, for those that are learned from. per_user: how many natural lists each user has, of
+    which the further ones may say no more than the first.
     """
     natural = np.random.default_rng(seed).permutation(np.flatnonzero(lists.importance == 1))[:_COMPARED]
     others = np.flatnonzero(lists.importance < 1)[:_COMPARED]
@@ -200,7 +201,7 @@ def compared(lists: Lists, rule_of: Callable[[Lists], Trust], seed: int = 0) -> 
     by_strength = {strength: float(values.mean()) for strength, values in by_list.items()}
     first = np.concatenate(alone)
     gained = by_list[_strongest(by_strength)] - first
-    return Comparison(by_strength, float(first.mean()), float(gained.std(ddof=1) / np.sqrt(len(gained))))
+    return Comparison(by_strength, float(first.mean()), float(gained.std(ddof=1) / np.sqrt(len(gained) / per_user)))
 
 
 def _strongest(by_strength: Mapping[float, float]) -> float:

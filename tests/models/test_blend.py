@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import cache
+from functools import cache, partial
 
 import numpy as np
 import pytest
@@ -100,7 +100,7 @@ def test_the_simplest_blend_adds_what_helps_and_leaves_out_what_does_not() -> No
 
 
 def test_a_blend_is_worth_it_where_it_is_better_beyond_chance() -> None:
-    def both(noise: float) -> Comparison:
+    def both(noise: float, per_user: int = 1) -> Comparison:
         rng = np.random.default_rng(0)
         n_lists, length = 400, 40
         likings = rng.normal(size=n_lists * length)
@@ -111,13 +111,15 @@ def test_a_blend_is_worth_it_where_it_is_better_beyond_chance() -> None:
         chosen[np.arange(n_lists), likings.reshape(n_lists, length).argmax(axis=1)] = True
         lists = Lists(terms, chosen.ravel(), np.arange(n_lists) * length, np.ones(n_lists))
         scale = Scale.of(np.arange(9))
-        return compared(lists, lambda some: rule_of_thumb([False] * 2, scale, scale, simple_shares(some)))
+        rule = partial(rule_of_thumb, [False] * 2, scale, scale)
+        return compared(lists, lambda some: rule(simple_shares(some)), per_user=per_user)
 
     helpful, idle = both(1.0), both(6)
     assert helpful.worthwhile
     assert helpful.blended > helpful.alone + 5 * helpful.error
     assert 0 < idle.blended - idle.alone < 2 * idle.error, "better, but chance would do that"
     assert not idle.worthwhile
+    assert both(1.0, per_user=4).error == pytest.approx(2 * helpful.error)
 
 
 def test_where_there_is_too_little_to_learn_from_the_rule_of_thumb_stays() -> None:
