@@ -49,10 +49,14 @@ class Quick:
         given = self._compiled.given(values)
         try:
             connection = self._own.take()
-            cursor = connection.cursor()
-            cursor.execute(self._compiled.sql, given)
-            found = take(cursor)
-            cursor.close()
+            try:
+                cursor = connection.cursor()
+                cursor.execute(self._compiled.sql, given)
+                found = take(cursor)
+                cursor.close()
+            except BaseException:
+                connection.close()
+                raise
         except Exception:  # asked once more in the way that tells what is wrong, or that mends a lost connection
             with reading(self._engine) as db:
                 return take(db.execute(self._query, values))
@@ -73,7 +77,7 @@ class _Own:
         event.listen(engine, "engine_disposed", self._close)
 
     def take(self) -> Any:
-        """A connection, to be given back if all went well, and to be forgotten if not."""
+        """A connection, to be given back if all went well, and to be closed if not."""
         try:
             return self._idle.pop()
         except IndexError:

@@ -62,6 +62,7 @@ def serve(
     the first worker cannot make its app. Beyond loopback it warns when there is no certificate: keys and passwords
     would travel in the clear.
     """
+    check_target(target)
     check_port(host, port)
     configure_logging()
     if certificate is None and not _is_loopback(host):
@@ -72,7 +73,6 @@ def serve(
     os.environ.update(told)
     forked = _can_fork()
     try:
-        check_target(target)
         if forked:
             for warm in warms:
                 warm()

@@ -57,8 +57,8 @@ class Entries:
         return len(self._told)
 
     def __getitem__(self, code: int) -> Entry:
-        found = self._told[code]
-        return {"item": self._ids.at(int(code)), "title": None, "categories": []} if found is None else found
+        (found,) = self.of((code,))
+        return found
 
     def of(self, codes: Iterable[int]) -> list[Entry]:
         """Those of some codes, in their order: what an answer shows."""

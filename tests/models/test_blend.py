@@ -84,16 +84,21 @@ def test_one_that_is_always_right_is_trusted_and_one_that_draws_lots_is_not() ->
     assert found.parts[0, 0] > 10 * abs(found.parts[1, 0])
 
 
-def test_the_simplest_blend_adds_what_helps_and_leaves_out_what_does_not() -> None:
+def choices(*noises: float) -> Lists:
+    """What users chose, from lists of 40 items: what they like best, of which each part knows so much and no more."""
     rng = np.random.default_rng(0)
     n_lists, length = 400, 40
     likings = rng.normal(size=n_lists * length)
-    terms = np.zeros((n_lists * length, 3 * len(PART_TERMS) + len(SHARED_TERMS)), np.float32)
-    for part, noise in enumerate((1.0, 1.0, 30.0)):
+    terms = np.zeros((n_lists * length, len(noises) * len(PART_TERMS) + len(SHARED_TERMS)), np.float32)
+    for part, noise in enumerate(noises):
         terms[:, part * len(PART_TERMS)] = likings + noise * rng.normal(size=len(likings))
     chosen = np.zeros((n_lists, length), bool)
     chosen[np.arange(n_lists), likings.reshape(n_lists, length).argmax(axis=1)] = True
-    first, second, third = simple_shares(Lists(terms, chosen.ravel(), np.arange(n_lists) * length, np.ones(n_lists)))
+    return Lists(terms, chosen.ravel(), np.arange(n_lists) * length, np.ones(n_lists))
+
+
+def test_the_simplest_blend_adds_what_helps_and_leaves_out_what_does_not() -> None:
+    first, second, third = simple_shares(choices(1.0, 1.0, 30.0))
     assert first + second + third == pytest.approx(1)
     assert min(first, second) > 0.3
     assert third < 0.1
@@ -101,18 +106,9 @@ def test_the_simplest_blend_adds_what_helps_and_leaves_out_what_does_not() -> No
 
 def test_a_blend_is_worth_it_where_it_is_better_beyond_chance() -> None:
     def both(noise: float, per_user: int = 1) -> Comparison:
-        rng = np.random.default_rng(0)
-        n_lists, length = 400, 40
-        likings = rng.normal(size=n_lists * length)
-        terms = np.zeros((n_lists * length, 2 * len(PART_TERMS) + len(SHARED_TERMS)), np.float32)
-        for part, own in enumerate((1.0, noise)):
-            terms[:, part * len(PART_TERMS)] = likings + own * rng.normal(size=len(likings))
-        chosen = np.zeros((n_lists, length), bool)
-        chosen[np.arange(n_lists), likings.reshape(n_lists, length).argmax(axis=1)] = True
-        lists = Lists(terms, chosen.ravel(), np.arange(n_lists) * length, np.ones(n_lists))
         scale = Scale.of(np.arange(9))
         rule = partial(rule_of_thumb, [False] * 2, scale, scale)
-        return compared(lists, lambda some: rule(simple_shares(some)), per_user=per_user)
+        return compared(choices(1.0, noise), lambda some: rule(simple_shares(some)), per_user=per_user)
 
     helpful, idle = both(1.0), both(6)
     assert helpful.worthwhile
