@@ -16,7 +16,7 @@ from sqlalchemy import Connection, Engine
 from labeling.queue.progress import MANY, Recent, progress_of_each
 from labeling.queue.several import Ask, next_tasks, submit_all
 from labeling.queue.step import Step, is_learning
-from labeling.store.life import is_handed_out
+from labeling.store.life import require_open
 from labeling.store.members import workers
 from labeling.store.projects import enter_all
 from palate.errors import PalateError
@@ -71,8 +71,9 @@ class Crowd:
         if entered is None:
             return {}
         project, now, people = entered
-        if project.budgeted or not is_handed_out(project, now):
+        if project.budgeted:
             return {}
+        require_open(project, now)
         if project.closed:
             people &= workers(db, project, people)
         ours = [ask for person, ask in first.items() if person in people]

@@ -69,11 +69,6 @@ def require_open(project: Project, now: datetime) -> None:
         )
 
 
-def is_handed_out(project: Project, now: datetime) -> bool:
-    """Whether tasks are."""
-    return not project.paused and (project.deadline is None or project.deadline > now)
-
-
 def remove(connection: Connection, project: Project) -> None:
     """Delete the project with its tasks, answers and comments."""
     connection.execute(delete(projects).where(projects.c.id == project.id))
