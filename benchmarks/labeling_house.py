@@ -16,6 +16,7 @@ import urllib.request
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import func, select
 
@@ -24,10 +25,15 @@ from labeling.store.definition import Definition, NewTask
 from labeling.store.tables import answers, projects, slots
 from palate.store import Accounts, reading
 
+if TYPE_CHECKING:
+    from playwright.sync_api import Page
+
 LABELS = ("Comedy", "Drama", "War")
 _LOOKS = 1_200
 """How often it is asked whether the service answers, every tenth of a second: a service that the system leaves without
 a processor for long has as many looks as any other."""
+PATIENCE_MS = 120_000
+"""Of a browser."""
 
 
 class House:
@@ -51,9 +57,9 @@ class House:
         made = [self._accounts.create_key(f"annotator {each}", ["label"]) for each in range(number)]
         return [token for _, token in made], [f"key:{key}" for key, _ in made]
 
-    def person(self, name: str, password: str) -> None:
-        """Somebody who may label, on the pages."""
-        self._accounts.add_person(name, password, ["label"])
+    def person(self, name: str, password: str, *scopes: str) -> None:
+        """Somebody who may label, on the pages, and what the scopes say."""
+        self._accounts.add_person(name, password, ["label", *scopes])
 
     def key(self, *scopes: str) -> str:
         """A token that may do so much."""
@@ -169,6 +175,30 @@ def house(database: str = "sqlite") -> Iterator[House]:
             finally:
                 made.stop()
                 made.service.engine.dispose()
+
+
+@contextmanager
+def browser(**options: Any) -> Iterator[Page]:
+    """A page of Chromium, which PALATE_CHROMIUM names if it is not on the path. options: of the page (Playwright's)."""
+    from playwright.sync_api import sync_playwright
+
+    program = os.environ.get("PALATE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
+    if program is None:
+        raise RuntimeError("needs Chromium: install it, or name it in PALATE_CHROMIUM")
+    with sync_playwright() as playwright:
+        started = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
+        page = started.new_page(**options)
+        page.set_default_timeout(PATIENCE_MS)
+        yield page
+        started.close()
+
+
+def sign_in(page: Page, name: str, password: str) -> None:
+    """On a page that asks for it; nothing on others."""
+    if "/sign-in" in page.url:
+        page.fill("[name=name]", name)
+        page.fill("[name=password]", password)
+        page.press("[name=password]", "Enter")
 
 
 def postgresql_programs() -> Path | None:

@@ -6,18 +6,14 @@ frame in which the next task's text stands. Needs Chromium (or PALATE_CHROMIUM, 
 
 from __future__ import annotations
 
-import os
 import secrets
-import shutil
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from benchmarks.harness import Benchmark, Timing
-from benchmarks.labeling_house import House, house
+from benchmarks.labeling_house import PATIENCE_MS, House, browser, house, sign_in
 
 if TYPE_CHECKING:
     from playwright.sync_api import Page
@@ -25,7 +21,6 @@ if TYPE_CHECKING:
 PROMISE = 100.0
 """Milliseconds."""
 _THOUGHT = 0.25
-_PATIENCE_MS = 120_000
 _WATCH = """
 window.taken = [];
 let pressed = null;
@@ -56,7 +51,8 @@ _UNTIL = "n => new Promise((done) => { const look = () => taken.length > n ? don
 def run(quick: bool) -> Timing:
     """A person who thinks for a while before each answer, and keys pressed as fast as the tasks come."""
     turns = 5 if quick else 150
-    with house() as service, _browser() as page:
+    with house() as service, browser() as page:
+        page.add_init_script(_WATCH)
         name, password = "ann", secrets.token_hex(8)
         service.person(name, password)
         service.start(workers=2)
@@ -80,10 +76,7 @@ def _turns(page: Page, service: House, name: str, password: str, turns: int, tho
     """Milliseconds of each turn. Raises RuntimeError if an answer is not stored in the end."""
     project = service.project(turns + 5, 1)
     page.goto(f"http://127.0.0.1:{service.port}/projects/{project}")
-    if "/sign-in" in page.url:
-        page.fill("[name=name]", name)
-        page.fill("[name=password]", password)
-        page.press("[name=password]", "Enter")
+    sign_in(page, name, password)
     page.get_by_text("is a long way home").first.wait_for()
     page.evaluate("taken.length = 0")
     for turn in range(turns):
@@ -93,28 +86,12 @@ def _turns(page: Page, service: House, name: str, password: str, turns: int, tho
         page.keyboard.press("Enter")
         page.evaluate(_UNTIL, turn)
     waits = [float(each) for each in page.evaluate("taken")]
-    until = time.monotonic() + _PATIENCE_MS / 1000
+    until = time.monotonic() + PATIENCE_MS / 1000
     while (stored := service.service.project(project, name)[1].mine) < turns and time.monotonic() < until:
         time.sleep(0.1)
     if (stored, len(waits)) != (turns, turns):
         raise RuntimeError(f"{stored} answers are stored and {len(waits)} tasks were shown, of {turns}")
     return waits
-
-
-@contextmanager
-def _browser() -> Iterator[Page]:
-    from playwright.sync_api import sync_playwright
-
-    program = os.environ.get("PALATE_CHROMIUM") or shutil.which("chromium") or shutil.which("chromium-browser")
-    if program is None:
-        raise RuntimeError("needs Chromium: install it, or name it in PALATE_CHROMIUM")
-    with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox", "--disable-gpu"])
-        page = browser.new_page()
-        page.set_default_timeout(_PATIENCE_MS)
-        page.add_init_script(_WATCH)
-        yield page
-        browser.close()
 
 
 BENCHMARK = Benchmark(

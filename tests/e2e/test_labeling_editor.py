@@ -131,6 +131,8 @@ def test_boxes_are_drawn_moved_resized_and_deleted(house, page, tmp_path):
     marks = page.locator("#marks li")
     drag((10, 20), (40, 60))
     expect(marks).to_have_text([re.compile("Circle: 30 × 40 %")])
+    tag, box = page.locator(".box span").bounding_box(), page.locator(".box").bounding_box()
+    assert tag["y"] + tag["height"] <= box["y"]  # there is room above: it hides nothing of what is in the box
     page.keyboard.press("2")  # the box in hand
     expect(marks).to_have_text([re.compile("Square: 30 × 40 %")])
     drag((40, 60), (50, 70))  # its corner
@@ -184,6 +186,7 @@ def test_boxes_and_a_question_about_them_are_answered_by_keys_and_mouse(house, p
     open_project(page, server, project)
     inside = shown(page, first)
     page.wait_for_timeout(500)  # the editor measures the image before it takes boxes
+    assert page.locator("#foreign").bounding_box()["height"] >= 0.75 * page.viewport_size["height"]
     page.keyboard.press("1")
     draw(page, inside)
     expect(inside.get_by_text("Circle").nth(1)).to_be_visible()

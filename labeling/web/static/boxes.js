@@ -5,6 +5,7 @@ import { keyOf, labelOf } from "./keys.js";
 
 const LEAST_PX = 5;
 const STEP = 0.5;
+const ROOM = 10; // percent of the image above a box: enough for its label
 const SIDES = ["nw", "n", "ne", "e", "se", "s", "sw", "w"];
 const COLORS = 8;
 const ARROWS = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, -1], ArrowDown: [0, 1] };
@@ -277,6 +278,7 @@ export class Boxes {
   #put(box, { x, y, width, height, rotation }) {
     const style = { left: x, top: y, width, height };
     for (const [name, number] of Object.entries(style)) box.style[name] = `${number}%`;
+    box.classList.toggle("roomy", y > ROOM);
     if (rotation) box.style.transform = `rotate(${Number(rotation)}deg)`;
   }
 
