@@ -7,7 +7,7 @@ computed. Teflioudi, Gemulla and Mykytiuk, "LEMP: Fast Retrieval of Large Entrie
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Self
 
 import numpy as np
@@ -23,16 +23,41 @@ _ROUNDING = 1e-5
 
 
 @dataclass(frozen=True)
+class Grid:
+    """Targets in bytes: a search reads a quarter, and computes in whole numbers, to know which it need not look at.
+
+    numbers: `(n_targets, factors) int8`. steps: `(n_targets,) float32`, what the numbers of each are multiples of.
+    errors: likewise, how far each is from what it stands for, and float32's arithmetic from both.
+    """
+
+    numbers: npt.NDArray[np.int8]
+    steps: Floats
+    errors: Floats
+
+    @classmethod
+    def of(cls, factors: Floats, lengths: npt.NDArray[np.float64]) -> Self:
+        steps = (np.abs(factors).max(axis=1, initial=0) / 127).astype(np.float32)
+        usable = np.isfinite(lengths) & (steps >= np.finfo(np.float32).tiny)  # of the rest the error is all there is
+        steps[~usable] = 0
+        scaled = np.where(usable[:, None], factors, 0) / np.where(usable, steps, 1)[:, None]
+        numbers = np.rint(scaled).astype(np.int8)
+        off = np.linalg.norm(factors - steps[:, None] * numbers.astype(np.float64), axis=1) + _ROUNDING * lengths
+        return cls(numbers, steps, np.where(np.isfinite(off), off * (1 + _ROUNDING), np.inf).astype(np.float32))
+
+
+@dataclass(frozen=True)
 class Targets:
     """Factors `(n_targets, factors) float32` from the longest to the shortest, to be made once for many calls.
 
     order: the code of each. places: where each code is. lengths: Euclidean; no target is longer than one before it.
+    grid: the same targets in few bytes, which a single query looks through first; None for none.
     """
 
     factors: Floats
     order: Codes
     places: Codes
     lengths: npt.NDArray[np.float64]
+    grid: Grid | None = None
 
     @classmethod
     def of(cls, factors: Floats) -> Self:
@@ -41,6 +66,12 @@ class Targets:
         places = np.empty_like(order)
         places[order] = np.arange(len(order), dtype=np.int32)
         return cls(np.ascontiguousarray(factors[order], dtype=np.float32), order, places, lengths[order])
+
+    @classmethod
+    def rounded(cls, factors: Floats) -> Self:
+        """As `of`, with a grid: for many single queries, of which some look at most targets before they end."""
+        targets = cls.of(factors)
+        return replace(targets, grid=Grid.of(targets.factors, targets.lengths))
 
     @classmethod
     def in_place(cls, factors: Floats) -> Self:
@@ -100,16 +131,21 @@ def best_of(
     barred: `(n_targets,) bool` by code, left out. Codes `(n,)` and scores `(n,)`, padded likewise; a query of zeros
     finds nothing.
     """
-    from palate.kernels.top_n_loops import look_through
+    from palate.kernels.top_n_loops import look_through, look_through_rounded
 
-    left_out = _NOTHING if barred is None else barred
-    codes, scores = look_through(query, n, _ROUNDING, targets.factors, targets.lengths, targets.order, left_out)
-    return codes, scores
+    left_out, grid = _NOTHING if barred is None else barred, targets.grid
+    given = query, n, _ROUNDING, targets.factors, targets.lengths, targets.order, left_out
+    found: tuple[Codes, Floats]
+    found = (
+        look_through(*given) if grid is None else look_through_rounded(*given, grid.numbers, grid.steps, grid.errors)
+    )
+    return found
 
 
 def warm() -> None:
     """Loads what compiled loops need, 35 MB: in a process from which others are forked, once for all of them."""
-    best_of(np.ones(1, np.float32), Targets.of(np.ones((1, 1), np.float32)), 1)
+    for made in (Targets.rounded, Targets.in_place):
+        best_of(np.ones(1, np.float32), made(np.ones((1, 1), np.float32)), 1)
 
 
 _NOTHING = np.zeros(0, bool)

@@ -10,6 +10,8 @@ from palate.kernels.compiled import compiled
 
 _SCANNED = 32
 """Scores compared with the worst kept one at once: most such runs hold nothing better."""
+_ROUNDED = 64
+"""Likewise of what rounded products are at most."""
 
 
 @compiled
@@ -99,25 +101,83 @@ def look_through(query: Any, n: int, slack: float, factors: Any, lengths: Any, o
     """
     codes, best = np.full((1, n), -1, np.int32), np.full((1, n), -np.inf, np.float32)
     heap, held = best[0], codes[0]
-    count, width = factors.shape
-    square = 0.0
-    for column in range(width):
-        square += float(query[column]) * float(query[column])
-    if square == 0:
+    reach = _length(query) * (1 + slack)
+    if reach == 0:
         return held, heap
-    reach = np.sqrt(square) * (1 + slack)
-    worst = heap[0]
-    for place in range(count):
-        if reach * lengths[place] < worst:
+    for place in range(len(factors)):
+        if reach * lengths[place] < heap[0]:
             break
-        target = factors[place]
-        score = np.float32(0)
-        for column in range(width):
-            score += query[column] * target[column]
-        if score >= worst:
-            code = order[place]
-            if (score > worst or code < held[0]) and not (len(barred) and barred[code]):
-                sink(heap, held, score, code, n)
-                worst = heap[0]
+        _offer(query, factors[place], order[place], barred, heap, held)
     sort_best(codes, best)
     return held, heap
+
+
+@compiled
+def look_through_rounded(
+    query: Any, n: int, slack: float, factors: Any, lengths: Any, order: Any, barred: Any,
+    numbers: Any, steps: Any, errors: Any,
+) -> Any:  # fmt: skip
+    """As `look_through`, at the factors only of those targets that may be among the best by what is rounded of them.
+
+    In whole numbers of steps a query q is q' and a target t is t': q.t is at most q'.t' + |q| |t - t'| + |q - q'| |t'|.
+    numbers: `(n, width) int8`, a target in steps. errors: |t - t'|, with float32's own.
+    """
+    codes, best = np.full((1, n), -1, np.int32), np.full((1, n), -np.inf, np.float32)
+    heap, held = best[0], codes[0]
+    count, width = numbers.shape
+    reach = _length(query) * (1 + slack)
+    if reach == 0:
+        return held, heap
+    most = min(32767, (2**31 - 1) // (127 * width))  # no sum leaves 32 bits
+    step = float(np.abs(query).max()) / most
+    whole, off = np.empty(width, np.int16), 0.0
+    for column in range(width):
+        number = np.rint(query[column] / step)
+        whole[column] = number
+        off += (query[column] - number * step) ** 2
+    off = np.sqrt(off)
+    sums, tops = np.empty(_ROUNDED, np.int32), np.empty(_ROUNDED, np.float64)
+    for first in range(0, count, _ROUNDED):
+        if reach * lengths[first] < heap[0]:
+            break
+        rows = min(_ROUNDED, count - first)
+        _whole_products(whole, numbers[first : first + rows], sums)
+        worst, better = heap[0], 0
+        for row in range(rows):
+            place = first + row
+            tops[row] = sums[row] * (step * steps[place]) + (reach + off) * errors[place] + off * lengths[first]
+            better += not tops[row] < worst  # what is not a number is looked at
+        if better:
+            for row in range(rows):
+                if not tops[row] < heap[0]:
+                    _offer(query, factors[first + row], order[first + row], barred, heap, held)
+    sort_best(codes, best)
+    return held, heap
+
+
+@compiled
+def _whole_products(query: Any, targets: Any, sums: Any) -> None:
+    """Of a query in int16 and targets in int8. 32 bits at each step, or the compiler takes wider and slower ones."""
+    for row in range(len(targets)):
+        target, total = targets[row], np.int32(0)
+        for column in range(len(query)):
+            total = np.int32(total + np.int32(np.int32(query[column]) * np.int32(target[column])))
+        sums[row] = total
+
+
+@compiled
+def _offer(query: Any, target: Any, code: int, barred: Any, heap: Any, held: Any) -> None:
+    """Takes one target into a heap, if it is better than the worst of it and not barred."""
+    score = np.float32(0)
+    for column in range(len(query)):
+        score += query[column] * target[column]
+    if score >= heap[0] and (score > heap[0] or code < held[0]) and not (len(barred) and barred[code]):
+        sink(heap, held, score, code, len(heap))
+
+
+@compiled
+def _length(query: Any) -> Any:
+    square = 0.0
+    for column in range(len(query)):
+        square += float(query[column]) * float(query[column])
+    return np.sqrt(square)

@@ -194,9 +194,9 @@ class FactorModel(Recommender):
 
     @cached_property
     def _targets(self) -> Targets:
-        """The items as a single query looks through them: in the order that ends soonest, unless that takes a large
-        copy of what other processes share."""
-        make = Targets.of if self.item_factors.nbytes <= _COPIED else Targets.in_place
+        """The items as a single query looks through them: in the order that ends soonest, and rounded besides, unless
+        that takes a large copy of what other processes share."""
+        make = Targets.rounded if self.item_factors.nbytes <= _COPIED else Targets.in_place
         return make(self.item_factors)
 
     @cached_property

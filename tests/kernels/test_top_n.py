@@ -77,7 +77,7 @@ def test_no_queries_and_no_targets() -> None:
     assert top_n(np.zeros((2, 2), np.float32), Targets.of(np.zeros((0, 2), np.float32)), 1)[0].tolist() == [[-1], [-1]]
 
 
-@pytest.mark.parametrize("made", [Targets.of, Targets.in_place])
+@pytest.mark.parametrize("made", [Targets.of, Targets.rounded, Targets.in_place])
 @pytest.mark.parametrize(
     ("targets", "factors", "n"), [(5000, 8, 20), (3, 4, 5), (2049, 5, 1), (100, 3, 100), (0, 3, 2)]
 )
@@ -97,7 +97,7 @@ def test_one_query_gets_what_sorting_finds_to_the_last_tie(
         np.testing.assert_array_equal(best_of(query, made(right), n)[0], top_k((query @ right.T)[None], n)[0][0])
 
 
-@pytest.mark.parametrize("made", [Targets.of, Targets.in_place])
+@pytest.mark.parametrize("made", [Targets.of, Targets.rounded, Targets.in_place])
 def test_one_query_misses_nothing_where_lengths_and_scales_differ_widely(
     made: Callable[[npt.NDArray[np.float32]], Targets],
 ) -> None:
@@ -112,8 +112,38 @@ def test_one_query_misses_nothing_where_lengths_and_scales_differ_widely(
         np.testing.assert_allclose(query.astype(np.float64) @ right[codes].T, expected, rtol=1e-5)
 
 
-@pytest.mark.parametrize("made", [Targets.of, Targets.in_place])
+@pytest.mark.parametrize("made", [Targets.of, Targets.rounded, Targets.in_place])
 def test_what_is_not_a_number_is_never_among_the_best(made: Callable[[npt.NDArray[np.float32]], Targets]) -> None:
     right = np.array([[np.nan, 1], [1, 1], [3, 0], [np.inf, np.nan], [2, 0]], np.float32)
     codes, _ = best_of(np.array([1, 0], np.float32), made(right), 4)
     np.testing.assert_array_equal(codes, [2, 4, 1, -1])
+
+
+@pytest.mark.parametrize("factors", [5, 64, 2048])
+def test_what_is_rounded_decides_nothing(factors: int) -> None:
+    """All targets are as long, so that none is passed over for that, and near each other; sums of so many components
+    as large as can be would not fit into 32 bits."""
+    rng = np.random.default_rng(4)
+    right = np.ones((500, factors)) + 1e-3 * rng.standard_normal((500, factors))
+    right = (right / np.linalg.norm(right, axis=1, keepdims=True)).astype(np.float32)
+    plain, rounded = Targets.of(right), Targets.rounded(right)
+    for query in (np.ones(factors), *rng.standard_normal((20, factors)), np.full(factors, 1e-42)):
+        for found, expected in zip(
+            best_of(query.astype(np.float32), rounded, 5), best_of(query.astype(np.float32), plain, 5), strict=True
+        ):
+            np.testing.assert_array_equal(found, expected)
+
+
+def test_of_what_is_rounded_few_targets_are_looked_at() -> None:
+    """Factors of the others are not read: they could be anything."""
+    rng = np.random.default_rng(5)
+    right, query = rng.standard_normal((5000, 32)).astype(np.float32), rng.standard_normal(32).astype(np.float32)
+    targets = Targets.rounded(right)
+    best = np.argsort(-(targets.factors @ query))[:200]
+    others = np.setdiff1d(np.arange(len(right)), best)
+    codes, scores = best_of(query, targets, 10)
+    early = others[others > 1000]  # until ten are found, all that come are looked at
+    targets.factors[early] = 1e9 * np.sign(query)
+    again, scores_again = best_of(query, targets, 10)
+    np.testing.assert_array_equal(again, codes)
+    np.testing.assert_array_equal(scores_again, scores)
