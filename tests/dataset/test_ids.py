@@ -31,6 +31,17 @@ def test_codes_are_positions_and_decode_gives_the_ids_back(ids: list[Id]) -> Non
     assert all(value in known for value in ids)
 
 
+@pytest.mark.parametrize("count", [1023, 1025, 2047, 5000])
+def test_every_text_of_many_is_found_and_none_between_them(count: int) -> None:
+    """More than those between which the search begins: each step of it is one id off somewhere."""
+    texts = [f"é{number:05d}" for number in range(0, 2 * count, 2)]
+    codes = np.random.default_rng(count).permutation(count)
+    known = IdMap([texts[code] for code in codes])
+    assert [texts[codes[known.code(text)]] for text in texts] == texts
+    between = [f"{text}0" for text in texts]
+    assert {known.code(text) for text in ["", "e", *between, "💩"]} == {UNKNOWN}
+
+
 @given(IDS)
 def test_from_values_is_sorted_and_unique_whatever_the_order_and_repetition(ids: list[Id]) -> None:
     known = IdMap.from_values(ids + ids[::-1])
