@@ -152,22 +152,12 @@ class ALS(FactorModel):
         inverse: npt.NDArray[np.float64] = np.linalg.inv(self._gram.astype(np.float64)).astype(np.float64, copy=False)
         return inverse
 
-    def _solve_short(self, items: npt.NDArray[np.int32], confidence: Floats) -> Floats:
-        """As `_solve` of one history, by a system as large as the history: for a request, which knows few items.
-
-        With P = (Y'Y + penalty I)^-1 and Y the factors of these items, Woodbury's identity makes of the equation above
-        x = P Y' z, where (I + (C - I) Y P Y') z = C 1.
-        """
-        theirs = self.item_factors[items].astype(np.float64)
-        spread = theirs @ self._inverse
-        system = (spread @ theirs.T) * (confidence - 1)[:, None]
-        system.flat[:: len(items) + 1] += 1
-        return (np.linalg.solve(system, confidence) @ spread).astype(np.float32)
-
     def _fold(self, histories: sparse.csr_matrix) -> Vectors:
         confidence = self._sureness(histories.data)
         if histories.shape[0] == 1 and histories.nnz <= self.params.factors // 2:
-            return (self._solve_short(histories.indices, confidence)[None],)
+            from palate.kernels.fold_loops import solve_short
+
+            return (solve_short(histories.indices, confidence, self.item_factors, self._inverse)[None],)
         return (self._solve(histories, confidence),)
 
     def _state(self) -> Arrays:

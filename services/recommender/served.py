@@ -207,6 +207,8 @@ class Served:
         _ = self.popular
         if len(self.personal.model.users):
             self.personal.best(0, 1, self.nothing_barred)
+        if self.personal.can(Capability.FOLD_IN_USERS):
+            self.personal.model.fold_in_users([[self.personal.model.items.at(0)]])
 
     def user_code(self, user: str | None) -> int:
         """The personal model's code of a user, -1 if it does not know them."""
