@@ -9,25 +9,26 @@ import click
 @click.argument("project", type=int)
 @click.option("--url", required=True, metavar="URL", help="The recommendation API, http://host:port.")
 @click.option("--as", "name", default="label", show_default=True, help="The attribute that labels are published as.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="At most so many items.")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=100, show_default=True, help="So many become tasks.")
 @click.option("--days", type=float, default=30.0, show_default=True, help="Events of so many days count.")
 def wanted(project: int, url: str, name: str, limit: int, days: float) -> None:
     """Ask people first for the items that it would help most to know more about: much met, little known.
 
-    Items that the project lacks become tasks; from then on it goes by priority. Needs a key of the scope recommend in
-    PALATE_API_KEY. Again, it follows what has changed.
+    The most wanted become tasks, where the project lacks them; from then on it goes by priority. Needs a key of the
+    scope recommend in PALATE_API_KEY. Again, it follows what has changed.
     """
     from labeling.service import Labeling
     from labeling.settings import LabelingSettings
-    from labeling.work.wanted import take_wanted
+    from labeling.work.wanted import MOST, take_wanted
     from palate.client.catalogue import Catalogue
 
     settings = LabelingSettings.read()
     catalogue = Catalogue(url)
     try:
-        found = catalogue.wanted(name, limit, days)
+        found = catalogue.wanted(name, MOST, days)
         engine = Labeling.open(settings.database("labeling")).engine
-        result = take_wanted(engine, project, found, catalogue)
+        result = take_wanted(engine, project, found, catalogue, limit)
     finally:
         catalogue.close()
-    click.echo(f"{len(found)} items are wanted: {result.added} tasks added, {result.changed} moved.")
+    wanted_most = f", most of all {found[0].item}" if found else ""
+    click.echo(f"{len(found)} items are wanted{wanted_most}: {result.added} tasks added, {result.changed} moved.")

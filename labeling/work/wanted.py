@@ -15,6 +15,8 @@ from palate.client.answers import WantedItem
 from palate.client.catalogue import Catalogue, Item
 from palate.store import writing
 
+MOST = 10_000
+"""Items that the recommender is asked about."""
 SCALE = 1_000
 """A score as a priority: whole numbers, which keep three digits behind the point."""
 _BATCH = 500
@@ -28,18 +30,21 @@ class Wanted:
     changed: int
 
 
-def take_wanted(engine: Engine, project_id: int, wanted: Sequence[WantedItem], catalogue: Catalogue) -> Wanted:
+def take_wanted(
+    engine: Engine, project_id: int, wanted: Sequence[WantedItem], catalogue: Catalogue, limit: int
+) -> Wanted:
     """Have the project ask for these items first, the most wanted of all before the others.
 
-    Those it lacks are added, as the catalogue has them; a task's external id is the item's. From now on the project
-    goes by priority.
+    Of the first `limit`, those it lacks are added, as the catalogue has them; a task's external id is the item's. Tasks
+    of all of them get their place by what they are worth now, so that one which was wanted more goes back. From now on
+    the project goes by priority.
     """
     with writing(engine) as db:
         project = projects.get(db, project_id)
         present = _present(db, project, [str(each.item) for each in wanted])
     new = [
         NewTask(str(each.item), _data(str(each.item), catalogue.item(str(each.item)) or {}), _priority(each))
-        for each in wanted
+        for each in wanted[:limit]
         if str(each.item) not in present
     ]
     with writing(engine) as db:

@@ -148,12 +148,13 @@ def test_what_is_much_met_and_little_known_is_asked_for_first(service, api, tmp_
     monkeypatch.setenv("PALATE_HOME", str(tmp_path))
     monkeypatch.setenv(KEY, api.token)
 
-    def wanted():
-        asked = ["label", "wanted", str(project), "--url", api.url, "--as", "genre", "--limit", "10000"]
+    def wanted(limit=10_000):
+        asked = ["label", "wanted", str(project), "--url", api.url, "--as", "genre", "--limit", str(limit)]
         return CliRunner().invoke(palate, asked, catch_exceptions=False).output
 
-    assert f"{len(found)} items are wanted: {len(found) - 1} tasks added, 1 moved." in wanted()
-    assert f"{len(found)} items are wanted: 0 tasks added, 0 moved." in wanted()
+    assert f"{len(found)} items are wanted, most of all busy: 2 tasks added, 1 moved." in wanted(2)
+    assert f"{len(found)} items are wanted, most of all busy: {len(found) - 3} tasks added, 0 moved." in wanted()
+    assert f"{len(found)} items are wanted, most of all busy: 0 tasks added, 0 moved." in wanted()
     task = service.next_task(project, "ann").task
     assert task.external_id == "busy"
     service.submit(project, "ann", task.task_id, {"choices": ["Comedy"]})
@@ -162,6 +163,12 @@ def test_what_is_much_met_and_little_known_is_asked_for_first(service, api, tmp_
         time.sleep(0.05)
     assert "busy" not in [each.item for each in api.catalogue.wanted("genre", 10_000)]
     assert service.next_task(project, "ann").task.external_id == "known"
+    # Somebody else says most of what there is to know about it: although it is none of the first, it goes back.
+    api.catalogue.patch("known", {"attributes": {"genre": "Comedy", "genre_confidence": 0.99}})
+    while api.catalogue.wanted("genre", 1)[0].item == "known" and time.monotonic() < end:
+        time.sleep(0.05)
+    assert "0 tasks added, 1 moved" in wanted(1)
+    assert service.next_task(project, "bob").task.external_id == "dim"
 
 
 def test_publishing_again_changes_only_what_changed(service, api):
