@@ -150,13 +150,13 @@ def gives_page(*, leads_on: bool = False) -> Callable[[View], View]:
 
 def read_body() -> bytes:
     """The request's body, all of it. Raises InputError if it ended early, RequestEntityTooLarge if it is too large."""
-    body = request.get_data(cache=True)
-    most = request.max_content_length
-    if request.content_length is None and most is not None and len(body) >= most:
+    asked = request_ctx.request  # each use of `request` looks it up anew, and each length is parsed anew
+    body, length = asked.get_data(cache=True), asked.content_length
+    if length is None and (most := asked.max_content_length) is not None and len(body) >= most:
         raise RequestEntityTooLarge  # sent in chunks, it is read up to the limit, and the rest is left out
-    if len(body) < (request.content_length or 0):
+    if len(body) < (length or 0):
         # The server gives what came before the connection broke; half a batch may well be proper JSON, or CSV.
-        raise InputError("The body ended early.", hint=f"Content-Length says {request.content_length} bytes.")
+        raise InputError("The body ended early.", hint=f"Content-Length says {length} bytes.")
     return body
 
 

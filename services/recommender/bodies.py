@@ -36,6 +36,8 @@ _CONTROL = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 
 def checked_id(value: Any, where: str | None = None) -> str:
     """An id as text. Raises ParameterError (a ValueError) for empty, long or multi-line ones and for other types."""
+    if isinstance(value, str) and 0 < len(value) <= ID_LENGTH and value.isprintable():
+        return value  # nearly all of them: what is printable holds none of _CONTROL
     if isinstance(value, int) and not isinstance(value, bool) and -(2**63) <= value < 2**63:
         return str(value)
     if not isinstance(value, str):

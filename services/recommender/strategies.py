@@ -352,4 +352,4 @@ def _free(ranked: Ranked, barred: Mask, n: int) -> Ranked:
 def _as_shown(served: Served, items: Sequence[Any]) -> list[Any]:
     """The ids as answers show them: of the catalogue's type."""
     codes: list[int] = [served.catalogue.ids.code(item) for item in items]
-    return [served.catalogue.entries[code]["item"] for code in codes if code >= 0]
+    return [entry["item"] for entry in served.catalogue.entries.of(code for code in codes if code >= 0)]
