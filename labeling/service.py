@@ -289,6 +289,7 @@ class Labeling:
         with writing(self._engine) as db:
             project = projects.get(db, project_id)
             review = reviews.next_review(db, project, reviewer, lease=self._lease)
+        with reading(self._engine) as db:  # to count may take a while, and nobody shall wait for that to write
             return project, review, progress(db, project, reviewer, self._recent).to_review
 
     def judge(

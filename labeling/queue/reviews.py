@@ -57,17 +57,20 @@ def next_review(
     now = now or clock(connection)
     gold = exists().where(slots.c.id == answers.c.slot_id, slots.c.gold)
     waiting = (answers.c.project_id == project.id) & answers.c.verdict.is_(None) & (answers.c.person != reviewer)
-    if project.review == "none":
-        waiting &= answers.c.suspect.is_not(None)
     free = or_(answers.c.reviewer.is_(None), answers.c.review_expires <= now)
     held = (answers.c.reviewer == reviewer) & answers.c.review_expires.is_not(None)
     # One after the other, each looked up in an index: to put all that waits in one order would be to sort all of it.
-    row = None
-    for which, order in (
+    doubted = answers.c.suspect.is_not(None)
+    places = [
         (held, (answers.c.suspect.asc().nulls_last(), answers.c.id)),
-        (free & answers.c.suspect.is_not(None), (answers.c.suspect, answers.c.id)),
+        (free & doubted, (answers.c.suspect, answers.c.id)),
         (free, (answers.c.id,)),
-    ):
+    ]
+    if project.review == "none":  # nothing else waits, and to look for it would be to go through every answer
+        waiting &= doubted
+        places.pop()
+    row = None
+    for which, order in places:
         found = select(answers.c.id).where(waiting, which, ~gold).order_by(*order).limit(1)
         first = answers.c.id == found.with_for_update(skip_locked=True).scalar_subquery()
         taken = update(answers).where(first).values(reviewer=reviewer, review_expires=now + lease)

@@ -220,6 +220,11 @@ def test_the_next_review_is_looked_up_in_an_index(store, service):
     for plan, index in zip(plans, ("reviewing", "suspect", "pending"), strict=True):
         assert any(f"ix_annotations_{index}" in step for step in plan), plan
     assert not any("TEMP B-TREE" in step for step in plans[2])
+    # Where answers are not reviewed, only what is doubted waits: all others are not gone through.
+    service.change(project, {"review": "none"})
+    asked.clear()
+    assert service.next_review(project, "rob")[1] is None
+    assert len(asked) == 2
 
 
 @pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
