@@ -7,6 +7,7 @@ insert of a hundred rows takes it as long to bind them as SQLite to store them.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from itertools import chain
 from operator import itemgetter
 from typing import Any, TypeVar
 
@@ -18,6 +19,8 @@ from palate.store.prepared import compiled_for
 
 T = TypeVar("T")
 _KEPT = 4
+_TOGETHER = 50
+"""Rows of one insert: few enough for SQLite's limit of 32,766 parameters at any number of columns."""
 
 
 class Quick:
@@ -103,7 +106,9 @@ class _Own:
 class QuickInsert:
     """Puts rows into a table, those left out whose key is taken. Safe to share between threads.
 
-    Rows are tuples in the order of `columns`, of what the driver takes as it is: numbers and text.
+    Rows are tuples in the order of `columns`, of what the driver takes as it is: numbers and text. SQLite gets many of
+    them in one statement: with one for each, the thread gives the interpreter away and waits to get it back at each,
+    and where others are busy a batch takes several times as long, in which all other writers wait.
     """
 
     def __init__(self, engine: Engine, table: Table, columns: Sequence[str]) -> None:
@@ -112,12 +117,16 @@ class QuickInsert:
         self._sql, self._columns = compiled.string, tuple(columns)
         places: list[str] | None = getattr(compiled, "positiontup", None)
         self._ordered = None if places is None else itemgetter(*[self._columns.index(name) for name in places])
+        row = f"({', '.join('?' * len(columns))})"
+        self._sql_of_many = self._sql.replace(row, ", ".join([row] * _TOGETHER))
 
     def run(self, connection: Connection, rows: Sequence[tuple[Any, ...]]) -> int:
         """How many of the rows were new; of rows with the same key the first is."""
-        given: list[Any]
-        if self._ordered is not None:
-            given = [self._ordered(row) for row in rows]
-        else:
-            given = [dict(zip(self._columns, row, strict=True)) for row in rows]
-        return connection.exec_driver_sql(self._sql, given).rowcount
+        if self._ordered is None:
+            named = [dict(zip(self._columns, row, strict=True)) for row in rows]
+            return connection.exec_driver_sql(self._sql, named).rowcount
+        given, new = [self._ordered(row) for row in rows], 0
+        while len(given) >= _TOGETHER:
+            together, given = given[:_TOGETHER], given[_TOGETHER:]
+            new += connection.exec_driver_sql(self._sql_of_many, tuple(chain.from_iterable(together))).rowcount
+        return new + (connection.exec_driver_sql(self._sql, given).rowcount if given else 0)

@@ -45,6 +45,22 @@ def test_rows_whose_key_is_taken_are_left_out(fresh: Engine) -> None:
         assert sorted(map(tuple, db.execute(sa.select(things)))) == [("a%s", 1.5), ("b", None), ("c?", 8.0)]
 
 
+@pytest.mark.parametrize("count", [1, 49, 50, 51, 120])
+def test_of_many_rows_those_that_are_new_are_stored_and_counted(fresh: Engine, count: int) -> None:
+    """Every third row has a key that is taken, and the last one that of the first."""
+    with writing(fresh) as db:
+        tables.create_all(db)
+    put = QuickInsert(fresh, things, ("size", "name"))
+    taken, rows = ([(size, f"row {number}") for number in range(count)] for size in (1.0, 2.0))
+    with writing(fresh) as db:
+        assert put.run(db, taken[::3]) == len(taken[::3])
+    with writing(fresh) as db:
+        assert put.run(db, [*rows, (9.0, "row 0")]) == count - len(taken[::3])
+    with reading(fresh) as db:
+        stored = {row.name: row.size for row in db.execute(sa.select(things))}
+    assert stored == {f"row {number}": 2.0 if number % 3 else 1.0 for number in range(count)}
+
+
 def test_a_connection_is_kept_for_the_next_look_replaced_when_lost_and_closed_with_the_engine(fresh: Engine) -> None:
     lent: list[object] = []
     found = Quick(fresh, sa.select(sa.literal(1)))
