@@ -258,18 +258,14 @@ def answered(connection: Connection, project: Project, *, unanswered: bool = Fal
     """Every annotation in task order, streamed, and every task that only a model has labeled; with `unanswered`, all
     other tasks come too, their answer None.
     """
-    latest = select(runs.c.id, runs.c.round).where(runs.c.id == project.run).subquery()
-    labels = (
-        select(automatic, rounds.c.model, rounds.c.threshold)
-        .join(latest, (latest.c.id == automatic.c.run_id) & (latest.c.round == automatic.c.round))
-        .outerjoin(rounds, (rounds.c.run_id == automatic.c.run_id) & (rounds.c.round == automatic.c.round))
-        .where(~automatic.c.withdrawn)
-        .subquery()
-    )
+    # A label is looked up by run, round and task: a subquery of all of them would be gone through for every task.
+    latest = select(runs.c.round).where(runs.c.id == project.run).scalar_subquery()
+    of_latest = (automatic.c.run_id == project.run) & (automatic.c.round == latest) & ~automatic.c.withdrawn
     joined = (
         tasks.outerjoin(answers, answers.c.task_id == tasks.c.id)
         .outerjoin(consensus, consensus.c.task_id == tasks.c.id)
-        .outerjoin(labels, labels.c.task_id == tasks.c.id)
+        .outerjoin(automatic, (automatic.c.task_id == tasks.c.id) & of_latest)
+        .outerjoin(rounds, (rounds.c.run_id == automatic.c.run_id) & (rounds.c.round == automatic.c.round))
     )
     query = (
         select(
@@ -287,17 +283,17 @@ def answered(connection: Connection, project: Project, *, unanswered: bool = Fal
             consensus.c.value.label("agreed"),
             consensus.c.confidence.label("agreed_confidence"),
             func.coalesce(consensus.c.decided, False).label("decided"),
-            labels.c.label,
-            labels.c.confidence.label("label_confidence"),
-            labels.c.model,
-            labels.c.round,
-            labels.c.threshold,
+            automatic.c.label,
+            automatic.c.confidence.label("label_confidence"),
+            rounds.c.model,
+            automatic.c.round,
+            rounds.c.threshold,
         )
         .select_from(joined)
         .where(tasks.c.project_id == project.id)
         .order_by(tasks.c.position, answers.c.id)
     )
     if not unanswered:
-        query = query.where(or_(answers.c.id.is_not(None), labels.c.label.is_not(None)))
+        query = query.where(or_(answers.c.id.is_not(None), automatic.c.label.is_not(None)))
     for row in connection.execute(query.execution_options(yield_per=1000)).mappings():
         yield Answered(**row)

@@ -186,3 +186,22 @@ def test_a_database_from_before_there_were_kinds_keeps_its_answers(store_url):
     migrate(engine, "labeling", MIGRATIONS)
     for each in (engine, service.engine):
         each.dispose()
+
+
+def test_everything_beside_a_task_is_looked_up_by_it(service):
+    """Not gone through for every task, which takes days where a model labeled many."""
+    project = answered(service, "choice", {"text": "A"}, {"choices": ["Yes"]}, labels=("Yes", "No"))
+    asked = []
+
+    @sa.event.listens_for(service.engine, "before_cursor_execute")
+    def note(connection, cursor, statement, parameters, context, many):
+        if "FROM tasks" in statement and "LEFT OUTER JOIN" in statement:
+            asked.append((statement, parameters))
+
+    exported(service, project, "jsonl")
+    [(statement, parameters)] = asked
+    with service.engine.connect() as db:
+        plan = [row[3] for row in db.exec_driver_sql(f"EXPLAIN QUERY PLAN {statement}", parameters)]
+    for table in ("annotations", "consensus", "automatic"):
+        [step] = [each for each in plan if f" {table} " in each]
+        assert "task_id=?" in step or "rowid=?" in step, plan
