@@ -126,11 +126,12 @@ class IdMap:
             at = int(np.searchsorted(self._sorted, number))
             return int(self._order[at]) if at < len(self) and self._sorted[at] == number else UNKNOWN
         text = _as_text(value)
-        if text is None:
-            return UNKNOWN
+        return UNKNOWN if text is None else self._look_up()(text)
+
+    def _look_up(self) -> Callable[[str], int]:
         if self._found is None:
             self._found = lru_cache(_REMEMBERED)(_Text(self.ids, self._order).code)
-        return self._found(text)
+        return self._found
 
     def at(self, code: int) -> Id:
         """The id of one code, which must be a valid one."""
@@ -144,8 +145,10 @@ class IdMap:
         """Codes of the ids, `(n,) int32`, -1 where the map lacks one."""
         if not isinstance(values, (pa.Array, pa.ChunkedArray, np.ndarray)):
             values = list(values)
-            if len(values) <= 64:
-                return np.fromiter((self.code(value) for value in values), dtype=np.int32, count=len(values))
+            if len(values) <= 64 and self._sorted is None:
+                code, look_up = self.code, self._look_up()  # nearly all are text already
+                codes = [look_up(value) if type(value) is str else code(value) for value in values]
+                return np.array(codes, dtype=np.int32)
             if self.is_integer:
                 return np.fromiter((self.code(value) for value in values), dtype=np.int32, count=len(values))
             try:

@@ -528,12 +528,14 @@ class Recommender(ABC):
                 values = np.full(len(codes), self.usual_weight, np.float32)
         elif len(histories) == 1:  # a request waits
             found = self.items.encode(_checked_ids(histories[0], "a history"))
-            times = Counter(code for code in found.tolist() if code >= 0)
+            times = Counter(found.tolist())
+            del times[-1]
+            known = sorted(times)
             row = copy.copy(_empty_row(len(self.items)))  # scipy's checks of a new one cost more than the rest of it
-            row.indices = np.array(sorted(times), np.int32)
-            row.data = np.array([times[code] for code in sorted(times)], np.float32)
+            row.indices = np.array(known, np.int32)
+            row.data = np.array([times[code] for code in known], np.float32)
             row.data *= np.float32(max(self.usual_weight, 0.0))
-            row.indptr = np.array([0, len(times)], np.int32)
+            row.indptr = np.array([0, len(known)], np.int32)
             return row
         else:
             lists = [self.items.encode(_checked_ids(history, "a history")) for history in histories]

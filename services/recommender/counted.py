@@ -8,10 +8,11 @@ from typing import Any
 from sqlalchemy import Connection, Row, Table, bindparam, update
 
 from palate.errors import StoreError
+from palate.store.prepared import Prepared
 from services.recommender.tables import counters
 
 _CHUNK = 500
-_NEXT = (
+_NEXT = Prepared(
     update(counters)
     .where(counters.c.name == bindparam("counter"))
     .values(value=counters.c.value + 1)
@@ -21,10 +22,10 @@ _NEXT = (
 
 def next_number(connection: Connection, name: str) -> int:
     """The next number of a counter; its row stays locked until the transaction ends."""
-    found = connection.execute(_NEXT, {"counter": name}).scalar()
+    found = _NEXT.first(connection, counter=name)
     if found is None:
         raise StoreError(f"the counter {name!r} is missing.", hint="Start the service once, it makes the tables.")
-    return int(found)
+    return int(found[0])
 
 
 def chunked(connection: Connection, query: Any, table: Table, ids: Sequence[str]) -> Iterable[Row[Any]]:
