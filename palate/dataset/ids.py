@@ -26,6 +26,8 @@ Codes: TypeAlias = npt.NDArray[np.int32]
 UNKNOWN = -1
 """The code of an id that the map does not hold."""
 _REMEMBERED = 16_384
+_ONE_BY_ONE = 1000
+"""Up to so many texts are looked up one by one, as a request does with a history; of more, Arrow makes a hash table."""
 _SIGNPOSTS = 1024
 """Of how many texts of a map, evenly spaced in their order, a copy is held once it is searched: 64 kB, made in 1 ms."""
 
@@ -145,7 +147,7 @@ class IdMap:
         """Codes of the ids, `(n,) int32`, -1 where the map lacks one."""
         if not isinstance(values, (pa.Array, pa.ChunkedArray, np.ndarray)):
             values = list(values)
-            if len(values) <= 64 and self._sorted is None:
+            if len(values) <= _ONE_BY_ONE and self._sorted is None:
                 code, look_up = self.code, self._look_up()  # nearly all are text already
                 codes = [look_up(value) if type(value) is str else code(value) for value in values]
                 return np.array(codes, dtype=np.int32)
@@ -181,7 +183,7 @@ class IdMap:
 
     def decode(self, codes: npt.NDArray[np.integer] | Sequence[int]) -> list[Id]:
         """The ids of the codes; every code must be a valid one."""
-        result: list[Id] = self.ids.take(pa.array(np.asarray(codes, dtype=np.int64))).to_pylist()
+        result: list[Id] = self.ids.take(_as_arrow(np.asarray(codes, dtype=np.int64))).to_pylist()
         return result
 
     def extended(self, more: Ids) -> IdMap:
@@ -203,12 +205,19 @@ class IdMap:
 def plain(array: pa.Array, dtype: npt.DTypeLike) -> npt.NDArray[Any]:
     """An Arrow array of numbers, none of them missing, as a view of its memory.
 
-    Arrow's own conversion loads pandas where that is installed: 20 MB more in each process that serves.
+    Arrow's own conversion loads pandas where that is installed: 20 MB more in each process that serves, and half a
+    second in which a request waits.
     """
     data = array.buffers()[1]
     if data is None:
         return np.empty(0, dtype)
     return np.frombuffer(data, dtype)[array.offset : array.offset + len(array)]
+
+
+def _as_arrow(numbers: npt.NDArray[np.int64]) -> pa.Array:
+    """The other way, likewise without pandas."""
+    data = np.ascontiguousarray(numbers)
+    return pa.Array.from_buffers(pa.int64(), len(data), [None, pa.py_buffer(data)])
 
 
 class _Text:

@@ -140,7 +140,7 @@ class FactorModel(Recommender):
         indexed = self.index if n <= _SHORT else None
         if indexed is None and not self._plain_products:
             return super()._best(vectors, context, n, barred)
-        query = np.ascontiguousarray(vectors[0][0], np.float32)
+        query = np.array(vectors[0][0], np.float32)  # of a file it could not be written to: to numba another type
         if indexed is not None:
             return self._looked_up(indexed, self._queries(query[None])[0], n, barred) if query.any() else None
         if self._nothing_known is not None:

@@ -268,7 +268,8 @@ def test_a_place_that_cannot_be_written(tmp_path: Path, filled: Any) -> None:
 def test_loading_brings_in_no_library_that_it_has_no_use_for(tmp_path: Path) -> None:
     """Each of them would be so many megabytes in every process that serves."""
     write_bundle(Popularity().fit(Interactions.from_ids(["u", "v"], ["x", "y"])), tmp_path / "bundle")
-    look = "import sys; from palate.bundle import load_bundle; load_bundle(sys.argv[1]).items.code('x')"
+    look = "import sys; from palate.bundle import load_bundle; ids = load_bundle(sys.argv[1]).items"
+    look += "; assert ids.encode(ids.decode([1, 0]) * 99).tolist() == [1, 0] * 99"
     look += "; print(sorted({'pandas', 'torch', 'matplotlib', 'pyspark'} & set(sys.modules)))"
     command = [sys.executable, "-c", look, str(tmp_path / "bundle")]
     assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == "[]\n"
