@@ -1,4 +1,4 @@
-"""The inner loops of `palate.models.blend`: standardising rows of scores, and adding weighted parts up."""
+"""The inner loops of `palate.models.blend`: standardising rows of scores, adding weighted parts up, judging lists."""
 
 from __future__ import annotations
 
@@ -57,3 +57,29 @@ def add_part(
                 total[row, column] += silent
         for column in range(width, columns):
             total[row, column] += silent
+
+
+@compiled
+def list_ndcgs(scores: Any, chosen: Any, starts: Any, discounts: Any, found: Any) -> None:
+    """The NDCG of ranking each list by `scores`, cut off at `len(discounts)`; of equal scores the first comes first.
+
+    chosen: at least one of each list. starts: where each begins. discounts: what a place counts.
+    """
+    for at in range(len(starts)):
+        first = starts[at]
+        last = starts[at + 1] if at + 1 < len(starts) else len(scores)
+        gain, ideal, wanted = 0.0, 0.0, 0
+        for one in range(first, last):
+            if not chosen[one]:
+                continue
+            if wanted < len(discounts):
+                ideal += discounts[wanted]
+            wanted += 1
+            score, place = scores[one], 0
+            for other in range(first, one):
+                place += scores[other] >= score
+            for other in range(one + 1, last):
+                place += scores[other] > score
+            if place < len(discounts):
+                gain += discounts[place]
+        found[at] = gain / ideal

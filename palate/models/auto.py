@@ -17,6 +17,7 @@ from palate.models.params import ModelParams, one_of, within
 from palate.models.part_list import Part, fitted, read_parts
 from palate.models.protocol import Capability
 from palate.models.trust import Trust
+from palate.models.trust_learning import joined
 from palate.models.validation import Validation, cuts_of, told
 from palate.tuning.budget import Budget, seconds_of
 
@@ -84,10 +85,10 @@ class Auto(Blend):
 
     The candidates are tried, the cheapest first, on validation data cut from the interactions; those near the best are
     tuned by Optuna while the time lasts. The best of each kind become the parts of a blend, whose weights are learned
-    on the same validation data; where that is not better than the best part alone by two standard errors (on users left
-    out of learning the weights), it is that part, with what covers new items and unknown users. Then the parts are
-    fitted to everything. With fewer than 50 users to measure by, there is no search: it is a blend by the rule of
-    thumb.
+    on the same validation data; where that is not better than the best part alone by two and a half standard errors (on
+    users left out of learning the weights, or on a later cut), it is that part, with what covers new items and unknown
+    users. Then the parts are fitted to everything. With fewer than 50 users to measure by, there is no search: it is a
+    blend by the rule of thumb.
 
     Raises ParameterError if the budget suffices for no candidate.
     """
@@ -242,15 +243,15 @@ class Auto(Blend):
         lists = self._lists(parts, cuts, rule, items, users, _LISTS)
         if lists is None:
             return parts, (float("nan"), float("nan"))
-        self.trust, found = self._trust_from(lists, _news(parts), len(cuts))
-        if not found.worthwhile:
-            parts = [rankers[0], *(part for part in parts if _covers(part.kind) and part is not rankers[0])]
-            self.trust = self._rule_for(parts)
-        else:  # what counts nothing need not be fitted again
-            counts = [bool(weights.any()) for weights in self.trust.parts]
-            idle = [part for part, some in zip(rankers, counts, strict=True) if not some]
-            parts, self.trust = [part for part in parts if part not in idle], self.trust.of_parts(counts)
-        return parts, (found.blended, found.alone)
+        trust, found = self._trust_from(lists, _news(parts), ahead=cuts[0].train.timestamps is not None)
+        if found.worthwhile:  # what counts nothing need not be fitted again
+            kept = [bool(weights.any()) for weights in trust.parts]
+        else:
+            trust = self._rule_of(_news(parts), joined(lists), [1.0] + [0.0] * (len(rankers) - 1))
+            kept = [part is rankers[0] or _covers(part.kind) for part in rankers]
+        idle = [part for part, some in zip(rankers, kept, strict=True) if not some]
+        self.trust = trust.of_parts(kept)
+        return [part for part in parts if part not in idle], (found.blended, found.alone)
 
     def _told_weights(self) -> dict[str, dict[str, float]]:
         """The parts' weights for users and items of whom little or much is known."""

@@ -22,8 +22,8 @@ from palate.models.params import ModelParams, within
 from palate.models.part_list import Part, fitted, read_parts, write_parts
 from palate.models.popularity import Popularity
 from palate.models.protocol import Arrays, Capability, Context, Floats, Histories, Recommender, Vectors
-from palate.models.trust import PART_TERMS, Known, Scale, Trust, rule_of_thumb
-from palate.models.trust_learning import Comparison, Lists, compared, joined, learn, simple_shares
+from palate.models.trust import COVERS, PART_TERMS, Known, Scale, Trust, rule_of_thumb
+from palate.models.trust_learning import Comparison, Lists, compared, joined, learn, safest, simple_shares
 from palate.models.validation import FEWEST, Validation, cuts_of, told
 
 _TYPICAL = 3.0
@@ -116,16 +116,23 @@ class Blend(Recommender):
         hide = any(news) and len(news) > 1 and told(items)
         cuts = cuts_of(interactions, self.params.holdout, self.params.seed, hide=hide)
         lists = self._lists(chosen, cuts, rule, items, users, self.params.users)
-        return rule if lists is None else self._trust_from(lists, news)[0]
+        return rule if lists is None else self._trust_from(lists, news, ahead=False)[0]
 
-    def _rule_of(self, ranks_new: list[bool], lists: Lists | None = None) -> Trust:
-        """The rule of thumb; with lists that tell what each part counts in the simplest blend."""
+    def _rule_of(
+        self, ranks_new: list[bool], lists: Lists | None = None, shares: Sequence[float] | None = None
+    ) -> Trust:
+        """The rule of thumb. lists: they tell what each part counts in the simplest blend, unless `shares` does, and
+        how strongly what covers the new speaks."""
         scales = Scale.of(np.diff(self.seen.indptr)), Scale.of(_users_of(self.seen))
-        return rule_of_thumb(ranks_new, *scales, None if lists is None else simple_shares(lists))
+        if lists is None:
+            return rule_of_thumb(ranks_new, *scales, shares)
+        found = simple_shares(lists) if shares is None else shares
+        return safest(lists, [rule_of_thumb(ranks_new, *scales, found, cover) for cover in COVERS])
 
-    def _trust_from(self, lists: Lists, ranks_new: list[bool], per_user: int = 1) -> tuple[Trust, Comparison]:
-        """Weights as far from the rule of thumb as cross-validation says."""
-        found = compared(lists, lambda some: self._rule_of(ranks_new, some), per_user=per_user)
+    def _trust_from(self, cuts: Sequence[Lists], ranks_new: list[bool], *, ahead: bool) -> tuple[Trust, Comparison]:
+        """Weights as far from the rule of thumb as cross-validation says. cuts, ahead: as `compared` takes them."""
+        found = compared(cuts, lambda some: self._rule_of(ranks_new, some), ahead=ahead)
+        lists = joined(cuts)
         return learn(lists, self._rule_of(ranks_new, lists), found.strength), found
 
     def _lists(
@@ -136,17 +143,16 @@ class Blend(Recommender):
         items: Items,
         users: Users | None,
         limit: int,
-    ) -> Lists | None:
-        """What weights are learned from: the lists of at most `limit` users of each cut, by blends of these parts that
-        are fitted to what the cut leaves to learn from. None if that is too little."""
+    ) -> list[Lists] | None:
+        """What weights are learned from: of each cut, the lists of at most `limit` users, by a blend of these parts
+        that is fitted to what the cut leaves to learn from. None if that is too little."""
         found = []
         for cut in cuts:
             before = Blend(parts=write_parts(chosen), seed=self.params.seed)
             before.items, before.users, before.seen = self.items, self.users, cut.train.matrix(binary=True)
             before._take(fitted(chosen, cut.train, items, users, self.params.seed), cut.train)
             found.append(lists_of(before, cut, rule, limit, self.params.seed))
-        lists = joined(found)
-        return lists if len(lists) >= FEWEST else None
+        return found if sum(map(len, found)) >= FEWEST else None
 
     # -- what it is made of ----------------------------------------------------------------------------------------
 

@@ -32,9 +32,11 @@ _FEWER = 0.3
 class Question:
     """Users of a situation: what the blend is given, what they chose, what stays out.
 
-    histories: `(n,)` numbers of items. chosen, barred: CSR `(n, n_items)`. allowed: `(n_items,) bool`.
+    users: `(n,)` codes. histories: `(n,)` numbers of items. chosen, barred: CSR `(n, n_items)`. allowed: `(n_items,)
+    bool`.
     """
 
+    users: Codes
     vectors: Vectors
     histories: npt.NDArray[np.number]
     chosen: sparse.csr_matrix
@@ -62,18 +64,19 @@ def _questions(blend: Blend, cut: Validation, limit: int, random: np.random.Gene
     users = _drawn(np.flatnonzero((np.diff(held.indptr) > 0) & known), limit, random)
     if len(users):
         lengths = np.diff(seen.indptr)[users]
-        yield Question(blend._user_vectors(users), lengths, held[users], seen[users], ~cut.hidden)
+        yield Question(users, blend._user_vectors(users), lengths, held[users], seen[users], ~cut.hidden)
     thin = _drawn(users, len(users) // 4, random)
     if len(thin) and blend.can(Capability.FOLD_IN_USERS):
         short = _shortened(blend.histories_of(thin), random)
-        yield Question(blend._fold(short), np.diff(short.indptr), held[thin], seen[thin], ~cut.hidden, _FEWER)
+        lengths = np.diff(short.indptr)
+        yield Question(thin, blend._fold(short), lengths, held[thin], seen[thin], ~cut.hidden, _FEWER)
     if cut.hidden.any():
         fresh = cut.fresh.matrix(binary=True)
         users = _drawn(np.flatnonzero((np.diff(fresh.indptr) > 0) & known), limit // 2, random)
         if len(users):
             lengths = np.diff(seen.indptr)[users]
             nothing = sparse.csr_matrix((len(users), seen.shape[1]), dtype=np.float32)
-            yield Question(blend._user_vectors(users), lengths, fresh[users], nothing, cut.hidden, _FEWER)
+            yield Question(users, blend._user_vectors(users), lengths, fresh[users], nothing, cut.hidden, _FEWER)
 
 
 def _drawn(users: npt.NDArray[np.integer], limit: int, random: np.random.Generator) -> Codes:
@@ -115,9 +118,9 @@ def _pieces(blend: Blend, question: Question, scale: Trust, random: np.random.Ge
         users = scale.users(question.histories[part])
         found = terms(z, z > -np.inf, speaking[:, rows], users[rows], items[columns], blend.item_counts[columns])
         lengths = listed.sum(axis=1)
-        lengths = lengths[lengths > 0]
+        whose, lengths = question.users[part][lengths > 0], lengths[lengths > 0]
         importance = np.full(len(lengths), question.importance)
-        yield Lists(found, chosen[rows, columns], np.concatenate([[0], lengths.cumsum()[:-1]]), importance)
+        yield Lists(found, chosen[rows, columns], np.concatenate([[0], lengths.cumsum()[:-1]]), importance, whose)
 
 
 def _listed(

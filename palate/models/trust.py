@@ -109,14 +109,22 @@ def _newness(counts: npt.NDArray[np.number], half: float) -> Floats:
     return np.asarray(half / (half + counts.astype(np.float64)), dtype=np.float32)
 
 
+COVERS = (1.0, 0.4, 0.2, 0.1, 0.002)
+"""How strongly what covers the new may speak, the most first. Never not at all: the new has an order, too."""
+
+
 def rule_of_thumb(
-    ranks_new: Sequence[bool], user_scale: Scale, item_scale: Scale, shares: Sequence[float] | None = None
+    ranks_new: Sequence[bool],
+    user_scale: Scale,
+    item_scale: Scale,
+    shares: Sequence[float] | None = None,
+    cover: float = COVERS[0],
 ) -> Trust:
     """Parts that need interactions count by how much is known; those that rank what is new, by how little.
 
     ranks_new: of each part, whether it ranks items that nobody has touched. shares: what each counts where much is
     known, in sum 1; unless told, those that need interactions count alike, and the others nothing, if there are such.
-    The shorter the history, the more popularity counts.
+    The shorter the history, the more popularity counts. cover: times that much all that is said of new users and items.
     """
     needy = sum(not new for new in ranks_new)
     others = len(ranks_new) - needy
@@ -127,9 +135,9 @@ def rule_of_thumb(
     for row, new, share in zip(parts, ranks_new, shares, strict=True):
         row[0] = share
         if needy and others:
-            row[when_new] = 0.5 / others if new else -0.5 * share
+            row[when_new] = cover * (0.5 / others if new else -0.5 * share)
     shared = np.zeros(len(SHARED_TERMS), np.float32)
-    shared[SHARED_TERMS.index("popular, new user")] = 1.0 if needy else 0.0
+    shared[SHARED_TERMS.index("popular, new user")] = cover if needy else 0.0
     return Trust(parts, shared, user_scale, item_scale)
 
 

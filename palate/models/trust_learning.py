@@ -22,11 +22,11 @@ Mask = npt.NDArray[np.bool_]
 
 STRENGTHS = (3.0, 30.0, 300.0)
 """How many lists the rule of thumb may be worth, for each weight in units of its term's deviation."""
-_COMPARED = 2000
-"""Lists that suffice to choose among them."""
+_ENOUGH = 2000
+"""Lists that suffice to learn from, where weights are only to be compared."""
 _STEPS = 200
-_BEYOND_CHANCE = 2.0
-"""So many standard errors are more than chance would give, but for one time in forty."""
+_BEYOND_CHANCE = 2.5
+"""So many standard errors are more than chance would give, but for one time in forty, of the best of a few."""
 _ADDED = 12
 """Parts in the simplest blend, each as often as it is in it."""
 
@@ -36,13 +36,15 @@ class Lists:
     """Items from which users chose, list after list.
 
     terms: `(n, n_terms) float32`. chosen: `(n,) bool`, at least one of each list. starts: `(n_lists,)`, where each
-    begins. importance: `(n_lists,)`.
+    begins. importance: `(n_lists,)`, 1 of the data's own, less of made-up situations. users: `(n_lists,)`, whose each
+    is.
     """
 
     terms: Floats
     chosen: Mask
     starts: npt.NDArray[np.int64]
     importance: Doubles
+    users: npt.NDArray[np.int32]
 
     def __len__(self) -> int:
         return len(self.starts)
@@ -57,7 +59,7 @@ class Lists:
         lengths = self.lengths[which]
         starts = np.concatenate([[0], lengths.cumsum()[:-1]]).astype(np.int64)
         rows = np.repeat(self.starts[which] - starts, lengths) + np.arange(lengths.sum())
-        return Lists(self.terms[rows], self.chosen[rows], starts, self.importance[which])
+        return Lists(self.terms[rows], self.chosen[rows], starts, self.importance[which], self.users[which])
 
 
 def joined(parts: Sequence[Lists]) -> Lists:
@@ -65,7 +67,9 @@ def joined(parts: Sequence[Lists]) -> Lists:
     parts = [part for part in parts if len(part)]
     if not parts:
         none = np.zeros(0)
-        return Lists(np.zeros((0, 0), np.float32), none.astype(bool), none.astype(np.int64), none)
+        return Lists(
+            np.zeros((0, 0), np.float32), none.astype(bool), none.astype(np.int64), none, none.astype(np.int32)
+        )
     if len(parts) == 1:
         return parts[0]
     before = np.cumsum([0, *(len(part.chosen) for part in parts[:-1])])
@@ -74,6 +78,7 @@ def joined(parts: Sequence[Lists]) -> Lists:
         np.concatenate([part.chosen for part in parts]),
         np.concatenate([part.starts + rows for part, rows in zip(parts, before, strict=True)]),
         np.concatenate([part.importance for part in parts]),
+        np.concatenate([part.users for part in parts]),
     )
 
 
@@ -81,21 +86,36 @@ def simple_shares(lists: Lists, seed: int = 0) -> list[float]:
     """What each part counts in the simplest blend, in sum 1: the parts are added up one at a time, each as often as it
     is the one that helps the NDCG of natural lists most.
 
-    A part that helps nothing is left out, so that this is never far from the best part alone (greedy selection with
-    replacement; Caruana, Niculescu-Mizil, Crew and Ksikes, "Ensemble Selection from Libraries of Models", ICML 2004).
+    A part that helps nothing is left out, so that this is never far from the best part alone; that may be added again
+    and again before another one helps beside it (greedy selection with replacement; Caruana, Niculescu-Mizil, Crew and
+    Ksikes, "Ensemble Selection from Libraries of Models", ICML 2004).
     """
-    natural = np.random.default_rng(seed).permutation(np.flatnonzero(lists.importance == 1))[:_COMPARED]
-    some = lists.taken(np.sort(natural))
+    some = lists.taken(np.sort(_natural(lists, seed)[:_ENOUGH]))
     scores = some.terms[:, : -len(SHARED_TERMS) : len(PART_TERMS)]
-    counts, total, best = np.zeros(scores.shape[1]), np.zeros(len(scores), np.float32), 0.0
-    while counts.sum() < _ADDED:
-        found = [judged(some, total + scores[:, part]) for part in range(scores.shape[1])]
-        if max(found) <= best:
-            break
-        best, chosen = max(found), int(np.argmax(found))
-        counts[chosen] += 1
-        total += scores[:, chosen]
-    return (counts / counts.sum()).tolist() if counts.any() else [1 / len(counts)] * len(counts)
+    counts, total = np.zeros(scores.shape[1]), np.zeros(len(scores), np.float32)
+    best, shares = 0.0, np.ones(len(counts))
+    for _ in range(_ADDED):
+        found = [judged(some, total + scores[:, part]) for part in range(len(counts))]
+        added = int(np.argmax(found))
+        counts[added] += 1
+        total += scores[:, added]
+        if found[added] > best:
+            best, shares = found[added], counts.copy()
+    return [float(share) for share in shares / shares.sum()]
+
+
+def safest(lists: Lists, rules: Sequence[Trust], seed: int = 0) -> Trust:
+    """Which of the weights rank natural lists best, if that is better than the last beyond chance; or else the last."""
+    some = lists.taken(np.sort(_natural(lists, seed)[:_ENOUGH]))
+    found = [_ndcgs(some, some.terms @ rule.flat) for rule in rules]
+    best = max(range(len(rules)), key=lambda at: found[at].mean())
+    gained = found[best] - found[-1]
+    return rules[best] if gained.mean() > _BEYOND_CHANCE * _error(gained, some.users) else rules[-1]
+
+
+def _natural(lists: Lists, seed: int) -> npt.NDArray[np.int64]:
+    """Which lists are the data's own, not made-up situations; in random order."""
+    return np.random.default_rng(seed).permutation(np.flatnonzero(lists.importance == 1))
 
 
 def learn(lists: Lists, rule: Trust, strength: float = STRENGTHS[0]) -> Trust:
@@ -142,14 +162,19 @@ def judged(lists: Lists, scores: npt.NDArray[np.number], k: int = 20) -> float:
 
 def _ndcgs(lists: Lists, scores: npt.NDArray[np.number], k: int = 20) -> Doubles:
     """The NDCG@k of each list."""
-    of_list = np.repeat(np.arange(len(lists)), lists.lengths)
-    order = np.lexsort((-scores, of_list))
-    place = np.arange(len(order)) - np.repeat(lists.starts, lists.lengths)
-    gains = np.where(lists.chosen[order] & (place < k), 1 / np.log2(place + 2), 0)
-    ideal = np.concatenate([[0.0], (1 / np.log2(np.arange(2, k + 2))).cumsum()])
-    wanted = np.add.reduceat(lists.chosen.astype(np.int64), lists.starts)
-    found: Doubles = np.add.reduceat(gains, lists.starts) / ideal[np.minimum(wanted, k)]
+    from palate.kernels.blend_loops import list_ndcgs
+
+    found = np.empty(len(lists))
+    list_ndcgs(np.ascontiguousarray(scores), lists.chosen, lists.starts, 1 / np.log2(np.arange(2, k + 2)), found)
     return found
+
+
+def _error(values: Doubles, users: npt.NDArray[np.integer]) -> float:
+    """One standard error of the mean of the lists' values; those of one user hang together."""
+    if len(values) < 2:
+        return float("inf")
+    of_user = np.bincount(users, values - values.mean())
+    return float(np.sqrt((of_user**2).sum()) / len(values))
 
 
 @dataclass(frozen=True)
@@ -180,28 +205,38 @@ class Comparison:
         return self.blended - self.alone > _BEYOND_CHANCE * self.error
 
 
-def compared(lists: Lists, rule_of: Callable[[Lists], Trust], seed: int = 0, per_user: int = 1) -> Comparison:
-    """Cross-validation by two halves of the lists; made-up situations are learned from, but not measured on.
+def compared(cuts: Sequence[Lists], rule_of: Callable[[Lists], Trust], *, ahead: bool, seed: int = 0) -> Comparison:
+    """Cross-validation; made-up situations are learned from, but not measured on.
 
-    rule_of: the rule of thumb, for those that are learned from. per_user: how many natural lists each user has, of
-    which the further ones may say no more than the first.
+    cuts: the lists of each cut of the interactions. rule_of: the rule of thumb, for those that are learned from. ahead:
+    whether the first cut holds out what came last, the second what came last before that, and so on: then weights are
+    learned from all but the first and measured on it, as they will be on what comes next (what people turned to in one
+    time they have in common, so that users of the same cut tell more of each other than of the next). Otherwise, and of
+    a single cut, weights are learned from each half of the users and measured on the other.
     """
-    natural = np.random.default_rng(seed).permutation(np.flatnonzero(lists.importance == 1))[:_COMPARED]
-    others = np.flatnonzero(lists.importance < 1)[:_COMPARED]
-    folds = [natural[0::2], natural[1::2]]
+    if ahead and len(cuts) > 1:
+        folds = [(joined(cuts[1:]), cuts[0].taken(_natural(cuts[0], seed)))]
+    else:
+        lists = joined(cuts)
+        natural, others = _natural(lists, seed), np.flatnonzero(lists.importance < 1)[:_ENOUGH]
+        even = lists.users[natural] % 2 == 0
+        halves = natural[even], natural[~even]
+        folds = [
+            (lists.taken(np.concatenate([learned_from[: _ENOUGH // 2], others])), lists.taken(measured_on))
+            for learned_from, measured_on in (halves, halves[::-1])
+        ]
     found: dict[float, list[Doubles]] = {strength: [] for strength in (np.inf, *STRENGTHS)}
     alone = []
-    for learned_from, measured_on in (folds, folds[::-1]):
-        some, rest = lists.taken(np.concatenate([learned_from, others])), lists.taken(measured_on)
+    for some, rest in folds:
         alone.append(_ndcgs(rest, rest.terms[:, 0]))
         rule = rule_of(some)
         for strength, values in found.items():
             values.append(_ndcgs(rest, rest.terms @ learn(some, rule, strength).flat))
     by_list = {strength: np.concatenate(values) for strength, values in found.items()}
     by_strength = {strength: float(values.mean()) for strength, values in by_list.items()}
-    first = np.concatenate(alone)
-    gained = by_list[_strongest(by_strength)] - first
-    return Comparison(by_strength, float(first.mean()), float(gained.std(ddof=1) / np.sqrt(len(gained) / per_user)))
+    by_itself, users = np.concatenate(alone), np.concatenate([rest.users for _, rest in folds])
+    error = _error(by_list[_strongest(by_strength)] - by_itself, users)
+    return Comparison(by_strength, float(by_itself.mean()), error)
 
 
 def _strongest(by_strength: Mapping[float, float]) -> float:

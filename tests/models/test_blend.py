@@ -14,8 +14,8 @@ from palate.models import make_recommender
 from palate.models.blend import Blend
 from palate.models.blend_lists import lists_of
 from palate.models.protocol import Arrays, Capability, Context
-from palate.models.trust import PART_TERMS, SHARED_TERMS, Scale, rule_of_thumb
-from palate.models.trust_learning import Comparison, Lists, compared, learn, simple_shares
+from palate.models.trust import COVERS, PART_TERMS, SHARED_TERMS, Scale, rule_of_thumb
+from palate.models.trust_learning import Comparison, Lists, compared, learn, safest, simple_shares
 from palate.models.validation import cut_validation
 from tests.models.checkerboard import NAMES, SMALL, catalogue, fitted, interactions, people
 from tests.models.worlds import GROUPS, PER_GROUP, world
@@ -79,7 +79,7 @@ def test_one_that_is_always_right_is_trusted_and_one_that_draws_lots_is_not() ->
     chosen = np.zeros((n_lists, length), bool)
     chosen[np.arange(n_lists), terms[:, 0].reshape(n_lists, length).argmax(axis=1)] = True
     starts = np.arange(n_lists) * length
-    lists = Lists(terms, chosen.ravel(), starts, np.ones(n_lists))
+    lists = Lists(terms, chosen.ravel(), starts, np.ones(n_lists), np.arange(n_lists, dtype=np.int32))
     found = learn(lists, rule)
     assert found.parts[0, 0] > 10 * abs(found.parts[1, 0])
 
@@ -94,7 +94,8 @@ def choices(*noises: float) -> Lists:
         terms[:, part * len(PART_TERMS)] = likings + noise * rng.normal(size=len(likings))
     chosen = np.zeros((n_lists, length), bool)
     chosen[np.arange(n_lists), likings.reshape(n_lists, length).argmax(axis=1)] = True
-    return Lists(terms, chosen.ravel(), np.arange(n_lists) * length, np.ones(n_lists))
+    starts, users = np.arange(n_lists) * length, np.arange(n_lists, dtype=np.int32)
+    return Lists(terms, chosen.ravel(), starts, np.ones(n_lists), users)
 
 
 def test_the_simplest_blend_adds_what_helps_and_leaves_out_what_does_not() -> None:
@@ -104,18 +105,49 @@ def test_the_simplest_blend_adds_what_helps_and_leaves_out_what_does_not() -> No
     assert third < 0.1
 
 
-def test_a_blend_is_worth_it_where_it_is_better_beyond_chance() -> None:
-    def both(noise: float, per_user: int = 1) -> Comparison:
-        scale = Scale.of(np.arange(9))
-        rule = partial(rule_of_thumb, [False] * 2, scale, scale)
-        return compared(choices(1.0, noise), lambda some: rule(simple_shares(some)), per_user=per_user)
+def comparison(*cuts: Lists, ahead: bool = False) -> Comparison:
+    scale = Scale.of(np.arange(9))
+    rule = partial(rule_of_thumb, [False] * 2, scale, scale)
+    return compared(cuts, lambda some: rule(simple_shares(some)), ahead=ahead)
 
-    helpful, idle = both(1.0), both(6)
+
+def test_a_blend_is_worth_it_where_it_is_better_beyond_chance() -> None:
+    helpful, idle = comparison(choices(1.0, 1.0)), comparison(choices(1.0, 8))
     assert helpful.worthwhile
     assert helpful.blended > helpful.alone + 5 * helpful.error
-    assert 0 < idle.blended - idle.alone < 2 * idle.error, "better, but chance would do that"
+    assert 0 < idle.blended - idle.alone < 2.5 * idle.error, "better, but chance would do that"
     assert not idle.worthwhile
-    assert both(1.0, per_user=4).error == pytest.approx(2 * helpful.error)
+
+
+def test_several_lists_of_the_same_users_are_no_further_witnesses() -> None:
+    once, thrice = choices(1.0, 1.0), comparison(*[choices(1.0, 1.0)] * 3)
+    assert thrice.error == pytest.approx(comparison(once).error, rel=0.2)
+
+
+def test_a_blend_that_was_better_in_one_time_has_to_be_so_in_the_next() -> None:
+    """Its second part knew more than the first until lately, when it knows little any more."""
+    before, now = choices(1.0, 0.5), choices(1.0, 3.0)
+    assert comparison(now, before).worthwhile, "the two times together"
+    assert not comparison(now, before, ahead=True).worthwhile
+    assert comparison(before, before, ahead=True).worthwhile
+
+
+def test_what_covers_the_new_speaks_as_strongly_as_it_helps_and_else_hardly() -> None:
+    scale, width = Scale.of(np.arange(9)), len(PART_TERMS)
+    new_item = PART_TERMS.index("new item")
+    rules = [rule_of_thumb([False, True], scale, scale, [1.0, 0.0], cover) for cover in COVERS]
+
+    def cover(noise: float) -> float:
+        """Of half the items, which are new; `noise` is in what the second part says of them."""
+        lists = choices(3.0, noise)
+        new = np.random.default_rng(1).random(len(lists.chosen)) < 0.5
+        for part in range(2):
+            lists.terms[:, part * width + new_item] = lists.terms[:, part * width] * new
+        return float(2 * safest(lists, rules).parts[1, new_item])
+
+    assert cover(0.5) == pytest.approx(COVERS[0])
+    assert cover(100.0) == pytest.approx(COVERS[-1])
+    assert COVERS[-1] > 0
 
 
 def test_where_there_is_too_little_to_learn_from_the_rule_of_thumb_stays() -> None:
