@@ -75,7 +75,7 @@ class Overviews:
     def of(self, connection: Connection, project: Project, person: str) -> Overview:
         """The overview of a project for whoever looks."""
         state = progress(connection, project, person, self._recent)
-        if state.answers <= MANY:
+        if not _many(connection, project):
             return overview(connection, project, state)
         kept = self._kept.get(project.id)
         if kept is None or kept[0] <= time.monotonic():
@@ -91,9 +91,9 @@ class Overviews:
 
         Whoever asks first waits for them; later they are made anew beside the requests.
         """
-        state = progress(connection, project, "", self._recent)
-        if state.answers <= MANY:
+        if not _many(connection, project):
             return None
+        state = progress(connection, project, "", self._recent)
         kept = self._kept.get(project.id)
         if kept is None:
             self._make(project.id, state)
@@ -107,6 +107,12 @@ class Overviews:
             made = overview(db, get(db, project_id), state)
         now = time.monotonic()
         self._kept[project_id] = (now + _COSTS * (now - began), made)
+
+
+def _many(connection: Connection, project: Project) -> bool:
+    """Whether figures take long. Looked up, since the progress may be of before many answers were taken in."""
+    some = select(answers.c.id).where(answers.c.project_id == project.id).limit(MANY + 1).subquery()
+    return connection.execute(select(func.count()).select_from(some)).scalar_one() > MANY
 
 
 def overview(connection: Connection, project: Project, state: Progress) -> Overview:
