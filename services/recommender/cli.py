@@ -33,8 +33,9 @@ def api() -> None:
 )
 def serve(host: str | None, port: int, workers: int, bundle: Path | None) -> None:
     """Answer requests until stopped. Needs a key: `palate keys create --scope recommend NAME`."""
-    from palate.kernels.top_n import warm
+    from palate.kernels import top_n
     from palate.web.serve import serve as run
+    from services.recommender.filters import columns
 
     if bundle is not None:
         os.environ["PALATE_BUNDLE"] = str(bundle.absolute())
@@ -44,7 +45,7 @@ def serve(host: str | None, port: int, workers: int, bundle: Path | None) -> Non
     settings = RecommenderSettings.read()
     # What is wrong with the database is told here, once, instead of by each worker as it dies.
     open_store(settings).engine.dispose()
-    run(FACTORY, host or settings.host, port, workers=workers, warms=[warm])
+    run(FACTORY, host or settings.host, port, workers=workers, warms=[top_n.warm, columns.warm])
 
 
 @api.command("import-items")
