@@ -147,12 +147,12 @@ class IdMap:
         """Codes of the ids, `(n,) int32`, -1 where the map lacks one."""
         if not isinstance(values, (pa.Array, pa.ChunkedArray, np.ndarray)):
             values = list(values)
-            if len(values) <= _ONE_BY_ONE and self._sorted is None:
+            if self.is_integer:
+                return np.fromiter((self.code(value) for value in values), dtype=np.int32, count=len(values))
+            if len(values) <= _ONE_BY_ONE:
                 code, look_up = self.code, self._look_up()  # nearly all are text already
                 codes = [look_up(value) if type(value) is str else code(value) for value in values]
                 return np.array(codes, dtype=np.int32)
-            if self.is_integer:
-                return np.fromiter((self.code(value) for value in values), dtype=np.int32, count=len(values))
             try:
                 array = pa.array([_as_text(value) for value in values], pa.large_string())
             except (pa.ArrowException, UnicodeError):  # half a surrogate pair: Arrow holds none, so no map does

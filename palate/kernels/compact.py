@@ -20,6 +20,7 @@ import numpy as np
 import numpy.typing as npt
 
 from palate.errors import ParameterError
+from palate.kernels.steps import in_steps
 from palate.kernels.top_n import Codes, Floats
 
 Form = Literal["int8", "float16"]
@@ -65,18 +66,12 @@ class Compact:
         order[: len(sorted_codes)] = sorted_codes
         blocks = np.zeros((n_blocks, width, BLOCK), np.int8 if form == "int8" else np.float16)
         scales, errors = np.zeros(len(order), np.float32), np.zeros(len(order), np.float64)
-        largest = 127.0 if form == "int8" else 1.0
         for first in range(0, n_blocks, _AT_ONCE):
             part = slice(first, min(first + _AT_ONCE, n_blocks))
             rows = slice(part.start * BLOCK, part.stop * BLOCK)
             true = np.zeros((rows.stop - rows.start, width), np.float32)
             true[:, : factors.shape[1]] = np.where(order[rows, None] >= 0, factors[order[rows]], 0)
-            scales[rows] = np.abs(true).max(axis=1) / largest
-            usable = scales[rows] >= np.finfo(np.float32).tiny  # of the rest the error is all there is
-            scales[rows][~usable] = 0
-            grid = true / np.where(usable, scales[rows], 1)[:, None]
-            rounded = np.where(usable[:, None], np.rint(grid) if form == "int8" else grid, 0).astype(blocks.dtype)
-            errors[rows] = np.linalg.norm(true - scales[rows, None] * rounded.astype(np.float64), axis=1)
+            rounded, scales[rows], errors[rows] = in_steps(true, blocks.dtype)
             blocks[part] = rounded.reshape(-1, BLOCK, width).transpose(0, 2, 1)
         long = np.zeros(len(order))
         long[: len(sorted_codes)] = lengths[sorted_codes]

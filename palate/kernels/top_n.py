@@ -13,6 +13,8 @@ from typing import Any, Self
 import numpy as np
 import numpy.typing as npt
 
+from palate.kernels.steps import in_steps
+
 Codes = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]
 
@@ -36,12 +38,8 @@ class Grid:
 
     @classmethod
     def of(cls, factors: Floats, lengths: npt.NDArray[np.float64]) -> Self:
-        steps = (np.abs(factors).max(axis=1, initial=0) / 127).astype(np.float32)
-        usable = np.isfinite(lengths) & (steps >= np.finfo(np.float32).tiny)  # of the rest the error is all there is
-        steps[~usable] = 0
-        scaled = np.where(usable[:, None], factors, 0) / np.where(usable, steps, 1)[:, None]
-        numbers = np.rint(scaled).astype(np.int8)
-        off = np.linalg.norm(factors - steps[:, None] * numbers.astype(np.float64), axis=1) + _ROUNDING * lengths
+        numbers, steps, off = in_steps(factors, np.int8)
+        off += _ROUNDING * lengths
         return cls(numbers, steps, np.where(np.isfinite(off), off * (1 + _ROUNDING), np.inf).astype(np.float32))
 
 

@@ -248,7 +248,7 @@ class Auto(Blend):
             kept = [bool(weights.any()) for weights in trust.parts]
         else:
             trust = self._rule_of(_news(parts), joined(lists), [1.0] + [0.0] * (len(rankers) - 1))
-            kept = [part is rankers[0] or _covers(part.kind) for part in rankers]
+            kept = [part is rankers[0] or _ranks_new(part.kind) for part in rankers]
         idle = [part for part, some in zip(rankers, kept, strict=True) if not some]
         self.trust = trust.of_parts(kept)
         return [part for part in parts if part not in idle], (found.blended, found.alone)
@@ -273,8 +273,3 @@ def _ranks(kind: str) -> bool:
 
 def _ranks_new(kind: str) -> bool:
     return Capability.FOLD_IN_ITEMS in recommender_class(kind).capabilities
-
-
-def _covers(kind: str) -> bool:
-    """Whether it answers for what the best part may not know: new items, or users of whom nothing is known."""
-    return _ranks_new(kind) or not _ranks(kind)

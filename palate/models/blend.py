@@ -23,7 +23,7 @@ from palate.models.part_list import Part, fitted, read_parts, write_parts
 from palate.models.popularity import Popularity
 from palate.models.protocol import Arrays, Capability, Context, Floats, Histories, Recommender, Vectors
 from palate.models.trust import COVERS, PART_TERMS, Known, Scale, Trust, rule_of_thumb
-from palate.models.trust_learning import Comparison, Lists, compared, joined, learn, safest, simple_shares
+from palate.models.trust_learning import Comparison, Lists, compared, joined, learn, natural, safest, simple_shares
 from palate.models.validation import FEWEST, Validation, cuts_of, told
 
 _TYPICAL = 3.0
@@ -126,8 +126,9 @@ class Blend(Recommender):
         scales = Scale.of(np.diff(self.seen.indptr)), Scale.of(_users_of(self.seen))
         if lists is None:
             return rule_of_thumb(ranks_new, *scales, shares)
-        found = simple_shares(lists) if shares is None else shares
-        return safest(lists, [rule_of_thumb(ranks_new, *scales, found, cover) for cover in COVERS])
+        some = natural(lists)
+        found = simple_shares(some) if shares is None else shares
+        return safest(some, [rule_of_thumb(ranks_new, *scales, found, cover) for cover in COVERS])
 
     def _trust_from(self, cuts: Sequence[Lists], ranks_new: list[bool], *, ahead: bool) -> tuple[Trust, Comparison]:
         """Weights as far from the rule of thumb as cross-validation says. cuts, ahead: as `compared` takes them."""

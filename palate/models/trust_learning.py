@@ -23,7 +23,7 @@ Mask = npt.NDArray[np.bool_]
 STRENGTHS = (3.0, 30.0, 300.0)
 """How many lists the rule of thumb may be worth, for each weight in units of its term's deviation."""
 _ENOUGH = 2000
-"""Lists that suffice to learn from, where weights are only to be compared."""
+"""Lists that suffice where weights are only to be compared."""
 _STEPS = 200
 _BEYOND_CHANCE = 2.5
 """So many standard errors are more than chance would give, but for one time in forty, of the best of a few."""
@@ -82,20 +82,19 @@ def joined(parts: Sequence[Lists]) -> Lists:
     )
 
 
-def simple_shares(lists: Lists, seed: int = 0) -> list[float]:
+def simple_shares(lists: Lists) -> list[float]:
     """What each part counts in the simplest blend, in sum 1: the parts are added up one at a time, each as often as it
-    is the one that helps the NDCG of natural lists most.
+    is the one that helps the NDCG of the lists most.
 
     A part that helps nothing is left out, so that this is never far from the best part alone; that may be added again
     and again before another one helps beside it (greedy selection with replacement; Caruana, Niculescu-Mizil, Crew and
     Ksikes, "Ensemble Selection from Libraries of Models", ICML 2004).
     """
-    some = lists.taken(np.sort(_natural(lists, seed)[:_ENOUGH]))
-    scores = some.terms[:, : -len(SHARED_TERMS) : len(PART_TERMS)]
+    scores = lists.terms[:, : -len(SHARED_TERMS) : len(PART_TERMS)]
     counts, total = np.zeros(scores.shape[1]), np.zeros(len(scores), np.float32)
     best, shares = 0.0, np.ones(len(counts))
     for _ in range(_ADDED):
-        found = [judged(some, total + scores[:, part]) for part in range(len(counts))]
+        found = [judged(lists, total + scores[:, part]) for part in range(len(counts))]
         added = int(np.argmax(found))
         counts[added] += 1
         total += scores[:, added]
@@ -104,13 +103,17 @@ def simple_shares(lists: Lists, seed: int = 0) -> list[float]:
     return [float(share) for share in shares / shares.sum()]
 
 
-def safest(lists: Lists, rules: Sequence[Trust], seed: int = 0) -> Trust:
-    """Which of the weights rank natural lists best, if that is better than the last beyond chance; or else the last."""
-    some = lists.taken(np.sort(_natural(lists, seed)[:_ENOUGH]))
-    found = [_ndcgs(some, some.terms @ rule.flat) for rule in rules]
+def safest(lists: Lists, rules: Sequence[Trust]) -> Trust:
+    """Which of the weights rank the lists best, if that is better than the last beyond chance; or else the last."""
+    found = [_ndcgs(lists, lists.terms @ rule.flat) for rule in rules]
     best = max(range(len(rules)), key=lambda at: found[at].mean())
     gained = found[best] - found[-1]
-    return rules[best] if gained.mean() > _BEYOND_CHANCE * _error(gained, some.users) else rules[-1]
+    return rules[best] if gained.mean() > _BEYOND_CHANCE * _error(gained, lists.users) else rules[-1]
+
+
+def natural(lists: Lists, seed: int = 0) -> Lists:
+    """The data's own lists, without made-up situations; as many as suffice to compare by."""
+    return lists.taken(np.sort(_natural(lists, seed)[:_ENOUGH]))
 
 
 def _natural(lists: Lists, seed: int) -> npt.NDArray[np.int64]:
@@ -218,9 +221,9 @@ def compared(cuts: Sequence[Lists], rule_of: Callable[[Lists], Trust], *, ahead:
         folds = [(joined(cuts[1:]), cuts[0].taken(_natural(cuts[0], seed)))]
     else:
         lists = joined(cuts)
-        natural, others = _natural(lists, seed), np.flatnonzero(lists.importance < 1)[:_ENOUGH]
-        even = lists.users[natural] % 2 == 0
-        halves = natural[even], natural[~even]
+        own, others = _natural(lists, seed), np.flatnonzero(lists.importance < 1)[:_ENOUGH]
+        even = lists.users[own] % 2 == 0
+        halves = own[even], own[~even]
         folds = [
             (lists.taken(np.concatenate([learned_from[: _ENOUGH // 2], others])), lists.taken(measured_on))
             for learned_from, measured_on in (halves, halves[::-1])

@@ -11,7 +11,6 @@ from palate.errors import InputError
 
 # Possessive, and the closing quote may be missing: whatever is sent is walked through once, not from every quote anew.
 _STRING = re.compile(rb'"(?:[^"\\]|\\.)*+"?', re.DOTALL)
-_BRACKET = re.compile(rb"[\[\]{}]")
 _ONE_KIND, _NO_BRACKETS = bytes.maketrans(b"[{]}", b"(())"), bytes(set(range(256)) - set(b"[]{}"))
 _FLAT = 8
 """Up to so many levels are counted by taking the innermost away: what is sent most is a long list of short objects."""
@@ -42,14 +41,14 @@ def is_deeper(body: bytes, most: int) -> bool:
     """Whether objects and lists are nested deeper than `most`, counted without parsing, and no further than needed."""
     # Where nothing is escaped, each quote begins or ends a string, and what lies outside of them comes by splitting.
     outside = _STRING.sub(b"", body) if b"\\" in body else b"".join(body.split(b'"')[::2])
-    brackets = outside.translate(_ONE_KIND, _NO_BRACKETS)
+    brackets = left = outside.translate(_ONE_KIND, _NO_BRACKETS)
     for _ in range(min(most, _FLAT)):
-        brackets = brackets.replace(b"()", b"")  # a level less
-        if not brackets:
+        left = left.replace(b"()", b"")  # a level less
+        if not left:
             return False
     level = 0
-    for match in _BRACKET.finditer(outside):
-        level += 1 if match[0] in b"[{" else -1
+    for bracket in brackets:
+        level += 1 if bracket == ord("(") else -1
         if level > most:
             return True
     return False
