@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 
+from labeling.autolabel.guarantee import interval
 from palate.errors import ParameterError
+
+_STRETCH = 1.3
+"""So many times the audit's greatest share are checked where that, and no less, gives the interval its width."""
 
 
 @dataclass(frozen=True)
@@ -14,7 +19,7 @@ class Goal:
     target: the share of automatic labels that shall be right. confidence: how surely, of the statement made each round.
     budget: answers of people in all, audit included; None is as many as it takes.
     check: the share of automatic labels that people check in any case, at least. The audit checks more until its
-    interval is `width` wide, but never more than `check_at_most` of them.
+    interval is `width` wide, but no more than `check_at_most` of them, or 1.3 times that where it makes it so narrow.
     seed_items: how many people label before the first model; None leaves it to the number of items.
     growth: a round asks for this share of what people have labeled so far.
     """
@@ -53,3 +58,14 @@ class Goal:
         """How many items people label before the first model."""
         wanted = self.seed_items if self.seed_items is not None else min(max(round(0.03 * n_items), 50), 400)
         return min(wanted, n_items)
+
+    def audit_of(self, n_labels: int, accuracy: float | None = None) -> int:
+        """How many of so many automatic labels to check: enough for an interval of `width`, within the shares; where
+        they are not enough, the greatest share. accuracy: what to expect; the target unless told."""
+        least, most = math.ceil(self.check * n_labels), math.ceil(self.check_at_most * n_labels)
+        share = self.target if accuracy is None else accuracy
+        for size in range(max(least, 1), min(math.ceil(_STRETCH * most), n_labels) + 1):
+            low, high = interval(share * size, size)
+            if high - low <= self.width:
+                return size
+        return most

@@ -166,21 +166,8 @@ def _affordable(state: State, goal: Goal) -> int:
     if goal.budget is None:
         return state.n_items
     each = max(state.answers / max(len(state.answered), 1), 1.0)
-    aside = min(_audit_size(len(state.pool), goal), math.ceil(_FOR_AUDIT * goal.budget / each))
+    aside = min(goal.audit_of(len(state.pool)), math.ceil(_FOR_AUDIT * goal.budget / each))
     return max(int((goal.budget - state.answers) / each) - aside, 0)
-
-
-def _audit_size(n: int, goal: Goal, accuracy: float | None = None) -> int:
-    """How many of n automatic labels to check: enough for an interval of the goal's width, within its shares."""
-    least, most = math.ceil(goal.check * n), math.ceil(goal.check_at_most * n)
-    share = goal.target if accuracy is None else accuracy
-    size = max(least, 1)
-    while size < most:
-        low, high = interval(share * size, size)
-        if high - low <= goal.width:
-            break
-        size += 1
-    return min(size, most)
 
 
 def _begin_audit(state: State, goal: Goal, rng: np.random.Generator) -> None:
@@ -189,7 +176,7 @@ def _begin_audit(state: State, goal: Goal, rng: np.random.Generator) -> None:
     if state.automatic is None:
         state.phase, state.asked = "done", state.audited
         return
-    _check(state, goal, _audit_size(len(state.automatic.items), goal, state.automatic.accuracy), rng)
+    _check(state, goal, goal.audit_of(len(state.automatic.items), state.automatic.accuracy), rng)
     if not len(state.asked):  # the budget is spent
         state.phase = "done"
 
@@ -223,7 +210,7 @@ def _audited(state: State, goal: Goal, rng: np.random.Generator) -> bool:
     agreeing = int((made.labels[drawn] == state.labels[checked]).sum())
     reference = Reference(float(state.reliability[checked].mean()), state.n_answers)
     low, high = (reference.accuracy(end) for end in interval(agreeing, len(checked)))
-    more = _audit_size(len(made.items), goal, agreeing / len(checked)) - len(checked)
+    more = goal.audit_of(len(made.items), agreeing / len(checked)) - len(checked)
     if high - low > goal.width and more > 0:
         _check(state, goal, more, rng)
         if len(state.asked):

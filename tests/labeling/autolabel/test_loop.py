@@ -9,6 +9,7 @@ import pytest
 
 from labeling.autolabel import Goal, KernelLearner, State, advance, play, suspects, table_views, text_views
 from labeling.autolabel.annotators import Crowd, Truthful
+from labeling.autolabel.guarantee import interval
 from palate.errors import ParameterError
 from tests.labeling.autolabel.conftest import played, sentences
 
@@ -24,6 +25,20 @@ def test_the_promise_is_kept_and_most_is_automatic(topics: Topics) -> None:
     assert outcome.audit.low <= outcome.automated_accuracy <= outcome.audit.high
     assert outcome.human_labels + len(state.automatic.items) == outcome.items  # type: ignore[union-attr]
     assert not np.isin(state.answered, state.automatic.items).any()  # type: ignore[union-attr]
+
+
+def test_an_audit_is_as_large_as_its_interval_takes_or_takes_the_greatest_share() -> None:
+    easy, hard = Goal(target=0.98).audit_of(10_000), Goal(target=0.9).audit_of(9_800)
+    assert 0.01 * 10_000 < easy < 0.05 * 10_000
+    assert 0.05 * 9_800 < hard <= 0.065 * 9_800
+    for target, size in ((0.98, easy), (0.9, hard)):
+        low, high = interval(target * size, size)
+        assert high - low <= 0.05
+        low, high = interval(target * (size - 1), size - 1)
+        assert high - low > 0.05
+    assert Goal(target=0.9).audit_of(2_000) == 100  # 6.5 % would not be enough either
+    assert Goal(target=0.9).audit_of(10_000, accuracy=0.99) < easy
+    assert [Goal().audit_of(few) for few in (0, 1, 5)] == [0, 1, 1]
 
 
 def test_nothing_is_decided_by_a_label_that_was_not_asked_for(topics: Topics) -> None:
