@@ -16,12 +16,13 @@ from palate.evaluation import metrics
 from palate.evaluation.background import CO_OCCURRENCE, Background
 from palate.evaluation.bootstrap import intervals
 from palate.evaluation.result import Measures
-from palate.models.protocol import NO_CONTEXT, Context, Recommender, UserVectors
+from palate.models.protocol import NO_CONTEXT, Context, Recommender, UserVectors, rows_at_once
 
 Progress: TypeAlias = Callable[[str, int, int], None]
 """Called with the name of the stage, how much of it is done, and how much there is to do."""
 
-_SCORES_AT_ONCE = 1 << 22
+_CALLS = 4
+"""A call ranks so many times what a model scores at once."""
 _DIVERSITY_SAMPLE = 1000
 
 
@@ -59,7 +60,7 @@ Ranker: TypeAlias = Callable[[Recommender, Queries, int], Ranking]
 def blocks(model: Recommender, n: int) -> list[slice]:
     """`n` rows in the parts that are ranked in one call each. Wherever they are ranked they are cut in this way: a
     matrix product may differ in its last bit with the number of its rows."""
-    step = max(1, _SCORES_AT_ONCE // max(1, len(model.items)))
+    step = _CALLS * rows_at_once(len(model.items))
     return [slice(start, min(start + step, n)) for start in range(0, n, step)]
 
 

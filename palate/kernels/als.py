@@ -16,7 +16,6 @@ they are; implicit, their confidences add up, each bringing its own 1 where r > 
 
 from __future__ import annotations
 
-import os
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from itertools import pairwise
@@ -26,6 +25,7 @@ import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
 from palate.kernels.ratings import Ratings, Side
+from palate.kernels.threads import cores
 
 Floats = npt.NDArray[np.float32]
 
@@ -81,11 +81,6 @@ def als(
             solve(ratings.by_item, users, items, pool)
             solve(ratings.by_user, items, users, pool)
     return users, items
-
-
-def cores() -> int:
-    """How many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _directions(random: np.random.Generator, n: int, rank: int) -> Floats:

@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from threadpoolctl import threadpool_limits
 
-from palate.kernels.sparse_products import FEW
+from palate.kernels.threads import FEW
 
 Floats = npt.NDArray[np.float32]
 

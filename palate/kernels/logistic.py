@@ -12,7 +12,7 @@ import numpy.typing as npt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from palate.kernels.sparse_products import FEW, in_threads
+from palate.kernels.threads import FEW, in_threads
 
 Floats = npt.NDArray[np.float32]
 Codes = npt.NDArray[np.int32]

@@ -6,7 +6,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from palate.kernels.sparse_products import in_threads
+from palate.kernels.threads import in_threads
 
 Codes = npt.NDArray[np.int32]
 Floats = npt.NDArray[np.float32]

@@ -13,7 +13,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from palate.kernels.sparse_products import in_threads
+from palate.kernels.threads import in_threads
 
 Floats = npt.NDArray[np.float32]
 Doubles = npt.NDArray[np.float64]

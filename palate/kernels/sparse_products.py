@@ -6,19 +6,15 @@ is well filled, as sums over the histories of users are.
 
 from __future__ import annotations
 
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
 
-from palate.kernels.als import cores
+from palate.kernels.threads import FEW, in_threads
 
 Floats = npt.NDArray[np.float32]
-
-FEW = 16
-"""So few rows, such as those of a request, are not worth a thread."""
 
 
 def dense_product(left: sparse.csr_matrix, right: sparse.csr_matrix, out: Floats | None = None) -> Floats:
@@ -36,16 +32,21 @@ def dense_product(left: sparse.csr_matrix, right: sparse.csr_matrix, out: Floats
     return out
 
 
-def in_threads(work: Any, rows: int) -> None:
-    """`work(first, last)` for ranges that cover all rows, by one thread for each core."""
-    threads = 1 if rows <= FEW else cores()
-    if threads == 1:
-        work(0, rows)
-        return
-    step = max(1, -(-rows // (8 * threads)))
-    with ThreadPoolExecutor(threads) as pool:
-        for piece in [pool.submit(work, first, min(first + step, rows)) for first in range(0, rows, step)]:
-            piece.result()
+def gram_product(left: sparse.csr_matrix, by_row: sparse.csr_matrix, by_column: sparse.csr_matrix) -> Floats:
+    """`left @ by_row @ by_column`, where `by_column` is the transpose of `by_row`, as `(rows of left, rows of by_row)
+    float32`.
+
+    What is in between is well filled for all but the shortest rows: for many rows it is held densely, a few of them at
+    a time, which takes a half to a seventh of the time.
+    """
+    from palate.kernels.sparse_products_loops import ROWS, multiply_twice
+
+    if left.shape[0] <= FEW:
+        return dense_product(sparse.csr_matrix(left @ by_row), by_column)
+    out = np.empty((left.shape[0], by_row.shape[0]), np.float32)
+    arrays = *_parts(left), *_parts(by_row), by_row.shape[1], out
+    in_threads(lambda first, last: multiply_twice(*arrays, first, last), len(out), ROWS)
+    return out
 
 
 def _parts(matrix: sparse.csr_matrix) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Floats]:

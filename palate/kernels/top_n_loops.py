@@ -47,6 +47,23 @@ def keep_best(
 
 
 @compiled
+def keep_best_of_rows(
+    scores: Any, starts: Any, columns: Any, order: Any, codes: Any, best: Any, first: int, last: int
+) -> None:
+    """The best of the whole rows `first` to `last`, sorted, into `best` and `codes`, which hold -inf and -1.
+
+    What a row leaves out is `columns[starts[row] : starts[row + 1]]`, in any order; its scores become -inf. order: 0 to
+    the number of columns.
+    """
+    for row in range(first, last):
+        found = scores[row]
+        for at in range(starts[row], starts[row + 1]):
+            found[columns[at]] = -np.inf
+        keep_row(found, 0, order, best[row], codes[row])
+    sort_best(codes[first:last], best[first:last])
+
+
+@compiled
 def keep_row(scores: Any, offset: int, order: Any, heap: Any, held: Any) -> None:
     """Takes the scores of the places from `offset` on into one heap and its codes. order: the code at each place."""
     worst, width = heap[0], len(scores)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import numpy.typing as npt
 
-from palate.kernels.sparse_products import in_threads
+from palate.kernels.threads import in_threads
 from palate.models.protocol import Floats
 
 

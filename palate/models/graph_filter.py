@@ -14,7 +14,7 @@ import numpy.typing as npt
 from scipy import sparse
 from threadpoolctl import threadpool_limits
 
-from palate.kernels.sparse_products import dense_product
+from palate.kernels.sparse_products import gram_product
 from palate.models.histories import WEIGHTINGS, HistoryRecommender
 from palate.models.params import ModelParams, one_of, within
 from palate.models.protocol import Floats
@@ -100,7 +100,7 @@ class GraphFilter(HistoryRecommender):
 
     def _scores(self, histories: sparse.csr_matrix) -> tuple[Floats, npt.NDArray[np.bool_]]:
         by_user, by_item = self._graph
-        scores = dense_product(sparse.csr_matrix(histories @ by_item), by_user)
+        scores = gram_product(histories, by_item, by_user)
         if self.params.alpha > 0:
             into, out_of = self._passage
             scores += (histories @ into) @ out_of

@@ -14,6 +14,7 @@ from scipy import sparse
 from palate.dataset.ids import Codes
 from palate.dataset.schema import Interactions, Items, Users
 from palate.errors import SchemaError
+from palate.kernels.rows import widened
 from palate.kernels.sparse_products import dense_product
 from palate.models.protocol import Arrays, Capability, Context, Floats, Histories, Recommender, Vectors
 from palate.models.recency import faded
@@ -148,9 +149,7 @@ class HistoryRecommender(Recommender):
         """Scores over all items; -inf for those that nobody has touched."""
         if len(self.touched) == len(self.items):
             return scores
-        wide = np.full((len(scores), len(self.items)), -np.inf, np.float32)
-        wide[:, self.touched] = scores
-        return wide
+        return widened(scores, self.touched, len(self.items))
 
     def _state(self) -> Arrays:
         weighted = {} if self.params.weighting == "binary" else {"histories": self.histories}

@@ -18,8 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from palate.dataset.schema import Interactions, Items, Users
 from palate.errors import ParameterError, SchemaError
-from palate.kernels.als import cores
-from palate.kernels.sparse_products import FEW, in_threads
+from palate.kernels.threads import FEW, cores, in_threads
 from palate.models.factorization import FactorModel
 from palate.models.params import ModelParams, one_of, within
 from palate.models.protocol import Arrays, Floats, Histories, Vectors

@@ -16,7 +16,7 @@ from palate.dataset.ids import Codes
 from palate.kernels.neighbours import as_matrix, nearest
 from palate.kernels.sparse_products import dense_product
 from palate.models.histories import HistoryRecommender
-from palate.models.neighbours import SIMILARITIES, NeighbourParams, Weigher, filled
+from palate.models.neighbours import SIMILARITIES, NeighbourParams, Weigher, by_popularity
 from palate.models.params import one_of, within
 from palate.models.protocol import Floats
 
@@ -57,8 +57,7 @@ class ItemKNN(HistoryRecommender):
 
     def _scores(self, histories: sparse.csr_matrix) -> tuple[Floats, npt.NDArray[np.bool_]]:
         scores = dense_product(histories, self.similarities)
-        personal = np.asarray(scores.any(axis=1))
-        return filled(scores, self.popularity[self.touched]), personal
+        return scores, by_popularity(scores, self.popularity[self.touched])
 
     def _likeness(self, columns: Codes) -> Floats:
         found = np.asarray(self.similarities[columns].toarray())

@@ -6,8 +6,10 @@ from dataclasses import dataclass, field
 from typing import Any, Self
 
 import numpy as np
+import numpy.typing as npt
 from scipy import sparse
 
+from palate.kernels.rows import filled
 from palate.models.histories import WEIGHTINGS
 from palate.models.params import ModelParams, one_of, within
 from palate.models.protocol import Floats
@@ -78,8 +80,8 @@ class Weigher:
         return sparse.csr_matrix((data.astype(np.float32), rows.indices, rows.indptr), shape=rows.shape)
 
 
-def filled(scores: Floats, counts: Floats) -> Floats:
-    """Scores, in place, where 0 says that nothing is known: those come last, by popularity, from -1 to 0."""
+def by_popularity(scores: Floats, counts: Floats) -> npt.NDArray[np.bool_]:
+    """Scores, in place, where 0 says that nothing is known: those come last, by popularity, from -1 to 0. Tells of
+    which rows anything is known."""
     standing = counts / np.float32(counts.max() + 1) - np.float32(1)
-    np.copyto(scores, standing, where=scores == 0)
-    return scores
+    return filled(scores, standing.astype(np.float32, copy=False))

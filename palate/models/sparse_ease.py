@@ -18,7 +18,8 @@ from threadpoolctl import threadpool_limits
 from palate.dataset.ids import Codes
 from palate.errors import ParameterError
 from palate.kernels.neighbours import nearest
-from palate.kernels.sparse_products import dense_product, in_threads
+from palate.kernels.sparse_products import dense_product
+from palate.kernels.threads import in_threads
 from palate.models.ease import EASEParams, normalise
 from palate.models.histories import HistoryRecommender
 from palate.models.params import within

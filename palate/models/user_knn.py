@@ -17,7 +17,7 @@ from scipy import sparse
 from palate.kernels.neighbours import as_matrix, nearest
 from palate.kernels.sparse_products import dense_product
 from palate.models.histories import HistoryRecommender
-from palate.models.neighbours import SIMILARITIES, NeighbourParams, Weigher, filled
+from palate.models.neighbours import SIMILARITIES, NeighbourParams, Weigher, by_popularity
 from palate.models.params import one_of, within
 from palate.models.protocol import Floats
 
@@ -64,7 +64,8 @@ class UserKNN(HistoryRecommender):
             weigher.weigh(histories), weighed, params.neighbours, params.measure, params.shrinkage, by_column=by_item
         )
         scores = dense_product(as_matrix(*found, len(self.users)), self.histories)
-        return filled(scores, self.popularity[self.touched]), np.ones(len(scores), dtype=bool)
+        by_popularity(scores, self.popularity[self.touched])
+        return scores, np.ones(len(scores), dtype=bool)
 
     def _learned(self) -> dict[str, Any]:
         return {}

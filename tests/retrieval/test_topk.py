@@ -52,3 +52,13 @@ def test_stored_zeros_are_excluded_too() -> None:
 def test_no_queries_and_no_items() -> None:
     assert top_k(np.empty((0, 5), np.float32), 3)[0].shape == (0, 3)
     assert top_k(np.empty((2, 0), np.float32), 3)[0].tolist() == [[-1] * 3] * 2
+
+
+def test_many_rows_that_nobody_may_write_to() -> None:
+    scores = np.random.default_rng(0).integers(0, 9, (70, 30)).astype(np.float32)
+    scores.flags.writeable = False
+    barred = sparse.random(70, 30, 0.2, "csr", np.float32, np.random.default_rng(1))
+    codes, _ = top_k(scores.T.copy().T, 7, barred)
+    for row in range(70):
+        assert codes[row].tolist() == naive(scores[row].tolist(), 7, set(barred[row].indices.tolist()))
+    np.testing.assert_array_equal(top_k(scores, 7, barred)[0], codes)
