@@ -1,12 +1,14 @@
 """`python -m benchmarks.models --data FOLDER`: every model that ranks items, with its defaults, on one split each.
 
 The last fifth of each user's history is held out, as `palate evaluate --split leave-last-fraction` does; each model
-runs in a process of its own, so that its memory is told apart. `--generated` adds a generated set of MovieLens 1M's
-size. `--write docs/models.md` puts the tables between the two marks of that page.
+runs in a process of its own, so that its memory is told apart. `--generated` adds two generated sets: films of
+MovieLens 1M's size, and visits of places of Gowalla's, of which nothing is known but who was where. `--write
+docs/models.md` puts the tables between the two marks of that page.
 """
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import subprocess
@@ -17,13 +19,27 @@ from pathlib import Path
 from typing import Any
 
 import click
+import numpy as np
 
+from benchmarks.data import Size, generate_places
 from benchmarks.pages import put
 from palate.dataset.generate import generate_dataset, write_dataset
+from palate.dataset.schema import Dataset, Items, Users
 from palate.models import KINDS, artifact_class
 from palate.models.protocol import Recommender
 
 ML_1M = {"n_users": 6_040, "n_items": 3_700, "n_interactions": 1_000_000}
+GOWALLA = Size(30_000, 41_000, 1_027_000)
+
+
+def write_generated(folder: Path) -> dict[str, Path]:
+    """The generated sets' folders, by name."""
+    made = {"Generated films": folder / "films", "Generated places": folder / "places"}
+    write_dataset(generate_dataset(**ML_1M), made["Generated films"])
+    visits = generate_places(GOWALLA)
+    visits = dataclasses.replace(visits, timestamps=np.arange(len(visits), dtype=np.int64))  # one after the other
+    write_dataset(Dataset(visits, Items(visits.items), Users(visits.users), "generated"), made["Generated places"])
+    return made
 
 
 def measured(kind: str, data: Path, limit: float) -> dict[str, Any] | str:
@@ -67,19 +83,19 @@ def table(name: str, found: dict[str, dict[str, Any] | str]) -> str:
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--data", multiple=True, type=click.Path(exists=True, path_type=Path), help="A data set.")
-@click.option("--generated", is_flag=True, help="Also a generated set of MovieLens 1M's size.")
+@click.option("--generated", is_flag=True, help="Also generated sets of MovieLens 1M's and of Gowalla's size.")
 @click.option("--model", "kinds", multiple=True, help="Only these kinds.")
 @click.option("--limit", default=1800.0, show_default=True, help="Seconds for one model on one set.")
 @click.option("--write", type=click.Path(exists=True, dir_okay=False, path_type=Path), help="The page to put it in.")
 def main(data: tuple[Path, ...], generated: bool, kinds: tuple[str, ...], limit: float, write: Path | None) -> None:
     """Print a table for each data set."""
-    kinds = kinds or tuple(kind for kind in KINDS if issubclass(artifact_class(kind), Recommender))
+    rankers = (kind for kind in KINDS if issubclass(artifact_class(kind), Recommender))
+    kinds = kinds or tuple(kind for kind in rankers if kind != "auto")  # `benchmarks.auto` measures that
     with ExitStack() as stack:
         sets = {path.resolve().name: path for path in data}
         if generated:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="palate-models-"))) / "generated"
-            write_dataset(generate_dataset(**ML_1M), folder)
-            sets["Generated"] = folder
+            folder = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="palate-models-")))
+            sets |= write_generated(folder)
         if not sets:
             raise click.UsageError("Give --data or --generated.")
         tables = []

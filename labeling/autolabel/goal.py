@@ -9,7 +9,8 @@ from labeling.autolabel.guarantee import interval
 from palate.errors import ParameterError
 
 _STRETCH = 1.3
-"""So many times the audit's greatest share are checked where that, and no less, gives the interval its width."""
+"""So many times the audit's greatest share are checked where that share was not enough for the interval's width, and
+this is."""
 
 
 @dataclass(frozen=True)
@@ -59,12 +60,14 @@ class Goal:
         wanted = self.seed_items if self.seed_items is not None else min(max(round(0.03 * n_items), 50), 400)
         return min(wanted, n_items)
 
-    def audit_of(self, n_labels: int, accuracy: float | None = None) -> int:
+    def audit_of(self, n_labels: int, accuracy: float | None = None, *, stretched: bool = False) -> int:
         """How many of so many automatic labels to check: enough for an interval of `width`, within the shares; where
-        they are not enough, the greatest share. accuracy: what to expect; the target unless told."""
+        they are not enough, the greatest share. accuracy: what to expect; the target unless told. stretched: what was
+        checked so far left the interval too wide."""
         least, most = math.ceil(self.check * n_labels), math.ceil(self.check_at_most * n_labels)
         share = self.target if accuracy is None else accuracy
-        for size in range(max(least, 1), min(math.ceil(_STRETCH * most), n_labels) + 1):
+        limit = min(math.ceil(_STRETCH * most), n_labels) if stretched else most
+        for size in range(max(least, 1), limit + 1):
             low, high = interval(share * size, size)
             if high - low <= self.width:
                 return size

@@ -210,7 +210,7 @@ def _audited(state: State, goal: Goal, rng: np.random.Generator) -> bool:
     agreeing = int((made.labels[drawn] == state.labels[checked]).sum())
     reference = Reference(float(state.reliability[checked].mean()), state.n_answers)
     low, high = (reference.accuracy(end) for end in interval(agreeing, len(checked)))
-    more = goal.audit_of(len(made.items), agreeing / len(checked)) - len(checked)
+    more = goal.audit_of(len(made.items), agreeing / len(checked), stretched=True) - len(checked)
     if high - low > goal.width and more > 0:
         _check(state, goal, more, rng)
         if len(state.asked):

@@ -13,24 +13,24 @@ from typing import Any, ClassVar
 import numpy as np
 import numpy.typing as npt
 from scipy import sparse
-from scipy.linalg import lapack, solve_triangular
+from scipy.linalg import solve_triangular
 
 from palate.errors import ParameterError
+from palate.kernels.definite import factor, invert
 from palate.kernels.sparse_products import dense_product
 from palate.memory import free_memory
 from palate.models.histories import WEIGHTINGS, HistoryRecommender
 from palate.models.params import ModelParams, one_of, within
 from palate.models.protocol import Floats
 
-_ROWS_AT_ONCE = 1024
 _LEAST = 1e-5
 """The least share of an item's square that the penalty must hold for it to be told from rounding."""
 _WRONG = 0.05
 """The share by which an inverse multiplied back may miss, on average."""
 _FEW_USERS = 0.7
 """With fewer users for each item than this, the inverse of users by users costs less: a third of the time at 0.5."""
-_NEEDED = 1.2
-"""Memory, in matrices of items by items: one is computed in place, and blocks of it copied."""
+_NEEDED = 1.6
+"""Memory, in matrices of items by items: one is computed in place, beside half of it."""
 
 
 @dataclass(frozen=True)
@@ -109,12 +109,11 @@ class EASE(HistoryRecommender):
         """`basis`, and what turns products with it into scores."""
         gram = gram_of(sparse.csr_matrix(normalised.T))
         np.einsum("ii->i", gram)[:] += np.float32(self.penalty)
-        factor, failed = lapack.spotrf(gram, lower=1, clean=1, overwrite_a=1)
-        if failed:
+        if not factor(gram):
             raise _too_small()
         basis = np.asfortranarray(normalised.toarray())
         self.basis = np.ascontiguousarray(
-            solve_triangular(factor, basis, lower=True, overwrite_b=True, check_finite=False)
+            solve_triangular(gram, basis, lower=True, overwrite_b=True, check_finite=False)
         )
         self.kept = np.einsum("ij,ij->j", self.basis, self.basis, dtype=np.float64)  # 1 - penalty P_jj
         if not (self.kept < 1 - _LEAST).all():
@@ -196,19 +195,8 @@ def _invert(matrix: Floats) -> Floats:
     """
     probe = np.random.default_rng(0).choice(np.array([-1, 1], np.float32), len(matrix))
     image = matrix @ probe
-    # A symmetric matrix in C order is the same one in Fortran's, which LAPACK takes without a copy.
-    factor, failed = lapack.spotrf(matrix.T, lower=1, clean=0, overwrite_a=1)
-    if not failed:
-        inverse, failed = lapack.spotri(factor, lower=1, overwrite_c=1)
-    if not failed:
-        whole: Floats = inverse.T  # in C order: the upper triangle is filled
-        for start in range(0, len(whole), _ROWS_AT_ONCE):
-            rows = slice(start, start + _ROWS_AT_ONCE)
-            block = whole[rows, rows]
-            block[:] = np.triu(block) + np.triu(block, 1).T
-            whole[rows.stop :, rows] = whole[rows, rows.stop :].T
-        if np.abs(whole @ image - probe).mean() < _WRONG:
-            return whole
+    if invert(matrix) and np.abs(matrix @ image - probe).mean() < _WRONG:
+        return matrix
     raise _too_small()
 
 
