@@ -17,7 +17,8 @@ def cores() -> int:
 
 
 def in_threads(work: Callable[[int, int], Any], rows: int, multiple: int = 1) -> None:
-    """`work(first, last)` for ranges that cover all rows, a multiple of rows each, by one thread for each core."""
+    """`work(first, last)` for ranges that cover all rows, by one thread for each core. Each begins at a multiple of
+    `multiple`."""
     threads = 1 if rows <= FEW else cores()
     if threads == 1:
         work(0, rows)
