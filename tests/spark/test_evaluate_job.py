@@ -40,7 +40,8 @@ def test_the_numbers_are_those_of_palate_evaluate(
     palate_evaluate.main([str(each) for each in [*arguments, "--json", tmp_path / "cli.json"]], standalone_mode=False)
     told = json.loads((tmp_path / "cli.json").read_text())
 
-    monkeypatch.setattr(ranking, "_SCORES_AT_ONCE", 32 * 7)  # six blocks of at most 7 users
+    monkeypatch.setattr(ranking, "_CALLS", 1)
+    monkeypatch.setattr(ranking, "rows_at_once", lambda n_items: 7)  # six blocks of at most 7 users
     monkeypatch.setenv("PALATE_HOME", str(tmp_path / "home"))
     common = ["--bundle", bundle, "--input", prepared, "--k", "5,3,5"]
     code, said = job(evaluating.command, *common, "--output", tmp_path / "spread", "--log")
@@ -70,7 +71,8 @@ def test_ranking_on_executors_masks_what_was_seen(
 ) -> None:
     found, model = Prepared(prepared), load_recommender(bundle)
     train, test = found.interactions("train"), found.interactions("test")
-    monkeypatch.setattr(ranking, "_SCORES_AT_ONCE", 32 * 7)
+    monkeypatch.setattr(ranking, "_CALLS", 1)
+    monkeypatch.setattr(ranking, "rows_at_once", lambda n_items: 7)
     asked = []
 
     def both(model: Any, queries: Any, k: int) -> ranking.Ranking:
