@@ -29,8 +29,8 @@ _WRONG = 0.05
 """The share by which an inverse multiplied back may miss, on average."""
 _FEW_USERS = 0.7
 """With fewer users for each item than this, the inverse of users by users costs less: a third of the time at 0.5."""
-_NEEDED = 1.6
-"""Memory, in matrices of items by items: one is computed in place, beside half of it."""
+_WHOLE, _DUAL = 1.6, 1.2
+"""Memory, in what is computed: a matrix of items by items, beside half of it; those of users, beside blocks."""
 
 
 @dataclass(frozen=True)
@@ -178,7 +178,7 @@ def require_memory(rows: int, n_items: int) -> None:
     does not fit."""
     square = rows == n_items
     entries = n_items**2 if square else 2 * rows * n_items + rows**2
-    needed, free = _NEEDED * 4 * entries / 1024**3, free_memory() / 1024**3
+    needed, free = (_WHOLE if square else _DUAL) * 4 * entries / 1024**3, free_memory() / 1024**3
     if needed > free:
         raise ParameterError(
             f"{n_items:,} items need {needed:,.1f} GB for a matrix of {'items' if square else 'users'} by items, and "

@@ -33,11 +33,17 @@ def top_k(scores: Floats, n: int, exclude: sparse.csr_matrix | None = None) -> t
     codes = np.full((n_queries, width), -1, np.int32)
     best = np.full((n_queries, width), -np.inf, np.float32)
     if width:
-        held = exclude if exclude is not None else sparse.csr_matrix(scores.shape, dtype=np.float32)
-        starts, columns = held.indptr.astype(np.int64, copy=False), held.indices.astype(np.int32, copy=False)
+        starts, columns = np.zeros(n_queries + 1, np.int64), np.zeros(0, np.int32)
+        if exclude is not None:
+            starts, columns = exclude.indptr.astype(np.int64), exclude.indices.astype(np.int32, copy=False)
         arrays = np.require(scores, np.float32, ("C", "W")), starts, columns, np.arange(n_items, dtype=np.int32)
         in_threads(lambda first, last: keep_best_of_rows(*arrays, codes, best, first, last), n_queries)
     if width < n:
         missing = (0, 0), (0, n - width)
         return np.pad(codes, missing, constant_values=-1), np.pad(best, missing, constant_values=-np.inf)
     return codes, best
+
+
+def warm() -> None:
+    """Loads the compiled loop, or compiles it: in a process from which others are forked, once for all of them."""
+    top_k(np.ones((1, 1), np.float32), 1)
