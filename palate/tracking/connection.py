@@ -30,6 +30,12 @@ _LIMITS = {
     "MLFLOW_SUPPRESS_PRINTING_URL_TO_STDOUT": "true",
 }
 
+_LEVELS = {
+    "alembic": logging.WARNING,  # a line for each step of a new database's migration
+    "mlflow.store.db.utils": logging.WARNING,
+    "urllib3.connectionpool": logging.ERROR,  # a line for each retry; the failure itself is raised
+}
+
 
 class Connection:
     """The server or database at `uri`, opened when first asked.
@@ -71,14 +77,13 @@ class Connection:
 
 def _open(uri: str) -> MlflowClient:
     """A client that has asked once, so that a new database is migrated; without MLflow's and Alembic's lines."""
-    with _quiet():
-        import mlflow.pyfunc  # noqa: F401  # it warns while it is imported
-        from mlflow import MlflowClient
+    _hush()
+    from mlflow import MlflowClient
 
-        with _alone(uri):
-            client = MlflowClient(tracking_uri=uri, registry_uri=uri)
-            client.search_experiments(max_results=1)
-            client.search_registered_models(max_results=1)
+    with _alone(uri):
+        client = MlflowClient(tracking_uri=uri, registry_uri=uri)
+        client.search_experiments(max_results=1)
+        client.search_registered_models(max_results=1)
     return client
 
 
@@ -126,15 +131,9 @@ def _alone(uri: str) -> Iterator[None]:
         yield
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    """For the first contact only: it silences the whole process, other threads too."""
-    disabled = logging.root.manager.disable
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        logging.disable(max(disabled, logging.WARNING))  # a migration sets its loggers' levels itself
-        try:
-            yield
-        finally:
-            logging.disable(disabled)
-            logging.getLogger("alembic").setLevel(logging.WARNING)
+def _hush() -> None:
+    """Keep what MLflow says of a first contact out of the log: by its own loggers and modules. Switching the whole
+    process's log off and on again would leave it off where two threads make their first contact at once."""
+    for name, level in _LEVELS.items():
+        logging.getLogger(name).setLevel(level)
+    warnings.filterwarnings("ignore", module=r"mlflow\.")

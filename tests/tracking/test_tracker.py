@@ -207,14 +207,28 @@ def test_settings_say_where(tmp_path: Path) -> None:
     assert Tracker().uri == f"sqlite:///{tmp_path / 'home' / 'mlflow.db'}"
 
 
-def test_limits_of_the_operator_stay_in_force(
-    tracker: Tracker, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_limits_of_the_operator_stay_in_force(tracker: Tracker, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     tracker.log_model(model(), run_name="r", register_as="m")
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
-    logging.getLogger("mine").warning("still heard")
-    assert "still heard" in caplog.text
+
+
+def test_a_first_contact_says_nothing_and_lets_others_speak(
+    uri: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, capfd: pytest.CaptureFixture[str]
+) -> None:
+    caplog.set_level(logging.INFO)
+
+    def client(**options: str) -> MlflowClient:
+        logging.getLogger("another").warning("still heard")
+        return MlflowClient(**options)
+
+    monkeypatch.setattr(mlflow, "MlflowClient", client)
+    with connection.Connection(uri).client():
+        assert caplog.messages == ["still heard"]
+    with pytest.raises(RegistryError):
+        Tracker("http://127.0.0.1:9").versions("m")
+    assert caplog.messages == ["still heard", "still heard"]
+    assert capfd.readouterr().err == ""
 
 
 def test_a_version_that_is_no_bundle(tracker: Tracker, uri: str, tmp_path: Path) -> None:
