@@ -30,7 +30,7 @@ from benchmarks.load import ENVIRONMENT, ITEM, USER, WORKERS, Load, Server, load
 USERS, ITEMS, CONNECTIONS = 100_000, 20_000, 8
 RECENT = 5
 """Items that a visitor without an account has looked at."""
-BATCH, PACE = 100, 3_000
+BATCH, PACE, SENDERS = 100, 3_000, 4
 """Events in a request, and events a second while recommendations are asked for."""
 CONSTANT, PERSONAL, UNKNOWN, VISITOR = "constant", "personal", "unknown user", "recent items"
 ANSWER = 1_310
@@ -88,13 +88,13 @@ def told(runs: Mapping[str, Sequence[Load]]) -> str:
 
 @contextmanager
 def sending(server: Server, users: int, items: int) -> Iterator[list[float]]:
-    """Sends PACE events a second in batches meanwhile; the list gets the seconds that each batch took."""
+    """Sends PACE events a second in batches meanwhile, by turns over SENDERS connections (one alone waits for each
+    answer longer than its batch may take); the list gets the seconds that each batch took."""
     stop, took, draw = threading.Event(), [], random.Random(0)
 
-    def send() -> None:
-        due = time.monotonic()
+    def send(due: float) -> None:
         while not stop.wait(max(0.0, due - time.monotonic())):
-            due += BATCH / PACE
+            due += SENDERS * BATCH / PACE
             rows = [
                 {
                     "id": uuid.uuid4().hex,
@@ -107,13 +107,16 @@ def sending(server: Server, users: int, items: int) -> Iterator[list[float]]:
             server.call("/v1/events", {"events": rows})
             took.append(time.monotonic() - began)
 
-    thread = threading.Thread(target=send, daemon=True)
-    thread.start()
+    begin = time.monotonic()
+    threads = [threading.Thread(target=send, args=[begin + k * BATCH / PACE], daemon=True) for k in range(SENDERS)]
+    for thread in threads:
+        thread.start()
     try:
         yield took
     finally:
         stop.set()
-        thread.join(60)
+        for thread in threads:
+            thread.join(60)
 
 
 @contextmanager
@@ -163,6 +166,7 @@ def run(quick: bool) -> Timing:
             for each in kinds:
                 load(server, lua[each], 1, CONNECTIONS)
             runs = rounds_of(kinds)
+            load(server, lua["events"], 1, SENDERS)
             with sending(server, users, items) as took:
                 meanwhile = middle(rounds_of([PERSONAL])[PERSONAL])
             flood = [load(server, lua["events"], seconds, 4) for _ in range(rounds)]
