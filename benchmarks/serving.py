@@ -31,7 +31,7 @@ USERS, ITEMS, CONNECTIONS = 100_000, 20_000, 8
 RECENT = 5
 """Items that a visitor without an account has looked at."""
 BATCH, PACE, SENDERS = 100, 3_000, 4
-"""Events in a request, and events a second while recommendations are asked for."""
+"""Events in a request, events a second while recommendations are asked for, and over how many connections."""
 CONSTANT, PERSONAL, UNKNOWN, VISITOR = "constant", "personal", "unknown user", "recent items"
 ANSWER = 1_310
 """Bytes of the constant answer: about those of ten recommended items."""
