@@ -46,5 +46,5 @@ def publish(project: int, url: str, name: str, into: str, least: float) -> None:
         catalogue.close()
     click.echo(
         f"{result.changed} items changed, {result.same} were so already, {result.taken_out} lost a label that is "
-        f"withdrawn or unsure, {result.missing} are not in the catalogue."
+        f"withdrawn or unsure, {result.missing} are not in the catalogue; {result.unlabeled} tasks have no sure label."
     )

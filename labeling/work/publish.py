@@ -2,14 +2,19 @@
 
 What was published is remembered in the item itself, so that a label that changed, or was withdrawn, takes its place or
 goes, and publishing again changes nothing. Categories and tags that came from elsewhere stay.
+
+Of a project with many tasks, few are asked for one by one: the catalogue's listing tells which items hold a label, so
+those of tasks without one that hold none, and those that are as they should be, need no request of their own.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
+import json
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
 from labeling.exports.final import Final
 from labeling.store.definition import Project
@@ -19,16 +24,23 @@ from palate.errors import ParameterError
 INTO = ("categories", "tags", "attributes")
 KINDS = ("choice", "choices", "rating")
 CONNECTIONS = 8
+MANY = 1_000
+"""Tasks from which on the catalogue is listed first: a request for a thousand items, rather than for each."""
+T = TypeVar("T")
+U = TypeVar("U")
 
 
 @dataclass
 class Published:
-    """How many items were changed, were so already, are not in the catalogue; of how many a label was taken out."""
+    """How many tasks' items were changed, were so already, are not in the catalogue; from how many a label was taken
+    out; and how many tasks have no label that is sure enough, and their items none of an earlier time.
+    """
 
     changed: int = 0
     same: int = 0
     missing: int = 0
     taken_out: int = 0
+    unlabeled: int = 0
 
 
 def require_publishable(project: Project, name: str, into: str, least: float) -> None:
@@ -61,25 +73,57 @@ def publish(
     with the number of items done.
     """
     require_publishable(project, name, into, least)
+    found = Published()
+    held = _held(catalogue, name, into) if project.tasks > MANY else None
+
+    def labels_of(final: Final) -> list[str]:
+        sure = final.label != "" and (final.confidence is None or final.confidence >= least)
+        return (final.label.split(", ") if project.kind == "choices" else [final.label]) if sure else []
+
+    def to_look_at() -> Iterator[Final]:
+        for final in finals:
+            labels, there = labels_of(final), None if held is None else held.get(final.external_id)
+            if held is None or (labels if there is None else patch_of(json.loads(there), labels, final, name, into)):
+                yield final
+            elif there is None:
+                found.unlabeled += 1
+            else:
+                found.same += 1
 
     def one(final: Final) -> str:
-        sure = final.label != "" and (final.confidence is None or final.confidence >= least)
-        labels = (final.label.split(", ") if project.kind == "choices" else [final.label]) if sure else []
-        item = catalogue.item(final.external_id)
-        if item is None:
-            return "missing"
-        change = patch_of(item, labels, final, name, into)
-        if not change:
-            return "same"
-        catalogue.patch(final.external_id, change)
-        return "changed" if labels else "taken_out"
+        item, labels = catalogue.item(final.external_id), labels_of(final)
+        change = {} if item is None else patch_of(item, labels, final, name, into)
+        if change:
+            catalogue.patch(final.external_id, change)
+            return "changed" if labels else "taken_out"
+        return "unlabeled" if not labels else "missing" if item is None else "same"
 
-    found = Published()
     with ThreadPoolExecutor(CONNECTIONS) as pool:
-        for done, what in enumerate(pool.map(one, finals), 1):
+        for done, what in enumerate(_in_turn(pool, one, to_look_at()), 1):
             setattr(found, what, getattr(found, what) + 1)
             told(done)
     return found
+
+
+def _held(catalogue: Catalogue, name: str, into: str) -> dict[str, str]:
+    """What `patch_of` looks at, of each item that holds a label; as JSON, which is small, for there may be millions."""
+    kept = {name, f"{name}_confidence", f"{name}_source"}
+    return {
+        item["item"]: json.dumps({into: item[into], "attributes": {key: item["attributes"][key] for key in held}})
+        for item in catalogue.items()
+        if (held := kept.intersection(item["attributes"]))
+    }
+
+
+def _in_turn(pool: ThreadPoolExecutor, work: Callable[[T], U], things: Iterable[T]) -> Iterator[U]:
+    """What comes of the work on each, in order. Things are taken only as they are worked on, and so never pile up."""
+    under_way: deque[Future[U]] = deque()
+    for thing in things:
+        under_way.append(pool.submit(work, thing))
+        if len(under_way) == 2 * CONNECTIONS:
+            yield under_way.popleft().result()
+    while under_way:
+        yield under_way.popleft().result()
 
 
 def patch_of(item: Mapping[str, Any], labels: list[str], final: Final, name: str, into: str) -> dict[str, Any]:

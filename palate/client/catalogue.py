@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -14,6 +14,7 @@ from palate.errors import RemoteError
 KEY = "PALATE_API_KEY"
 """The environment variable that holds a key of the scopes `recommend` and `catalogue`."""
 Item = dict[str, Any]
+_PAGE = 1000
 
 
 class Catalogue:
@@ -33,6 +34,15 @@ class Catalogue:
                 return None
             raise
         return found
+
+    def items(self) -> Iterator[Item]:
+        """All items that are stored, in the order of their ids, read page by page."""
+        cursor: str | None = ""
+        while cursor is not None:
+            asked = urlencode({"limit": _PAGE, **({"cursor": cursor} if cursor else {})})
+            page = self._caller.json("GET", f"/v1/items?{asked}")
+            yield from page["items"]
+            cursor = page["next"]
 
     def patch(self, item: str, change: Mapping[str, Any]) -> Item:
         """The item after a JSON merge patch (RFC 7396)."""

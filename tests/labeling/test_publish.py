@@ -41,10 +41,15 @@ class Api:
         self.live = self.app.extensions[STATE][0]
         scopes = ["recommend", "catalogue"]
         self.token = Accounts(self.live.store.engine).create_key("test", scopes)[1]
-        self.server = make_server("127.0.0.1", 0, self.app, threaded=True)
+        self.asked = []
+        self.server = make_server("127.0.0.1", 0, self._hear, threaded=True)
         self.url = f"http://127.0.0.1:{self.server.port}"
         threading.Thread(target=self.server.serve_forever, daemon=True).start()
         self.catalogue = Catalogue(self.url, self.token, policy=Policy(retries=0))
+
+    def _hear(self, environ, start_response):
+        self.asked.append(f"{environ['REQUEST_METHOD']} {environ['PATH_INFO']}")
+        return self.app(environ, start_response)
 
     def put(self, item, **known):
         headers = {"Authorization": f"Bearer {self.token}"}
@@ -101,7 +106,7 @@ def test_a_new_item_without_metadata_becomes_recommendable_by_one_label(service,
     monkeypatch.setenv(KEY, api.token)
     done = CliRunner().invoke(palate, ["label", "publish", str(project), "--url", api.url, "--as", "genre"])
     assert done.output.startswith("1 items changed, 0 were so already, 0 lost a label"), done.output
-    assert "1 are not in the catalogue" in done.output
+    assert done.output.endswith("1 are not in the catalogue; 0 tasks have no sure label.\n")
     known = api.catalogue.item("blank")
     assert known["categories"] == ["Comedy"]
     assert known["attributes"] == {"genre": "Comedy", "genre_source": "people"}
@@ -171,7 +176,9 @@ def test_what_is_much_met_and_little_known_is_asked_for_first(service, api, tmp_
     assert service.next_task(project, "bob").task.external_id == "dim"
 
 
-def test_publishing_again_changes_only_what_changed(service, api):
+@pytest.mark.parametrize("many", [1_000, 0], ids=["asked one by one", "listed"])
+def test_publishing_again_changes_only_what_changed(service, api, monkeypatch, many):
+    monkeypatch.setattr("labeling.work.publish.MANY", many)
     api.put("one", categories=["Classic"], attributes={"year": 1950})
     api.put("two")
     project = label(service, ("one", ["Comedy"]), ("two", ["Western"]))
@@ -193,8 +200,43 @@ def test_publishing_again_changes_only_what_changed(service, api):
     assert api.catalogue.item("two")["categories"] == []
     assert api.catalogue.item("two")["attributes"] == {}
     assert api.catalogue.item("one")["attributes"] == {"year": 1950, "genre": "Comedy", "genre_source": "people"}
-    assert again(into="tags") == (1, 1, 0)
+    assert again(into="tags") == (1, 0, 0)
     assert api.catalogue.item("one")["tags"] == ["Comedy"]
+
+
+def test_of_many_tasks_only_those_that_need_it_are_asked_for(service, api, monkeypatch):
+    monkeypatch.setattr("labeling.work.publish.MANY", 10)
+    monkeypatch.setattr("palate.client.catalogue._PAGE", 3)
+    for item in ("told", "untold", "taken"):
+        api.put(item, tags=["kept"])
+    api.catalogue.patch("taken", {"attributes": {"genre": "Western"}, "tags": ["Western", "kept"]})
+    without = [(each, None) for each in ("untold", "taken", *(f"nowhere-{i}" for i in range(40)))]
+    project = label(service, ("told", ["Comedy"]), ("absent", ["Comedy"]), *without)
+
+    def again():
+        api.asked.clear()
+        done = publish(*service.finals(project), api.catalogue, "genre", "tags")
+        return done, sorted(each for each in api.asked if each != "GET /v1/items")
+
+    done, asked = again()
+    assert (done.changed, done.taken_out, done.missing, done.same, done.unlabeled) == (1, 1, 1, 0, 41)
+    changed = [f"{verb} /v1/items/{item}" for verb in ("GET", "PATCH") for item in ("taken", "told")]
+    assert asked == sorted(["GET /v1/items/absent", *changed])
+    done, asked = again()
+    assert (done.changed, done.taken_out, done.missing, done.same, done.unlabeled) == (0, 0, 1, 1, 42)
+    assert asked == ["GET /v1/items/absent"]
+    assert len(api.asked) > 2  # the catalogue has more than one page of three
+    assert api.catalogue.item("taken")["tags"] == ["kept"]
+
+
+def test_no_more_is_read_ahead_than_is_under_way(service, api):
+    found, finals = service.finals(label(service, *((f"n-{i}", None) for i in range(60))))
+    read = []
+    finals = (read.append(final) or final for final in finals)
+    ahead = []
+    publish(found, finals, api.catalogue, "genre", told=lambda done: ahead.append(len(read) - done))
+    assert len(ahead) == 60
+    assert max(ahead) < 20
 
 
 def test_several_labels_and_how_sure_they_are(service, api):
