@@ -30,5 +30,14 @@ def wanted(project: int, url: str, name: str, limit: int, days: float) -> None:
         result = take_wanted(engine, project, found, catalogue, limit)
     finally:
         catalogue.close()
-    wanted_most = f", most of all {found[0].item}" if found else ""
-    click.echo(f"{len(found)} items are wanted{wanted_most}: {result.added} tasks added, {result.changed} moved.")
+    if not found:
+        click.echo("No item is wanted.")
+        return
+    click.echo(
+        f"{len(found)} items are wanted, most of all {found[0].item}: {result.added} tasks added, {result.changed} "
+        f"moved; {result.waiting} of these items wait for an answer."
+    )
+    if not result.waiting:
+        click.echo(
+            "What has been answered is wanted until it is published (palate label publish). A larger --limit adds more."
+        )

@@ -153,13 +153,15 @@ def test_what_is_much_met_and_little_known_is_asked_for_first(service, api, tmp_
     monkeypatch.setenv("PALATE_HOME", str(tmp_path))
     monkeypatch.setenv(KEY, api.token)
 
-    def wanted(limit=10_000):
+    def wanted(limit=10_000, project=project):
         asked = ["label", "wanted", str(project), "--url", api.url, "--as", "genre", "--limit", str(limit)]
         return CliRunner().invoke(palate, asked, catch_exceptions=False).output
 
-    assert f"{len(found)} items are wanted, most of all busy: 2 tasks added, 1 moved." in wanted(2)
-    assert f"{len(found)} items are wanted, most of all busy: {len(found) - 3} tasks added, 0 moved." in wanted()
-    assert f"{len(found)} items are wanted, most of all busy: 0 tasks added, 0 moved." in wanted()
+    assert f"{len(found)} items are wanted, most of all busy: 2 tasks added, 1 moved; 3 of these" in wanted(2)
+    assert f"{len(found)} items are wanted, most of all busy: {len(found) - 3} tasks added, 0 moved;" in wanted()
+    told = wanted()
+    assert f"{len(found)} items are wanted, most of all busy: 0 tasks added, 0 moved; {len(found)} of these" in told
+    assert "until it is published" not in told
     task = service.next_task(project, "ann").task
     assert task.external_id == "busy"
     service.submit(project, "ann", task.task_id, {"choices": ["Comedy"]})
@@ -172,8 +174,21 @@ def test_what_is_much_met_and_little_known_is_asked_for_first(service, api, tmp_
     api.catalogue.patch("known", {"attributes": {"genre": "Comedy", "genre_confidence": 0.99}})
     while api.catalogue.wanted("genre", 1)[0].item == "known" and time.monotonic() < end:
         time.sleep(0.05)
+    assert "0 tasks added, 2 moved" in wanted(1)  # busy, too, which is wanted no more
+    task = service.next_task(project, "bob").task
+    assert task.external_id == "dim"
+    service.skip(project, "bob", task.task_id)
+    # And what is wanted no more goes behind all that is.
+    api.catalogue.patch("dim", {"attributes": {"genre": "Comedy"}})
+    while any(each.item == "dim" for each in api.catalogue.wanted("genre", 10_000)) and time.monotonic() < end:
+        time.sleep(0.05)
     assert "0 tasks added, 1 moved" in wanted(1)
-    assert service.next_task(project, "bob").task.external_id == "dim"
+    assert service.next_task(project, "cy").task.external_id not in ("busy", "dim")
+    # Where all of them are answered there is something else to do.
+    answered = label(service, (str(api.catalogue.wanted("genre", 1)[0].item), ["Comedy"]))
+    told = wanted(1, answered)
+    assert "0 tasks added, 1 moved; 0 of these items wait for an answer." in told
+    assert "until it is published" in told
 
 
 @pytest.mark.parametrize("many", [1_000, 0], ids=["asked one by one", "listed"])
