@@ -33,7 +33,7 @@ from palate.web import gives, gives_file, read_body, takes
 
 
 @by(ADMINISTRATOR)
-@takes(body=MethodIn)
+@takes(body=MethodIn, optional=True)
 @gives(JobOut, status=202)
 def consolidate(project_id: int, body: MethodIn) -> tuple[JobOut, int]:
     """Have the consensus of all answers computed, by a job.

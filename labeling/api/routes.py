@@ -95,7 +95,7 @@ def get_progress(project_id: int) -> ProgressOut:
     return ProgressOut.of(labeling().project(project_id, me())[1])
 
 
-@takes(body=NextIn)
+@takes(body=NextIn, optional=True)
 @gives(StepOut)
 def next_task(project_id: int, body: NextIn) -> StepOut:
     """The next task for you, leased to you for a while; null when nothing is left for you.
@@ -117,14 +117,14 @@ def submit(project_id: int, task_id: int, body: AnswerIn) -> tuple[StepOut, int]
     return StepOut.of(step), 201 if new else 200
 
 
-@takes(body=SkipIn)
+@takes(body=SkipIn, optional=True)
 @gives(StepOut)
 def skip(project_id: int, task_id: int, body: SkipIn) -> StepOut:
     """Leave a task to others. Your answer to it, if you had given one, is withdrawn."""
     return StepOut.of(labeling().skip(project_id, me(), task_id, body.reason))
 
 
-@takes(body=UndoIn)
+@takes(body=UndoIn, optional=True)
 @gives(StepOut)
 def undo(project_id: int, body: UndoIn) -> StepOut:
     """Back to your last turn: the task with your answer, which stands until you replace it, or the one you skipped."""

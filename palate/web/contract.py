@@ -46,6 +46,8 @@ class Contract:
     form: type[Model] | None = None
     raw: str | None = None
     """A type of body that the view reads by itself, in place of `body`."""
+    optional: bool = False
+    """Whether the body may be left out."""
     gives: type[BaseModel] | None = None
     status: int = 200
     also: tuple[int, ...] = ()
@@ -67,12 +69,14 @@ def takes(
     body: type[Model] | None = None,
     form: type[Model] | None = None,
     raw: str | None = None,
+    optional: bool = False,
 ) -> Callable[[View], View]:
     """The view gets keyword arguments `query`, `body`, `form`, checked by these models.
 
     A field that is a list takes a parameter repeated, any other only once. Answers 422 with the fields at fault, 415
     when the body is not `application/json`, 400 when it is not JSON at all. Of a body of the type `raw` the view gets
-    `body=None`, and reads it from the request.
+    `body=None`, and reads it from the request. optional: without a body every field of it is its default. Say so where
+    the body holds details only; elsewhere an empty one was more likely lost.
     """
 
     def decorate(view: View) -> View:
@@ -82,7 +86,10 @@ def takes(
                 given = request_ctx.request
                 kwargs["query"] = validate(query, flat(query, given.args) if given.query_string else {})
             if body is not None:
-                kwargs["body"] = None if raw and request.mimetype == raw else validate(body, _read(raw))
+                if raw and request.mimetype == raw:
+                    kwargs["body"] = None
+                else:
+                    kwargs["body"] = validate(body, {} if optional and not read_body() else _read(raw))
             if form is not None:
                 fields = flat(form, request.form)
                 if "csrf_token" not in form.model_fields:
@@ -90,7 +97,7 @@ def takes(
                 kwargs["form"] = validate(form, fields)
             return view(*args, **kwargs)
 
-        declared: View = _declare(checked, query=query, body=body, form=form, raw=raw)
+        declared: View = _declare(checked, query=query, body=body, form=form, raw=raw, optional=optional)
         return declared
 
     return decorate

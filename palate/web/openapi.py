@@ -136,7 +136,7 @@ def _operation(app: Flask, rule: Rule, method: str, schemas: _Schemas) -> dict[s
         content: dict[str, Any] = {kind: {"schema": schemas.of(body, "validation")}}
         if contract.raw:
             content[contract.raw] = {"schema": {}}
-        operation["requestBody"] = {"required": True, "content": content}
+        operation["requestBody"] = {"required": not contract.optional, "content": content}
     operation["responses"] = _responses(contract, scope, bool(rule.arguments), method, schemas)
     if scope == PUBLIC:
         operation["security"] = []

@@ -460,7 +460,7 @@ def test_unknown_projects_are_404(house, method, path, body, project):
 @pytest.mark.parametrize(
     ("data", "status"),
     [
-        (b"", 400),
+        (b" ", 400),
         (b"{", 400),
         (b"\xff\xfe", 400),
         (b"[]", 422),
@@ -530,6 +530,23 @@ def test_ids_beyond_the_database_do_no_harm(ann, films):
     assert ann("POST", f"/projects/{films}/next", {"holding": [2**70, -5]}).status_code == 200
     assert ann("POST", f"/projects/{films}/undo", {"task": 2**70}).status_code == 200
     problem(ann("PUT", f"/projects/{films}/tasks/{2**70}/annotation", DRAMA), 404)
+
+
+def test_a_body_of_details_may_be_left_out_and_no_other(app, manager, ann, films):
+    task = ann("POST", f"/projects/{films}/next").json["task"]["id"]
+    assert ann("POST", f"/projects/{films}/tasks/{task}/skip").json["progress"]["skipped"] == 1
+    assert ann("POST", f"/projects/{films}/undo").json["task"]["id"] == task
+    manager("PATCH", f"/projects/{films}", {"consensus": "mace"})
+    assert manager("POST", f"/projects/{films}/consensus").status_code == 202
+    problem(ann("POST", f"/projects/{films}/next", data=b" ", content_type="application/json"), 400)
+    problem(ann("POST", f"/projects/{films}/next", data=b"{}", content_type="text/plain"), 415)
+    problem(manager("POST", f"/projects/{films}/autolabel"), 415)
+    paths = app.test_client().get("/openapi.json").json["paths"]
+    bodies = {
+        path: of["post"]["requestBody"]["required"] for path, of in paths.items() if "requestBody" in of.get("post", {})
+    }
+    mine = {path.removeprefix("/v1/projects/{project_id}/") for path, required in bodies.items() if not required}
+    assert mine == {"next", "tasks/{task_id}/skip", "undo", "consensus"}
 
 
 def test_export_in_an_unknown_form_is_refused(manager, films):
