@@ -12,14 +12,14 @@ from services.endpoints.hosting import Wanted
 from services.endpoints.source import Source
 from services.endpoints.store import ONLY
 from services.variants import bodies
-from services.variants.bodies import VariantStats
+from services.variants.bodies import Body, VariantStats
 
 NAME = r"^[A-Za-z0-9](-*[A-Za-z0-9])*$"
 """Names as SageMaker takes them."""
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 
-class SourceBody(Model):
+class SourceBody(Body):
     """Where a model comes from: a bundle, or a registered model."""
 
     bundle: str = Field("", max_length=4096, description="A bundle's directory, as the server's machine names it.")
@@ -43,7 +43,7 @@ class SourceBody(Model):
 class VariantBody(SourceBody):
     """One of the models behind an endpoint."""
 
-    name: str = Field(pattern=NAME, max_length=63)
+    name: Annotated[str, Field(pattern=NAME, max_length=63), bodies.Named]
     weight: Weight | None = Field(None, description="Its part of the traffic, of the sum of all. 1 unless told.")
     shadow: bool = Field(False, description="It is asked what is asked of the others, and never answers.")
 
@@ -67,6 +67,8 @@ class EndpointBody(SourceBody):
 
     @model_validator(mode="after")
     def _fitting(self) -> Self:
+        if not (self.variants or self.bundle or self.model):
+            raise ValueError("Give a bundle, a model or variants.")
         if not self.variants:
             self._checked()
         elif self.bundle or self.model or self.version or self.part:
@@ -82,7 +84,7 @@ class EndpointBody(SourceBody):
         return [each.wanted for each in self.variants] or [Wanted(ONLY, self.source)]
 
 
-class WeightsBody(Model):
+class WeightsBody(Body):
     """Other weights of the variants named; the others keep theirs."""
 
     weights: dict[str, Weight] = Field(min_length=1, max_length=20)

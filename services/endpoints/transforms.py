@@ -17,11 +17,13 @@ from palate.store.jobs import Handler, Job, JobContext, Jobs
 from palate.web import Model
 from services.endpoints.hosting import Hosting
 from services.endpoints.transform import format_of, transform
+from services.variants.bodies import Body
 
 KIND = "endpoints.transform"
+_FOLDER = "below the server's transform folder (PALATE_TRANSFORM_FOLDER)"
 
 
-class TransformBody(Model):
+class TransformBody(Body):
     """Ask an endpoint about every row of a file."""
 
     input: str = Field(min_length=1, max_length=1000, description="The file, below the server's transform folder.")
@@ -58,9 +60,9 @@ def begin(here: Hosting, folder: Path, endpoint: str, asked: TransformBody) -> T
         "accept": format_of(asked.output, asked.accept, "accept"),
     }
     if not below(folder, asked.input, "input").is_file():
-        raise ParameterError("there is no such file in the transform folder.", where="input")
+        raise ParameterError(f"there is no file {asked.input!r} {_FOLDER}.", where="input", hint="Put it there.")
     if below(folder, asked.output, "output").exists():
-        raise ConflictError("the output is there already.", where="output", hint="Name another file.")
+        raise ConflictError(f"{asked.output!r} is there already.", where="output", hint="Name another file.")
     queue = Jobs(here.store.engine)
     return _told(queue.get(queue.enqueue(KIND, payload)))
 
@@ -90,7 +92,7 @@ def below(folder: Path, name: str, where: str) -> Path:
     except (OSError, ValueError):
         found = root = Path("/")
     if found == root or not found.is_relative_to(root):
-        raise ParameterError("it is no file below the transform folder.", where=where)
+        raise ParameterError(f"{name!r} is no file {_FOLDER}.", where=where, hint="Name it as it is called there.")
     return found
 
 

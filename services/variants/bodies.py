@@ -8,7 +8,15 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import ConfigDict, Field, StringConstraints
+from pydantic import (
+    ConfigDict,
+    Field,
+    StringConstraints,
+    ValidationError,
+    ValidatorFunctionWrapHandler,
+    WrapValidator,
+    model_validator,
+)
 
 from palate.web import Model, principal
 from palate.web.problems import FieldErrors
@@ -16,6 +24,16 @@ from services.variants.rollouts import Bounds, Rollout, begun
 from services.variants.store import Arm
 from services.variants.tallies import Tally
 
+
+def _in_words(said: Any, check: ValidatorFunctionWrapHandler) -> Any:
+    try:
+        return check(said)
+    except ValidationError:
+        raise ValueError("A name is letters, digits and inner '-', at most 63.") from None
+
+
+Named = WrapValidator(_in_words)
+"""Tells what a name is in words, where the pattern that stands before it is not met."""
 Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 _MONTH = 30 * 86_400
 
@@ -61,6 +79,12 @@ class RolloutBody(Body):
     )
     least_requests: int = Field(0, ge=0, le=10**9, description="What the variant must have answered in each step.")
     bounds: BoundsBody = Field(default_factory=BoundsBody)
+
+    @model_validator(mode="after")
+    def _watched(self) -> Self:
+        if self.bounds.slow_ms is None and self.bounds.slow != BoundsBody().slow:
+            raise ValueError("bounds: `slow` is watched only with `slow_ms`, above which a request is slow. Give both.")
+        return self
 
     @property
     def steps(self) -> tuple[float, ...]:

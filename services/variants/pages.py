@@ -17,6 +17,7 @@ from werkzeug.wrappers import Response
 from palate.errors import ConflictError, InputError
 from palate.web import Model, principal
 from palate.web.charts import Line, lines
+from palate.web.contract import validate
 from services.variants.bodies import RolloutBody
 from services.variants.rollouts import RUNNING
 from services.variants.store import Arm, RolloutStore, weights_of
@@ -81,13 +82,14 @@ class Turn(Asked):
         return {"errors": as_share(self.errors), "slow_ms": self.slow_ms, "slow": self.slow / 100}
 
     def body(self, views: RolloutViews) -> RolloutBody:
-        return views.body(
-            variant=self.variant or "-",  # no variant is called so, which is then told
-            kind=self.kind,
-            share=self.share / 100,
-            seconds=self.minutes * 60,
-            bounds=views.bounds.model_validate(self.bounds()),
-        )
+        asked = {
+            "variant": self.variant or "-",  # no variant is called so, which is then told
+            "kind": self.kind,
+            "share": self.share / 100,
+            "seconds": self.minutes * 60,
+            "bounds": self.bounds(),
+        }
+        return views.body.model_validate(validate(views.body, asked))
 
 
 def as_share(percent: float | None) -> float | None:

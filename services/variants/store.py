@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, insert, select, update
+from sqlalchemy import Connection, Row, Table, insert, select, update
 
 from palate.errors import ConflictError, UnknownIdError
 from palate.store.engine import reading, writing
@@ -146,7 +146,7 @@ class RolloutStore(CountStore):
             if (after.state, after.step) != (rollout.state, rollout.step):
                 self._move(db, row.deployment, number, after, f"roll-out {number}")
             else:
-                db.execute(update(rollouts).where(rollouts.c.id == number).values(document=after.document()))
+                _keep(db, rollouts, number, after)
 
     # -- for the house's own changes, within their transactions ----------------------------------------------------
 
@@ -161,8 +161,10 @@ class RolloutStore(CountStore):
     def _end_rollouts(self, db: Connection, name: str) -> None:
         """What they are about goes away; `_counting` is held."""
         rollouts = self.tables.rollouts
-        mine = (rollouts.c.deployment == name, rollouts.c.state == RUNNING)
-        db.execute(update(rollouts).where(*mine).values(state=STOPPED))
+        running = select(rollouts).where(rollouts.c.deployment == name, rollouts.c.state == RUNNING)
+        for number, found in map(_rollout, db.execute(running).all()):
+            after = replace(found, state=STOPPED, reason=f"{name} was taken down.", ended=time.time())
+            _keep(db, rollouts, number, after)
 
     # --------------------------------------------------------------------------------------------------------------
 
@@ -176,7 +178,12 @@ class RolloutStore(CountStore):
         query = select(rollouts).where(rollouts.c.deployment == name, rollouts.c.id == number)
         row = db.execute(query).first() if number < 2**31 else None
         if row is None:
-            raise UnknownIdError(f"there is no roll-out {number} of {name[:80]!r}.", where="rollout")
+            self._arms(db, name)  # says so if nothing stands behind the name
+            raise UnknownIdError(
+                f"there is no roll-out {number} of {name[:80]!r}.",
+                where="rollout",
+                hint="`rollout list`, or GET at .../rollouts, shows those there are.",
+            )
         return _rollout(row)[1]
 
     def _altered(self, name: str, number: int, who: str, change: Callable[[Connection, Rollout], Rollout]) -> Rollout:
@@ -192,9 +199,7 @@ class RolloutStore(CountStore):
     def _move(self, db: Connection, name: str, number: int, after: Rollout, who: str) -> None:
         """Stores where a roll-out stands now, and gives its name the weights that go with it."""
         self._changing(db)
-        rollouts = self.tables.rollouts
-        values = {"state": after.state, "document": after.document()}
-        db.execute(update(rollouts).where(rollouts.c.id == number).values(**values))
+        _keep(db, self.tables.rollouts, number, after)
         told = f"roll-out {number} {after.standing} at {after.share:.3g}"
         self._weigh(db, name, after.weights, who, f"{told}: {after.reason}" if after.reason else told)
 
@@ -218,6 +223,11 @@ def _blocks(counts: Counts, to: str) -> list[tuple[Tally, Tally]]:
         others = sum((tally for (token, slot), tally in counts.items() if slot == at and token != to), Tally())
         blocks.append((own, others))
     return blocks
+
+
+def _keep(db: Connection, rollouts: Table, number: int, rollout: Rollout) -> None:
+    values = {"state": rollout.state, "document": rollout.document()}
+    db.execute(update(rollouts).where(rollouts.c.id == number).values(**values))
 
 
 def _rollout(row: Row[Any]) -> tuple[int, Rollout]:

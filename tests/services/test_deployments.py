@@ -364,6 +364,7 @@ def test_one_of_all_workers_advances_a_roll_out(deployed):
         ({"variants": [{"name": "a", "weight": -1}]}, "variants.0.weight"),
         ({"variants": [{"name": "a b"}]}, "variants.0.name"),
         ({"variants": [{"name": "a", "bundle": "relative"}]}, "variants.0"),
+        ({"variants": [{"name": "a", "bundle": "/nowhere"}]}, "variants.0.bundle"),
         ({"variants": [{"name": "a", "bundle": "/b", "model": "m", "version": "1"}]}, "variants.0"),
         ({"variants": [{"name": "a", "model": "m"}]}, "variants.0"),
         ({"variants": [{"name": "a", "shadow": True}]}, "variants"),
@@ -375,6 +376,7 @@ def test_what_is_no_deployment_is_refused(shared_api, body, field):
     answer = shared_api.call("PUT", "/v1/deployments/bad", body)
     assert answer.status_code == 422, answer.text
     assert answer.json["errors"][0]["field"].startswith(field)
+    assert "no version is current" not in answer.text  # said of a folder of bundles, not of what is not there
     assert shared_api.get("/v1/deployments").json == {"deployments": []}
 
 
@@ -386,6 +388,8 @@ def test_names_that_are_not_there(shared_api):
     assert shared_api.call("PATCH", "/v1/deployments/none", {}).status_code == 404
     assert shared_api.call("POST", "/v1/deployments/none/rollouts", {"variant": "a"}).status_code == 404
     assert shared_api.call("PUT", "/v1/deployments/a--b", {"variants": [{"name": "a"}]}).status_code == 422
+    told = shared_api.get("/v1/deployments/none/rollouts/1").json["detail"]
+    assert told == "name: there is no deployment 'none'. GET /v1/deployments lists those there are."
     for wanted in ({"deployment": "none"}, {"variant": "none"}):
         assert shared_api.call("POST", "/v1/recommendations", wanted).status_code == 422
 

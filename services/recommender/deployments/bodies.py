@@ -17,7 +17,7 @@ from services.recommender.deployments.records import Deployment, ModelSource, Va
 from services.variants import bodies
 from services.variants.rollouts import Rollout
 
-ThisName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](-?[A-Za-z0-9]){0,62}$", max_length=63)]
+ThisName = Annotated[str, StringConstraints(pattern=r"^[A-Za-z0-9](-?[A-Za-z0-9]){0,62}$", max_length=63), bodies.Named]
 Weight = Annotated[float, Field(ge=0, le=1e6, allow_inf_nan=False)]
 
 

@@ -14,6 +14,8 @@ from services.variants.tallies import SLOT
 
 DEFAULT = "default"
 """The deployment that answers who names none, if there is one."""
+LISTED = "GET /v1/deployments lists those there are."
+"""What is told whoever names one that is not there."""
 _TOKEN = 8
 _LIST = 32
 

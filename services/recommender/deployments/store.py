@@ -13,7 +13,7 @@ from sqlalchemy import Connection, Engine, Row, delete, insert, select, update
 from palate.errors import UnknownIdError
 from palate.store.engine import reading, writing
 from services.recommender.counted import next_number
-from services.recommender.deployments.records import Deployment
+from services.recommender.deployments.records import LISTED, Deployment
 from services.recommender.deployments.tables import changes, counted, deployments
 from services.variants.store import Arm, RolloutStore
 
@@ -103,7 +103,7 @@ class DeploymentStore(RolloutStore):
 def _held(db: Connection, name: str) -> Deployment:
     row = db.execute(select(deployments).where(deployments.c.name == name)).first()
     if row is None:
-        raise UnknownIdError(f"there is no deployment {name[:80]!r}.", where="name")
+        raise UnknownIdError(f"there is no deployment {name[:80]!r}.", where="name", hint=LISTED)
     return _deployment(row)
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 from palate.errors import NotFittedError, ParameterError
 from services.recommender.asking import RulesBody
-from services.recommender.deployments.records import DEFAULT, Deployment, Variant, made_by
+from services.recommender.deployments.records import DEFAULT, LISTED, Deployment, Variant, made_by
 from services.recommender.deployments.store import DeploymentStore
 from services.recommender.following import Followed
 from services.recommender.served import Served
@@ -101,7 +101,7 @@ class Traffic:
             return None
         found = self.plans.get(name or DEFAULT)
         if found is None and name not in (None, DEFAULT):
-            raise ParameterError(f"there is no deployment {str(name)[:80]!r}.", where="deployment")
+            raise ParameterError(f"there is no deployment {str(name)[:80]!r}.", where="deployment", hint=LISTED)
         return found
 
     def clicked(self, events: Sequence[Any]) -> list[tuple[str, str, int]]:

@@ -50,7 +50,7 @@ def test_deployed_weighed_rolled_out_and_taken_down(client, house, bundles, far)
 
 
 def test_what_is_refused_is_told_in_the_servers_words(client, tmp_path):
-    with pytest.raises(RemoteError, match="Give either a bundle or a model"):
+    with pytest.raises(RemoteError, match="Give a bundle, a model or variants"):
         client.deploy("km")
     with pytest.raises(RemoteError, match="not a bundle"):
         client.deploy("km", bundle=str(tmp_path))

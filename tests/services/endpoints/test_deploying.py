@@ -112,7 +112,7 @@ def test_a_lost_bundle_is_served_while_it_is_mapped_and_taken_up_when_it_is_back
     [
         ("a_b", {"bundle": "/"}, "no name of an endpoint"),
         ("a" * 64, {"bundle": "/"}, "no name of an endpoint"),
-        ("a", {}, "either a bundle or a model"),
+        ("a", {}, "a bundle, a model or variants"),
         ("a", {"bundle": "/x", "model": "m", "version": "1"}, "either a bundle or a model"),
         ("a", {"model": "m"}, "version or an alias"),
         ("a", {"bundle": "/nowhere/at/all"}, "no bundle here"),

@@ -104,7 +104,14 @@ def test_a_roll_out_is_begun_paused_resumed_stopped_and_undone(km, ann):
 def test_a_form_that_is_wrong_changes_nothing(km, ann):
     for wrong in ("none", "dark", ""):
         assert "no such variant to roll out" in ann.post(TURN, 422, name="km", do="begin", variant=wrong)
-    for wrong in ({"share": "0"}, {"errors": "100"}, {"minutes": ""}, {"click_through": "90"}, {"kind": "sudden"}):
+    for wrong in (
+        {"share": "0"},
+        {"errors": "100"},
+        {"minutes": ""},
+        {"click_through": "90"},
+        {"kind": "sudden"},
+        {"slow": "9"},
+    ):
         ann.post(TURN, 422, name="km", do="begin", variant="new", **wrong)
     ann.post(TURN, 403, name="km", do="begin", variant="new", csrf_token="made up")
     ann.post(TURN, 404, name="none", do="begin", variant="new")

@@ -89,8 +89,11 @@ def test_other_changes_wait_until_it_has_ended(quiet):
     assert quiet.call("DELETE", f"/v1/endpoints/km/rollouts/{number}").json["reason"] == "Stopped by key test."
     assert {answering(quiet) for _ in range(9)} == {"old"}
     assert quiet.call("GET", "/v1/endpoints/km").json["rollout"] is None
-    begin(quiet)
+    number = begin(quiet)["rollout"]
     assert quiet.call("DELETE", "/v1/endpoints/km").status_code == 200
+    ended = shown(quiet, number)
+    assert (ended["state"], ended["reason"]) == ("stopped", "km was taken down.")
+    assert ended["ended_at"] > ended["began_at"]
     assert quiet.call("PUT", "/v1/endpoints/km", json={"variants": quiet.variants}).status_code == 201
 
 
@@ -177,6 +180,7 @@ def test_what_cannot_be_rolled_out(quiet):
         ({"variant": "none"}, "variant"),
         ({"variant": "dark"}, "variant"),
         ({"share": 2}, "share"),
+        ({"bounds": {"slow": 0.1}}, ""),
         ({"bounds": {"click_through": 0.9}}, "bounds.click_through"),
     ):
         assert begin(quiet, 422, **wrong)["errors"][0]["field"] == field
@@ -184,7 +188,10 @@ def test_what_cannot_be_rolled_out(quiet):
         body = {"state": "paused"} if method == "PATCH" else {"variant": "new"} if method == "POST" else None
         gone = quiet.call(method, f"/v1/endpoints/none/rollouts{path}", json=body)
         assert gone.status_code == 404, (method, path)
-    assert quiet.call("GET", f"/v1/endpoints/km/rollouts/{2**40}").status_code == 404
+        assert gone.json["detail"].startswith("there is no endpoint 'none'. GET /v1/endpoints"), (method, path)
+    unknown = quiet.call("GET", f"/v1/endpoints/km/rollouts/{2**40}")
+    assert unknown.status_code == 404
+    assert "shows those there are" in unknown.json["detail"]
     assert quiet.call("GET", "/v1/endpoints/none/stats").status_code == 404
     token = quiet.key("invoke")
     assert quiet.call("POST", "/v1/endpoints/km/rollouts", json={"variant": "new"}, token=token).status_code == 403

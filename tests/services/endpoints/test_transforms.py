@@ -173,6 +173,12 @@ def test_a_transform_that_cannot_be_is_refused(served, body, field):
     assert refused.json["errors"][0]["field"] == field
 
 
+def test_a_file_that_is_not_there_is_told_by_its_name_and_where_it_was_looked_for(served):
+    told = served.begin(input="nowhere.csv", output="x.csv").json["detail"]
+    assert "'nowhere.csv'" in told
+    assert "PALATE_TRANSFORM_FOLDER" in told
+
+
 def test_transforms_need_the_scope_and_an_endpoint(served):
     token = served.key("invoke")
     body = {"input": "rows.csv", "output": "x.csv"}

@@ -104,7 +104,8 @@ def test_a_variant_that_cannot_be_loaded_refuses_the_deployment(two, tmp_path):
         ({"variants": [{"name": "a", "bundle": "/x", "shadow": True}]}, "any traffic"),
         ({"variants": [{"name": "a", "bundle": "/x", "shadow": True, "weight": 1}]}, "no weight"),
         ({"variants": [{"name": "a"}]}, "either a bundle or a model"),
-        ({"variants": [{"name": "a b", "bundle": "/x"}]}, "variants.0.name"),
+        ({"variants": [{"name": "a b", "bundle": "/x"}]}, "variants.0.name: A name is letters, digits"),
+        ({"variants": [{"name": "a", "bundle": "/x", "weight": True}]}, "variants.0.weight: Input should be a"),
     ],
 )
 def test_variants_that_cannot_be_are_refused(api, body, words):
