@@ -57,7 +57,7 @@ def addresses(host: str, port: int) -> list[Address]:
     try:
         found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
     except (socket.gaierror, UnicodeError):
-        raise RemoteError("is not found.", where=host, hint="Is its name right?") from None
+        raise RemoteError(f"{host!r} is not found.", hint="Is the name right?") from None
     result: list[Address] = []
     for *_, address in found:
         one = ipaddress.ip_address(str(address[0]).split("%")[0])

@@ -12,7 +12,7 @@ from labeling.work.files import FORMATS as READABLE
 from palate.store import Job
 from palate.web import Model
 
-Share = Annotated[StrictFloat | StrictInt, Field(gt=0, lt=1)]
+Share = Annotated[StrictFloat, Field(gt=0, lt=1)]
 
 
 class JobOut(Model):
@@ -105,7 +105,7 @@ class RunIn(Model):
     target: Share = 0.95
     confidence: Share = 0.95
     budget: Annotated[StrictInt, Field(ge=1)] | None = None
-    check: Annotated[StrictFloat | StrictInt, Field(ge=0, le=1)] = 0.01
+    check: Annotated[StrictFloat, Field(ge=0, le=1)] = 0.01
     seed_items: Annotated[StrictInt, Field(ge=1)] | None = None
     model: StrictStr = "auto"
     seed: Annotated[StrictInt, Field(ge=0, lt=2**31)] = 0

@@ -21,9 +21,9 @@ class BudgetIn(Model):
     """Bounds of a project's work: at least one of `answers`, `money` (with the `price` of an answer) and `seconds`."""
 
     answers: Annotated[StrictInt, Field(ge=0)] | None = None
-    price: Annotated[StrictFloat | StrictInt, Field(ge=0)] = 0
-    money: Annotated[StrictFloat | StrictInt, Field(ge=0)] | None = None
-    seconds: Annotated[StrictFloat | StrictInt, Field(ge=0)] | None = None
+    price: Annotated[StrictFloat, Field(ge=0)] = 0
+    money: Annotated[StrictFloat, Field(ge=0)] | None = None
+    seconds: Annotated[StrictFloat, Field(ge=0)] | None = None
 
 
 class ProjectChange(Model):
@@ -41,7 +41,7 @@ class ProjectChange(Model):
     budget: BudgetIn | None = None
     order: StrictStr = "import"
     seed: StrictInt = 0
-    gold_rate: Annotated[StrictFloat | StrictInt, Field(ge=0, le=1)] = 0
+    gold_rate: Annotated[StrictFloat, Field(ge=0, le=1)] = 0
     review: StrictStr = "none"
     consensus: StrictStr = "none"
 
@@ -58,7 +58,7 @@ class PredictionIn(Model):
 
     external_id: StrictStr
     value: JsonValue
-    score: Annotated[StrictFloat | StrictInt, Field(ge=0, le=1)]
+    score: Annotated[StrictFloat, Field(ge=0, le=1)]
 
 
 class PredictionsIn(Model):

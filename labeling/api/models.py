@@ -283,7 +283,7 @@ class AnswerIn(Model):
     """
 
     value: JsonValue
-    seconds: Annotated[StrictFloat | StrictInt, Field(ge=0, le=30 * DAY)] | None = None
+    seconds: Annotated[StrictFloat, Field(ge=0, le=30 * DAY)] | None = None
     holding: list[StrictInt] | None = Field(None, max_length=1000)
 
 

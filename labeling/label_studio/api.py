@@ -88,7 +88,7 @@ def get_connection(project_id: int) -> Connection:
 
 
 @by(ADMINISTRATOR)
-@takes(body=SyncIn)
+@takes(body=SyncIn, optional=True)
 @gives(Begun, status=202)
 def synchronise(project_id: int, body: SyncIn) -> tuple[Begun, int]:
     """Have the project synchronised with the Label Studio of this service's settings: a job.

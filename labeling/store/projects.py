@@ -139,7 +139,9 @@ def _place(project_id: int, person: str) -> int:
 
 
 def _unknown(project_id: int) -> UnknownIdError:
-    return UnknownIdError(f"there is no project {project_id}.", hint="GET /v1/projects lists them.")
+    return UnknownIdError(
+        f"there is no project {project_id}.", hint="GET /v1/projects and palate label list name them."
+    )
 
 
 def listed(connection: Connection) -> list[Project]:

@@ -84,6 +84,7 @@ def import_tasks(engine: Engine, project_id: int, arrivals: Sequence[Arrival], t
             project = projects.get(db, project_id, hold=True)
             new, given = take_in(db, project, arrivals[first : first + _TASKS])
         added, answers = added + new, answers + given
+    told(1.0, f"{len(arrivals):,} of {len(arrivals):,} tasks")
     return {"tasks": added, "present": len(arrivals) - added, "answers": answers}
 
 
@@ -115,6 +116,7 @@ def _counted(rows: Iterator[Any], tasks: int, context: JobContext) -> Iterator[A
         if number % 2_000 == 0:
             context.progress(min(row.position / max(tasks, 1), 1.0), f"{row.position:,} of {tasks:,} tasks")
         yield row
+    context.progress(1.0, f"{tasks:,} of {tasks:,} tasks")
 
 
 def _parts(pieces: Iterator[Any]) -> Iterator[bytes]:

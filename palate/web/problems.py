@@ -47,7 +47,7 @@ class FieldErrors(ParameterError):
 
     def __init__(self, fields: Sequence[tuple[str, str]]) -> None:
         self.fields = list(fields)
-        super().__init__("; ".join(f"{name}: {message}" if name else message for name, message in self.fields))
+        super().__init__(" ".join(f"{name}: {message}" if name else message for name, message in self.fields))
 
 
 def catalogue() -> dict[str, tuple[int, str]]:

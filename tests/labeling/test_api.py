@@ -521,6 +521,11 @@ def test_an_answer_that_is_none_is_refused(ann, films, body):
     problem(ann("PUT", f"/projects/{films}/tasks/{task}/annotation", body), 422)
 
 
+def test_each_field_at_fault_is_named_once(ann, films):
+    found = problem(ann("PUT", f"/projects/{films}/tasks/1/annotation", DRAMA | {"seconds": "2", "holding": 1}), 422)
+    assert found["detail"] == "seconds: Input should be a valid number. holding: Input should be a valid list."
+
+
 @pytest.mark.parametrize("body", [{"holding": 3}, {"holding": ["1"]}, {"holding": [True]}, {"holding": [1] * 1001}])
 def test_holding_is_a_list_of_ids(ann, films, body):
     problem(ann("POST", f"/projects/{films}/next", body), 422)
@@ -546,7 +551,7 @@ def test_a_body_of_details_may_be_left_out_and_no_other(app, manager, ann, films
         path: of["post"]["requestBody"]["required"] for path, of in paths.items() if "requestBody" in of.get("post", {})
     }
     mine = {path.removeprefix("/v1/projects/{project_id}/") for path, required in bodies.items() if not required}
-    assert mine == {"next", "tasks/{task_id}/skip", "undo", "consensus"}
+    assert mine == {"next", "tasks/{task_id}/skip", "undo", "consensus", "label-studio/sync"}
 
 
 def test_export_in_an_unknown_form_is_refused(manager, films):

@@ -45,7 +45,8 @@ def test_a_file_is_taken_in_by_a_job(service, project, work):
     ]
     job = service.automation.import_file(project, "\n".join(map(json.dumps, ROWS)).encode(), "jsonl")
     work()
-    assert service.automation.job(project, job.id).result == {"tasks": 3, "present": 2, "answers": 0}
+    done = service.automation.job(project, job.id)
+    assert (done.result, done.message) == ({"tasks": 3, "present": 2, "answers": 0}, "5 of 5 tasks")
 
 
 def test_answers_come_along_from_label_studio_and_go_out_as_a_file(service, project, work):
@@ -59,6 +60,7 @@ def test_answers_come_along_from_label_studio_and_go_out_as_a_file(service, proj
     work()
     found, pieces = service.automation.exported(project, job.id)
     assert (b"".join(pieces).decode(), found["name"]) == (whole, f"project-{project}.json")
+    assert service.automation.job(project, job.id).message == "1 of 1 tasks"
     other = service.create(Definition("Again", ("Drama", "War")))[0].id
     job = service.automation.import_file(other, whole.encode(), "label-studio")
     work()

@@ -50,7 +50,7 @@ def test_a_link_local_address_may_be_allowed():
 
 
 def test_a_name_that_there_is_not():
-    with pytest.raises(RemoteError, match="is not found"):
+    with pytest.raises(RemoteError, match=r"'no-such-host\.invalid' is not found"):
         checked("http://no-such-host.invalid")
 
 
