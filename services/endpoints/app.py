@@ -13,6 +13,7 @@ from flask import Flask, Response
 from palate import __version__
 from palate.store import migrate, open_engine, run_worker
 from palate.web import create_app, metrics
+from services import warming
 from services.endpoints.counts import Counts
 from services.endpoints.hosting import Hosting
 from services.endpoints.invoking import INVOKING, KEY, Invoking
@@ -65,6 +66,7 @@ def create(settings: EndpointSettings | None = None) -> Flask:
         lambda stop: ticker.loop(store, stop, settings.rollout_seconds),
     )
     app.after_request(_signed)
+    warming.arrow()  # forked from `palate endpoints serve`, a worker has it already
     here.start()
     invoking.start()
     for each in (here, invoking):

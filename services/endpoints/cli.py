@@ -40,6 +40,7 @@ def endpoints() -> None:
 def serve(host: str | None, port: int, workers: int, form: str | None, endpoint: str | None) -> None:
     """Answer requests until stopped. Needs a key: `palate keys create --house endpoints --scope invoke NAME`."""
     from palate.web.serve import serve as run
+    from services import warming
 
     # Workers fill the cores already; more threads inside them only get in each other's way.
     for name in ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS"):
@@ -51,7 +52,7 @@ def serve(host: str | None, port: int, workers: int, form: str | None, endpoint:
     settings = EndpointSettings.read()
     # What is wrong with the database is told here, once, instead of by each worker as it dies.
     open_store(settings).engine.dispose()
-    run(FACTORY, host or settings.host, port, workers=workers)
+    run(FACTORY, host or settings.host, port, workers=workers, warms=[warming.arrow])
 
 
 @endpoints.command()

@@ -36,7 +36,7 @@ def serve(host: str | None, port: int, workers: int, bundle: Path | None) -> Non
     from palate.kernels import top_n
     from palate.retrieval import topk
     from palate.web.serve import serve as run
-    from services.recommender.filters import columns
+    from services import warming
 
     if bundle is not None:
         os.environ["PALATE_BUNDLE"] = str(bundle.absolute())
@@ -46,7 +46,7 @@ def serve(host: str | None, port: int, workers: int, bundle: Path | None) -> Non
     settings = RecommenderSettings.read()
     # What is wrong with the database is told here, once, instead of by each worker as it dies.
     open_store(settings).engine.dispose()
-    run(FACTORY, host or settings.host, port, workers=workers, warms=[top_n.warm, topk.warm, columns.warm])
+    run(FACTORY, host or settings.host, port, workers=workers, warms=[top_n.warm, topk.warm, warming.arrow])
 
 
 @api.command("import-items")

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import subprocess
-import sys
 from urllib.parse import quote
 
 import pytest
@@ -239,18 +237,3 @@ def test_a_changed_attribute_changes_what_matches(api):
     assert api.call("PUT", "/v1/items/comedy-1", body).status_code == 200
     api.until(lambda: api.get("/v1/items/popular?filter=price%20%3C%206").status_code == 200)
     assert [item for item, _ in api.items("/v1/items/popular?filter=price%20%3C%206")] == ["comedy-1"]
-
-
-def test_what_a_first_filter_would_load_is_loaded_before_workers_are_made() -> None:
-    """All that a filter of every kind imports is there after `warm`."""
-    program = """
-import sys
-from services.recommender.filters.columns import Columns, Facts, warm
-warm()
-before = set(sys.modules)
-columns = Columns(Facts(2, {}, [{"a": 1.0, "b": "x", "c": True, "d": ["y"]}, {}]))
-masks = [columns.mask(text).tolist() for text in ("a > 0", 'b = "x"', "c = true", 'd in ("y", "z")')]
-print(masks == [[True, False]] * 4, sorted(name for name in set(sys.modules) - before if "pandas" in name))
-"""
-    ran = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True, timeout=60)
-    assert ran.stdout.split("\n")[0] == "True []", ran.stdout

@@ -40,12 +40,6 @@ _NAMED = 40
 """How many attributes an error lists at most."""
 
 
-def warm() -> None:
-    """Loads what Arrow looks for when it first makes an array of a list: pandas, where that is installed. In a process
-    from which others are forked, once for all of them; or else the first filter of each waits half a second."""
-    pa.array([""])
-
-
 @dataclass(frozen=True)
 class Facts:
     """What is known of the items, each list in code order; never written.

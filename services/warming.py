@@ -1,0 +1,11 @@
+"""What workers would else load in the midst of their first requests."""
+
+from __future__ import annotations
+
+import pyarrow as pa
+
+
+def arrow() -> None:
+    """Loads what Arrow looks for when it first makes an array of a list or of numbers: pandas, where that is installed,
+    half a second. Before workers are forked it does so once for all of them."""
+    pa.array([""])
