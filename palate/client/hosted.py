@@ -18,7 +18,7 @@ from palate.client import answers, asking
 from palate.client.calls import Plan
 from palate.client.endpoints import KEY
 from palate.client.rollouts import Rollouts
-from palate.client.service import AwaitedService, BlockingService, address, query_of
+from palate.client.service import AwaitedService, BlockingService, address, numbered, query_of
 from palate.client.twins import method
 
 
@@ -74,12 +74,12 @@ class Methods(Rollouts[answers.EndpointRollout]):
     @method
     def transform(self, job: int) -> Plan[answers.Transform]:
         """How far it is."""
-        return self._ask(answers.Transform, "GET", f"/v1/transforms/{job:d}")
+        return self._ask(answers.Transform, "GET", "/v1" + numbered("transforms", job))
 
     @method
     def cancel_transform(self, job: int) -> Plan[answers.Transform]:
         """Stop it; nothing is written."""
-        return self._ask(answers.Transform, "DELETE", f"/v1/transforms/{job:d}")
+        return self._ask(answers.Transform, "DELETE", "/v1" + numbered("transforms", job))
 
 
 class EndpointsClient(Methods, BlockingService):

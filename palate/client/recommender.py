@@ -31,7 +31,7 @@ from palate.client.answers import Id
 from palate.client.calls import Plan, Request
 from palate.client.catalogue import KEY
 from palate.client.rollouts import Rollouts
-from palate.client.service import AwaitedService, BlockingService, address, given, query_of
+from palate.client.service import AwaitedService, BlockingService, address, given, numbered, query_of
 from palate.client.twins import listing, method
 from palate.errors import ParameterError
 
@@ -195,12 +195,12 @@ class Methods(Rollouts[answers.Rollout]):
 
     @method
     def import_state(self, job: int) -> Plan[answers.Import]:
-        return self._ask(answers.Import, "GET", f"/v1/imports/{job:d}")
+        return self._ask(answers.Import, "GET", "/v1" + numbered("imports", job))
 
     @method
     def cancel_import(self, job: int) -> Plan[answers.Import]:
         """Stop an import; what it has written stays."""
-        return self._ask(answers.Import, "DELETE", f"/v1/imports/{job:d}")
+        return self._ask(answers.Import, "DELETE", "/v1" + numbered("imports", job))
 
     @method
     def import_and_wait(

@@ -6,7 +6,7 @@ from typing import ClassVar, Generic, TypeVar, Unpack
 
 from palate.client import answers, asking
 from palate.client.calls import Plan
-from palate.client.service import Service, address
+from palate.client.service import Service, address, numbered
 from palate.client.twins import method
 
 R = TypeVar("R", bound=answers.AnyRollout)
@@ -52,4 +52,4 @@ class Rollouts(Service, Generic[R]):
         return self._ask(self._rollout, "DELETE", self._place(name, rollout))
 
     def _place(self, name: str, rollout: int) -> str:
-        return f"{address(self._rolled, name)}/rollouts/{rollout:d}"
+        return address(self._rolled, name) + numbered("rollouts", rollout)

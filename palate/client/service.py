@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from operator import index
 from types import TracebackType
 from typing import Any, ClassVar, Self, TypeVar
 from urllib.parse import quote, urlencode
@@ -128,6 +129,14 @@ def address(kind: str, name: str | int) -> str:
         raise ParameterError(f"{text[:80]!r} is no id.", where=kind)
     # A part of dots alone means another place to whoever tidies addresses up.
     return f"/v1/{kind}/{part.replace('.', '%2E') if not text.strip('.') else part}"
+
+
+def numbered(kind: str, number: int) -> str:
+    """The end of an address that names one of what is numbered. Raises ParameterError for what is no whole number."""
+    try:
+        return f"/{kind}/{index(number)}"
+    except TypeError:
+        raise ParameterError(f"{str(number)[:80]!r} is no number of one.", where=kind, hint="Give an int.") from None
 
 
 def query_of(fields: Mapping[str, Any]) -> str:

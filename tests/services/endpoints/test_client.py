@@ -8,7 +8,7 @@ import pytest
 
 from palate.client.hosted import AsyncEndpointsClient, EndpointsClient, Methods
 from palate.client.twins import method
-from palate.errors import RemoteError
+from palate.errors import ParameterError, RemoteError
 from tests.services.listening import QUICK, House, as_blocking
 
 
@@ -59,6 +59,8 @@ def test_what_is_refused_is_told_in_the_servers_words(client, tmp_path):
     assert (refused.value.code, refused.value.problem["errors"][0]["field"]) == (422, "variant")
     with pytest.raises(RemoteError, match="there is no roll-out 7"):
         client.pause_rollout("pca", 7)
+    with pytest.raises(ParameterError, match="rollouts: 'seven' is no number of one"):
+        client.pause_rollout("pca", "seven")
     with pytest.raises(RemoteError, match="input"):
         client.start_transform("pca", "none.csv", "out.csv")
 
