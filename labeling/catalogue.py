@@ -14,7 +14,7 @@ MAX_CATEGORIES = 60
 
 
 def tasks_of(items: Items, *, only_uncategorised: bool = False) -> Iterator[NewTask]:
-    """One task per item, in the catalogue's order: its id, title, text and tags.
+    """One task per item, in the catalogue's order: its id, title, text, tags and image.
 
     Categories stay out of a task: they are what people are asked for.
     """
@@ -23,13 +23,14 @@ def tasks_of(items: Items, *, only_uncategorised: bool = False) -> Iterator[NewT
         items.strings("title"),
         items.strings("text"),
         items.lists("tags"),
+        items.strings("image"),
         items.lists("categories"),
         strict=True,
     )
-    for item, title, text, tags, categories in columns:
+    for item, title, text, tags, image, categories in columns:
         if only_uncategorised and categories:
             continue
-        data = {"item_id": item, "title": title or str(item), "text": text, "tags": tags}
+        data = {"item_id": item, "title": title or str(item), "text": text, "tags": tags, "image": image}
         yield NewTask(str(item), {key: value for key, value in data.items() if value not in ("", [])})
 
 

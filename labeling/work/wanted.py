@@ -104,5 +104,6 @@ def _priority(wanted: WantedItem) -> int:
 
 def _data(name: str, item: Item) -> dict[str, object]:
     """What people see of an item: what is known of it, without what they are asked for."""
-    shown = {"item_id": name, "title": item.get("title") or name, "text": item.get("text"), "tags": item.get("tags")}
+    shown = {"item_id": name, "title": item.get("title") or name}
+    shown |= {key: item.get(key) for key in ("text", "tags", "image")}
     return {key: value for key, value in shown.items() if value}

@@ -30,7 +30,8 @@ class Catalogue:
         try:
             found: Item = self._caller.json("GET", _path(item))
         except RemoteError as error:
-            if error.code == 404:
+            # Another service, or none at this address, says 404 of everything.
+            if error.code == 404 and any(fault.get("field") == "item" for fault in _faults(error)):
                 return None
             raise
         return found
@@ -59,6 +60,12 @@ class Catalogue:
 
     def close(self) -> None:
         self._caller.close()
+
+
+def _faults(error: RemoteError) -> list[dict[str, str]]:
+    """The fields that a refusal names."""
+    faults: list[dict[str, str]] = (error.problem or {}).get("errors", [])
+    return faults
 
 
 def _path(item: str) -> str:

@@ -57,7 +57,10 @@ class LabelingClient:
     # Labeling
 
     def next(self, project: int, holding: Sequence[int] = ()) -> Json | None:
-        """The next task, leased to whoever asks; None when nothing is left for them."""
+        """The next task, leased to whoever asks; None when nothing is left for them.
+
+        None also while a model learns, which may ask for more: ask again as long as a `run` is running.
+        """
         found: Json | None = self._ask("POST", f"/{project}/next", {"holding": list(holding)})["task"]
         return found
 
@@ -111,6 +114,10 @@ class LabelingClient:
         """Take the model's labels back; how many."""
         body = {"tasks": None if tasks is None else list(tasks)}
         return int(self._ask("POST", f"/{project}/autolabel/withdraw", body)["labels"])
+
+    def restore(self, project: int) -> int:
+        """Let withdrawn labels count again, but for tasks that people have begun since; how many."""
+        return int(self._ask("POST", f"/{project}/autolabel/restore")["labels"])
 
     # Files and jobs
 

@@ -65,6 +65,15 @@ def test_labels_overlap_instructions_and_limit(palate, catalogue, tmp_path):
     assert create(palate, catalogue, "--labels", "Good,Other")[0] == 2
 
 
+def test_boxes_are_asked_for_on_the_images_of_a_catalogue(palate, catalogue):
+    catalogue.write_text("id,title,image\n1,Lanterns,https://images.example.org/1.jpg\n")
+    assert create(palate, catalogue, "--kind", "boxes", "--labels", "Cat,Dog")[0] == 0
+    catalogue.write_text("id,title,image\n2,Ferry,\n")
+    code, _, error = create(palate, catalogue, "--kind", "boxes", "--labels", "Cat,Dog")
+    assert code == 2
+    assert "has no 'image', which this project's people work on" in error
+
+
 def test_what_is_asked_is_a_kind_or_an_interface_in_xml(palate, catalogue, tmp_path):
     assert create(palate, catalogue, "--kind", "rating")[0] == 0
     xml = '<View><Text name="t" value="$title"/><Rating name="r" toName="t"/></View>'

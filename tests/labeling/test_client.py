@@ -73,7 +73,7 @@ def test_a_run_is_watched_and_what_is_refused_is_told(house):
     client.act(project, "stop")
     work()
     assert client.run(project)["state"] == "stopped"
-    assert (list(client.labels(project)), client.withdraw(project)) == ([], 0)
+    assert (list(client.labels(project)), client.withdraw(project), client.restore(project)) == ([], 0, 0)
     job = client.start_import(project, b"id\n1,2\n", "csv")["id"]
     work()
     with pytest.raises(RemoteError, match="line 2: has 2 cells"):

@@ -138,7 +138,8 @@ def test_a_new_item_without_metadata_becomes_recommendable_by_one_automatic_labe
 
 
 def test_what_is_much_met_and_little_known_is_asked_for_first(service, api, tmp_path, monkeypatch):
-    for item, known in (("dim", {}), ("busy", {}), ("known", {"categories": ["Comedy"], "tags": ["old"]})):
+    picture = {"image": "https://images.example.org/busy.jpg"}
+    for item, known in (("dim", {}), ("busy", picture), ("known", {"categories": ["Comedy"], "tags": ["old"]})):
         api.put(item, **known)
     events = [{"user": f"u{i}", "item": item, "kind": "view"} for item in ("busy", "known") for i in range(20)]
     headers = {"Authorization": f"Bearer {Accounts(api.live.store.engine).create_key('e', ['events'])[1]}"}
@@ -163,7 +164,7 @@ def test_what_is_much_met_and_little_known_is_asked_for_first(service, api, tmp_
     assert f"{len(found)} items are wanted, most of all busy: 0 tasks added, 0 moved; {len(found)} of these" in told
     assert "until it is published" not in told
     task = service.next_task(project, "ann").task
-    assert task.external_id == "busy"
+    assert (task.external_id, task.data["image"]) == ("busy", picture["image"])
     service.submit(project, "ann", task.task_id, {"choices": ["Comedy"]})
     publish(*service.finals(project), api.catalogue, "genre")
     while any(each.item == "busy" for each in api.catalogue.wanted("genre", 10_000)) and time.monotonic() < end:
@@ -275,5 +276,7 @@ def test_bad_input_is_refused(service, api):
     with pytest.raises(RemoteError) as raised:
         publish(found, finals, refused, "genre")
     assert raised.value.code == 401
+    with pytest.raises(RemoteError, match="404: Nothing is found at this address"):
+        publish(*service.finals(found.id), Catalogue(f"{api.url}/elsewhere", api.token), "genre")
     with pytest.raises(RemoteError, match="cannot be reached"):
         publish(*service.finals(found.id), Catalogue("http://127.0.0.1:9", policy=Policy(retries=0)), "genre")
