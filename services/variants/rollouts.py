@@ -170,7 +170,9 @@ def _reason(broken: str, bounds: Bounds, own: Tally, loss: Loss | None) -> str:
         return f"{own.errors} of {own.requests} requests failed; {bounds.errors:.3g} of them may."
     if broken == "latency" and bounds.slow_ms is not None:
         late = own.slower(bounds.slow_ms)
-        return f"{late} of {own.requests} requests took longer than {bounds.slow_ms:g} ms; {bounds.slow:.3g} may."
+        return (
+            f"{late} of {own.requests} requests took longer than {bounds.slow_ms:g} ms; {bounds.slow:.3g} of them may."
+        )
     if loss is None:
         return broken
     return (
@@ -185,4 +187,5 @@ def shares(weights: Mapping[str, float], to: str, share: float) -> dict[str, flo
     total = sum(others.values())
     if not total:
         return {**dict.fromkeys(others, 0.0), to: 1.0}
-    return {**{name: (1 - share) * weight / total for name, weight in others.items()}, to: share}
+    # Rounded, so that a tenth is told as 0.1.
+    return {**{name: round((1 - share) * weight / total, 12) for name, weight in others.items()}, to: share}

@@ -9,7 +9,7 @@ import pytest
 
 from services.variants import evidence
 from services.variants.evidence import Loss, excess
-from services.variants.rollouts import BACK, DONE, RUNNING, Bounds, Rollout, begun, looked, paused, resumed
+from services.variants.rollouts import BACK, DONE, RUNNING, Bounds, Rollout, begun, looked, paused, resumed, shares
 from services.variants.tallies import Tally
 
 ENOUGH = math.log(1 / 0.05)
@@ -95,6 +95,10 @@ def started(bounds=Bounds(), steps=(0.1, 0.5, 1.0), seconds=60.0, **more):  # no
 
 def tally(requests, errors=0, slow=0):
     return Tally(requests, requests, errors, latencies=(requests - slow, *[0] * 21, slow))
+
+
+def test_a_tenth_is_told_as_a_tenth():
+    assert shares({"old": 9.0, "new": 1.0}, "new", 0.1) == {"old": 0.9, "new": 0.1}
 
 
 def test_it_goes_on_step_by_step_and_ends():
