@@ -73,11 +73,16 @@ def set_current(root: str | Path, version: str | int | Path) -> Path:
 
 
 def current_bundle(root: str | Path) -> Path:
-    """The directory of the current version. Raises BundleError if none was set, BundleDamagedError if it is gone."""
+    """The directory of the current version.
+
+    Raises BundleError if there is no such folder or none was set, BundleDamagedError if it is gone.
+    """
     pointer = Path(root) / CURRENT
     try:
         name = pointer.read_text("ascii").strip()
     except FileNotFoundError:
+        if not Path(root).is_dir():
+            raise BundleError("there is no bundle here.", where=str(root), hint="A bundle is a directory.") from None
         raise BundleError(
             "no version is current.", where=str(root), hint="Publish a bundle and call set_current."
         ) from None

@@ -36,11 +36,7 @@ class BundleSource:
     path: Path
 
     def pointer(self) -> Pointer:
-        if (self.path / _MANIFEST).is_file():
-            return pointer_to(self.path.name, self.path)
-        if not self.path.is_dir():
-            raise BundleError("there is no such directory.", where=str(self.path), hint="A bundle is one.")
-        found = current_bundle(self.path)
+        found = self.path if (self.path / _MANIFEST).is_file() else current_bundle(self.path)
         return pointer_to(found.name, found)
 
 

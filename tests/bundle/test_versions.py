@@ -37,6 +37,8 @@ def test_two_processes_publish_at_once(tmp_path: Path) -> None:
 
 
 def test_current_moves(tmp_path: Path, filled: Any) -> None:
+    with pytest.raises(BundleError, match="there is no bundle here"):
+        current_bundle(tmp_path / "elsewhere")
     with pytest.raises(BundleError, match="no version is current"):
         current_bundle(tmp_path)
     first, second = publish_bundle(filled, tmp_path), publish_bundle(filled, tmp_path)
