@@ -67,6 +67,11 @@ def synchronise(
     Raises BusyError while another synchronisation of the project is under way, RemoteError if Label Studio is away.
     """
     holder = holder or secrets.token_hex(8)
+    with reading(engine) as db:
+        projects.get(db, project_id)
+        linked = ledger.link(db, project_id) is not None
+    if not linked:  # for good: so that it is no slip of the pen, something has to answer there first
+        server.me() if remote_id is None else server.project(remote_id)
     with writing(engine) as db:
         projects.get(db, project_id)
         ledger.make_link(db, project_id, server.url, remote_id)

@@ -12,10 +12,12 @@ from labeling.label_studio.ledger import digest
 from labeling.label_studio.pull import Pull, region_mark
 from labeling.label_studio.remote import RemoteAnnotation, RemotePrediction, RemoteTask
 from labeling.label_studio.report import Report
+from labeling.label_studio.server import Server
+from labeling.label_studio.sync import synchronise
 from labeling.queue import leases, turns
 from labeling.store import projects, remarks
 from labeling.store.tables import answers, metadata, predictions, slots
-from palate.errors import ConflictError
+from palate.errors import ConflictError, RemoteError
 from palate.store.migrate import differences
 
 on_sqlite = pytest.mark.parametrize("store_url", ["sqlite"], indirect=True)
@@ -286,6 +288,17 @@ def test_a_project_is_linked_with_one_other(sides, make_project):
         ):
             with pytest.raises(ConflictError, match="is linked with"):
                 ledger.make_link(db, project.id, url, remote)
+
+
+@on_sqlite
+@pytest.mark.parametrize("remote", [None, 1])
+def test_an_address_where_nobody_answers_is_not_kept(sides, remote):
+    server = Server("http://127.0.0.1:1", "0123456789abcdef")
+    with pytest.raises(RemoteError, match="cannot be reached"):
+        synchronise(sides.store.engine, server, sides.project.id, remote_id=remote)
+    with sides.store.read() as db:
+        assert ledger.link(db, sides.project.id) is None
+    server.close()
 
 
 def test_names_of_people_fit():
