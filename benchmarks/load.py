@@ -128,7 +128,7 @@ def serving(folder: Path, made: ALS | None, answer: int, workers: int = WORKERS)
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
     environment = os.environ | ENVIRONMENT | {
-        "PALATE_HOME": str(home), "PALATE_CONFIG": str(folder / "none.toml"), "PALATE_BUNDLE": str(bundles),
+        "PALATE_HOME": str(home), "PALATE_CONFIG": os.devnull, "PALATE_BUNDLE": str(bundles),
         "XDG_CACHE_HOME": str(folder / "cache"), SIZE: str(answer),
     }  # fmt: skip
     command = [sys.executable, "-m", "benchmarks.load", str(port), "--workers", str(workers)]

@@ -24,6 +24,9 @@ from sqlalchemy.exc import ArgumentError
 
 from palate.errors import ParameterError
 
+CONFIG = "PALATE_CONFIG"
+"""The environment variable that names the file."""
+
 
 class Settings(BaseSettings):
     """What every process of Palate shares."""
@@ -96,7 +99,12 @@ class Settings(BaseSettings):
 
     @classmethod
     def read(cls, **overrides: object) -> Self:
-        """The settings in force. Raises ParameterError naming the first field that does not fit."""
+        """The settings in force.
+
+        Raises ParameterError naming the first field that does not fit, or the file that is named and not there.
+        """
+        if CONFIG in os.environ and not _file().exists():
+            raise ParameterError(f"there is no file {str(_file())!r}.", where=CONFIG)
         try:
             return cls(**overrides)  # type: ignore[arg-type]
         except ValidationError as error:
@@ -108,4 +116,4 @@ class Settings(BaseSettings):
 
 
 def _file() -> Path:
-    return Path(os.environ.get("PALATE_CONFIG", "palate.toml"))
+    return Path(os.environ.get(CONFIG, "palate.toml"))

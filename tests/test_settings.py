@@ -1,5 +1,7 @@
 """Settings come from the environment, then the file, then the defaults; a wrong one is named."""
 
+import os
+
 import pytest
 
 from palate.errors import ParameterError
@@ -46,6 +48,14 @@ def test_what_is_wrong_is_named(monkeypatch, tmp_path):
     (tmp_path / "palate.toml").write_text("model_name = [1]\n")
     with pytest.raises(ParameterError, match="PALATE_MODEL_NAME"):
         Settings.read()
+
+
+def test_a_file_that_is_named_is_there(monkeypatch, tmp_path):
+    monkeypatch.setenv("PALATE_CONFIG", str(tmp_path / "elsewhere.toml"))
+    with pytest.raises(ParameterError, match=r"PALATE_CONFIG: there is no file '.*elsewhere\.toml'"):
+        Settings.read()
+    monkeypatch.setenv("PALATE_CONFIG", os.devnull)
+    assert Settings.read().model_name == "palate-recommender"
 
 
 def test_a_file_that_is_no_toml_is_named(tmp_path):

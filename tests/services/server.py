@@ -23,7 +23,7 @@ class Server:
         self.settings, self.port = settings, _free_port()
         self.env = os.environ | {
             "PALATE_HOME": str(settings.home),
-            "PALATE_CONFIG": str(tmp_path / "none.toml"),
+            "PALATE_CONFIG": os.devnull,
         }
         self.command = [sys.executable, "-m", "palate.cli", "api", "serve"]
         self.command += ["--port", str(self.port), "--workers", "2", "--bundle", str(bundles)]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import threading
 from datetime import UTC, datetime, timedelta
 
@@ -263,7 +264,7 @@ def test_a_changed_body_or_header_breaks_the_signature(served):
 
 def test_the_command_prints_id_and_secret(served, tmp_path, monkeypatch):
     monkeypatch.setenv("PALATE_HOME", str(served.app.extensions["palate"].settings.home))
-    monkeypatch.setenv("PALATE_CONFIG", str(tmp_path / "none.toml"))
+    monkeypatch.setenv("PALATE_CONFIG", os.devnull)
     made = CliRunner().invoke(palate, ["keys", "create", "--aws", "--scope", "recommend", "aws"])
     assert made.exit_code == 0, made.output
     told = dict(line.split("=", 1) for line in made.stdout.splitlines() if line.startswith("AWS_"))

@@ -31,7 +31,7 @@ class Server:
             self.port = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self.home, self.log = folder / "home", folder / "server.log"
-        self.env = os.environ | {"PALATE_HOME": str(self.home), "PALATE_CONFIG": str(folder / "none.toml")}
+        self.env = os.environ | {"PALATE_HOME": str(self.home), "PALATE_CONFIG": os.devnull}
         self.command = [sys.executable, "-m", "palate.cli", "endpoints", "serve"]
         self.command += ["--port", str(self.port), "--workers", str(workers)]
         store = open_store(EndpointSettings(home=self.home))
