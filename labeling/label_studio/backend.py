@@ -101,7 +101,7 @@ def blueprint() -> Blueprint:
     """A fresh blueprint named `ml`; its routes know their callers by themselves."""
     bp = Blueprint("ml", __name__, url_prefix="/ml/<int:project_id>")
     for method, path, view in RULES:
-        bp.add_url_rule(path, view_func=public(view), methods=[method])
+        bp.add_url_rule(path, view_func=public(view, password=SCOPE), methods=[method])
     bp.before_request(_admit)
     bp.register_error_handler(UnauthenticatedError, _ask_for_password)
     bp.record_once(lambda state: state.app.extensions.setdefault(_LOADED, Loaded()))

@@ -40,9 +40,13 @@ def require(scope: str) -> Callable[[View], View]:
     return decorate
 
 
-def public(view: View) -> View:
-    """For everybody, known or not."""
-    view.__palate_scope__ = PUBLIC  # type: ignore[attr-defined]
+def public(view: View, *, password: str = "") -> View:
+    """For everybody, known or not.
+
+    password: the scope of keys of which the view's house takes one as the password of basic authentication. It looks at
+    them by itself; here it is only told.
+    """
+    view.__palate_scope__, view.__palate_password__ = PUBLIC, password  # type: ignore[attr-defined]
     return view
 
 

@@ -48,6 +48,7 @@ _SCHEMES: dict[str, Any] = {
     "key": {"type": "http", "scheme": "bearer", "description": "An API key, made by `palate keys create`."},
     "session": {"type": "apiKey", "in": "cookie", "description": "The cookie of /sign-in; unsafe requests also need "
                 "the header X-CSRF-Token."},
+    "password": {"type": "http", "scheme": "basic", "description": "Any name; an API key is the password."},
 }  # fmt: skip
 _TYPES = {"int": "integer", "float": "number"}
 
@@ -61,7 +62,10 @@ def build(app: Flask, title: str, version: str, description: str) -> dict[str, A
         path = re.sub(r"<(?:[^<>:]+:)?([^<>]+)>", r"{\1}", rule.rule)
         for method in sorted((rule.methods or set()) - {"HEAD", "OPTIONS"}):
             paths.setdefault(path, {})[method.lower()] = _operation(app, rule, method, schemas)
-    schemes = {name: dict(scheme) for name, scheme in _SCHEMES.items()}
+    shown = {"key", "session"}.union(
+        *(way for path in paths.values() for operation in path.values() for way in operation["security"])
+    )
+    schemes = {name: dict(scheme) for name, scheme in _SCHEMES.items() if name in shown}
     schemes["session"]["name"] = app.config["SESSION_COOKIE_NAME"]
     info = {"title": title, "version": version}
     if description:
@@ -137,8 +141,11 @@ def _operation(app: Flask, rule: Rule, method: str, schemas: _Schemas) -> dict[s
         if contract.raw:
             content[contract.raw] = {"schema": {}}
         operation["requestBody"] = {"required": not contract.optional, "content": content}
-    operation["responses"] = _responses(contract, scope, bool(rule.arguments), method, schemas)
-    if scope == PUBLIC:
+    password = getattr(view, "__palate_password__", "")
+    operation["responses"] = _responses(contract, password or scope, bool(rule.arguments), method, schemas)
+    if password:
+        operation["security"], operation["x-scope"] = [{"password": []}, {"key": [password]}], password
+    elif scope == PUBLIC:
         operation["security"] = []
     else:
         operation["security"] = [{"key": [scope]}, {"session": [scope]}] if scope else [{"key": []}]

@@ -55,6 +55,14 @@ def backend(service, films):
     return Backend(service, films)
 
 
+def test_its_description_says_who_may_ask(service):
+    document = service.app.test_client().get("/openapi.json").json
+    asked = document["paths"]["/ml/{project_id}/predict"]["post"]
+    assert asked["security"] == [{"password": []}, {"key": ["label:ml"]}]
+    assert {"401", "403"} <= set(asked["responses"])
+    assert document["components"]["securitySchemes"]["password"]["scheme"] == "basic"
+
+
 @pytest.fixture
 def captures():
     """The folder of requests that Label Studio 1.23.2 was seen to send."""
