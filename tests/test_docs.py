@@ -19,6 +19,7 @@ from labeling.settings import LabelingSettings
 from palate.bundle import write_bundle
 from palate.cli import palate
 from palate.cli.job import jobs
+from palate.cli.keys import SCOPES
 from palate.dataset import FORMATS
 from palate.dataset.generate import generate_dataset
 from palate.evaluation.metrics import ACCURACY
@@ -26,6 +27,7 @@ from palate.models import KINDS, artifact_class, make_recommender
 from palate.models.protocol import Capability, Recommender
 from palate.settings import Settings
 from palate.spark.splits import METHODS
+from palate.web.access import scope_of
 from palate.web.problems import catalogue
 from palate.web.settings import WebSettings
 from services.endpoints.app import create as create_endpoints
@@ -122,9 +124,12 @@ def endpoints(tmp_path):
 @pytest.mark.parametrize(
     ("house", "name"), [("recommender", "api.md"), ("labeling", "labeling.md"), ("endpoints", "endpoints.md")]
 )
-def test_every_route_is_in_the_table_of_its_page(house, name, request):
-    routes = set()
-    for rule in request.getfixturevalue(house).url_map.iter_rules():
+def test_every_route_is_in_the_table_of_its_page_and_keys_can_be_made_for_it(house, name, request):
+    routes, app = set(), request.getfixturevalue(house)
+    views = [(rule.endpoint, app.view_functions[rule.endpoint]) for rule in app.url_map.iter_rules()]
+    scopes = {scope_of(app, name) or getattr(view, "__palate_password__", None) for name, view in views}
+    assert (scopes - {None, ""}) | {"metrics"} == set(SCOPES[house])
+    for rule in app.url_map.iter_rules():
         if rule.rule.startswith("/v1"):
             place = re.sub(r"<(?:\w+:)?(\w+)>", r"{\1}", rule.rule)
             routes |= {f"{method} {place}" for method in (rule.methods or set()) - {"HEAD", "OPTIONS"}}

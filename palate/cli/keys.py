@@ -12,9 +12,14 @@ from palate.errors import ParameterError, UnknownIdError
 from palate.settings import Settings
 from palate.store import Accounts, migrate, open_engine
 
-HOUSES = ("recommender", "labeling", "endpoints")
+SCOPES = {
+    "recommender": ("recommend", "catalogue", "events", "deployments", "metrics"),
+    "labeling": ("label", "label:manage", "label:ml", "metrics"),
+    "endpoints": ("invoke", "endpoints", "metrics"),
+}
+"""What may be allowed in each house, beside `*`."""
 house_option = click.option(
-    "--house", type=click.Choice(HOUSES), default="recommender", show_default=True, help="Whose accounts."
+    "--house", type=click.Choice(list(SCOPES)), default="recommender", show_default=True, help="Whose accounts."
 )
 scopes_option = click.option(
     "--scope", "scopes", multiple=True, required=True, metavar="SCOPE", help="What it may do; repeatable. * is all."
@@ -26,6 +31,19 @@ def accounts(house: str) -> Accounts:
     engine = open_engine(Settings.read().database(house))
     migrate(engine, house)
     return Accounts(engine)
+
+
+def checked(house: str, scopes: Sequence[str]) -> None:
+    """Raises ParameterError for a scope that the house does not know: nothing would ever be allowed by it."""
+    for scope in scopes:
+        if scope not in (*SCOPES[house], "*"):
+            others = [other for other, known in SCOPES.items() if scope in known]
+            meant = f" It is one of --house {others[0]}." if others else ""
+            raise ParameterError(
+                f"{house} has no scope {scope[:80]!r}.{meant}",
+                where="--scope",
+                hint=f"It has {', '.join(SCOPES[house])} and *.",
+            )
 
 
 @click.group()
@@ -42,13 +60,15 @@ def keys() -> None:
 @click.argument("name")
 def create(house: str, scopes: tuple[str, ...], name: str, aws: bool) -> None:
     """Make a key called NAME and print its token, which cannot be shown again."""
+    checked(house, scopes)
     key, token = accounts(house).create_key(name, scopes)
     if aws:
         click.echo(f"AWS_ACCESS_KEY_ID={key}\nAWS_SECRET_ACCESS_KEY={_aws_secret(house, key)}")
     else:
         click.echo(token)
     click.echo(
-        f"Key {key} of {house}, {', '.join(sorted(set(scopes)))}. Keep the token: only its hash is stored.", err=True
+        f"Key {key} of {house}, for {', '.join(sorted(set(scopes)))}. Keep the token: only its hash is stored.",
+        err=True,
     )
 
 
@@ -94,6 +114,7 @@ def people() -> None:
 @click.argument("name")
 def add(house: str, scopes: tuple[str, ...], password_stdin: bool, name: str) -> None:
     """Add a person called NAME."""
+    checked(house, scopes)
     accounts(house).add_person(name, _password(password_stdin), scopes)
     click.echo(f"{name} may sign in.")
 

@@ -7,7 +7,7 @@ from click.testing import CliRunner
 
 from palate.cli import main
 from palate.cli.keys import keys, people
-from palate.errors import PalateError
+from palate.errors import PalateError, ParameterError
 from palate.settings import Settings
 from palate.store import Accounts, open_engine
 
@@ -58,10 +58,10 @@ def test_a_person_is_added_changed_and_disabled(runner: CliRunner) -> None:
     ("command", "given"),
     [
         (["keys", "create", "ci", "--scope", "Not A Scope"], ""),
-        (["keys", "create", " ", "--scope", "a"], ""),
+        (["keys", "create", " ", "--scope", "events"], ""),
         (["keys", "revoke", "nope"], ""),
-        (["people", "add", "ann", "--scope", "a", "--password-stdin"], ""),
-        (["people", "add", "ann", "--scope", "a", "--password-stdin"], "short\n"),
+        (["people", "add", "ann", "--scope", "events", "--password-stdin"], ""),
+        (["people", "add", "ann", "--scope", "events", "--password-stdin"], "short\n"),
         (["people", "disable", "nobody"], ""),
     ],
 )
@@ -70,6 +70,17 @@ def test_bad_input_ends_with_code_2_and_a_reason(runner: CliRunner, command: lis
     result = runner.invoke(group, command[1:], input=given)
     assert isinstance(result.exception, PalateError)
     assert result.exception.exit_code == 2
+
+
+def test_a_scope_that_the_house_does_not_know_is_refused(runner: CliRunner) -> None:
+    for command, group in (
+        (["create", "--scope", "invoke", "ci"], keys),
+        (["add", "--scope", "invoke", "ann"], people),
+    ):
+        with pytest.raises(ParameterError, match=r"no scope 'invoke'\. It is one of --house endpoints") as refused:
+            runner.invoke(group, command, catch_exceptions=False)
+        assert refused.value.hint == "It has recommend, catalogue, events, deployments, metrics and *."
+    assert "ci" not in runner.invoke(keys, ["list"]).output
 
 
 def test_the_palate_command_knows_them(runner: CliRunner, capsys: pytest.CaptureFixture[str]) -> None:
