@@ -222,6 +222,8 @@ def _plain(entry: Any) -> tuple[str, str]:
     place = ".".join(str(part)[:200] for part in entry["loc"])
     if entry["type"] == "extra_forbidden":
         return place, "There is no such field."
+    if entry["type"] in ("model_type", "dict_type"):  # pydantic names the class, which callers have never seen
+        return place, "Input should be an object."
     message = entry["msg"].removeprefix("Value error, ").removeprefix("Assertion failed, ")
     return place, message if message.endswith(".") else f"{message}."
 

@@ -87,7 +87,7 @@ def test_a_path_that_is_not_utf8(reader: FlaskClient) -> None:
         (b"[" * 4000 + b"]" * 4000, 400, "bad-request", "deeper than 8"),
         (b"[" * 9000, 400, "bad-request", "deeper than 8"),
         (b'{"id": 7}', 422, "invalid", "id: "),
-        (b"[]", 422, "invalid", ""),
+        (b"[]", 422, "invalid", "Input should be an object."),
         (b"null", 422, "invalid", ""),
         (b'{"id": "a", "colour": 1}', 422, "invalid", "colour: There is no such field."),
         (b'{"id": "a", "parts": [{"name": "b"}, {}]}', 422, "invalid", "parts.1.name: "),
