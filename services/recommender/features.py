@@ -87,7 +87,11 @@ def of_many(body: FeaturesBody) -> FeaturesOfMany:
 def _one(entity: str, name: str) -> FeaturesOut:
     found = _values(entity, [name])[0]
     if found.features is None:
-        raise UnknownIdError(f"nothing is held of the {entity} {name[:80]!r}.", where=entity)
+        raise UnknownIdError(
+            f"nothing is held of the {entity} {name[:80]!r}.",
+            where=entity,
+            hint="Held are those whom an event names that `palate features refresh` was given.",
+        )
     return found
 
 
