@@ -183,7 +183,8 @@ def check_tasks(project: Project, new: Sequence[NewTask]) -> dict[str, NewTask]:
         missing = project.interface.missing(task.data)
         if missing is not None:
             raise ParameterError(
-                f"has no {missing!r}, which this project's people work on.", where=f"tasks[{number}].data"
+                f"{task.external_id[:80]!r} has no {missing!r}, which this project's people work on.",
+                where=f"tasks[{number}].data",
             )
         if task.gold is not None:
             gold = check(project.interface, task.data, task.gold, where=f"tasks[{number}].gold")

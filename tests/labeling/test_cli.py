@@ -71,7 +71,7 @@ def test_boxes_are_asked_for_on_the_images_of_a_catalogue(palate, catalogue):
     catalogue.write_text("id,title,image\n2,Ferry,\n")
     code, _, error = create(palate, catalogue, "--kind", "boxes", "--labels", "Cat,Dog")
     assert code == 2
-    assert "has no 'image', which this project's people work on" in error
+    assert "tasks[0].data: '2' has no 'image', which this project's people work on" in error
 
 
 def test_what_is_asked_is_a_kind_or_an_interface_in_xml(palate, catalogue, tmp_path):
