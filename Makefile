@@ -6,6 +6,7 @@ PYTHON ?= $(firstword $(foreach v,python3.11 python3.12 python3.13 python3,$(if 
 BIN    := $(VENV)/bin
 READY  := $(VENV)/.ready
 PEERS  := $(VENV)/.peers
+CLASSES := $(VENV)/share/palate/spark-classes.jsa
 DATA   ?=
 FILES  ?= 4
 CPU_TORCH := https://download.pytorch.org/whl/cpu
@@ -23,7 +24,7 @@ lint: $(READY)
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-unit: $(READY)             # several files at a time, even on two cores: most of a test is waiting; each on one thread
+unit: $(READY) $(CLASSES)  # several files at a time, even on two cores: most of a test is waiting; each on one thread
 	@OMP_NUM_THREADS=1 OPENBLAS_NUM_THREADS=1 $(BIN)/pytest -n $(FILES) --dist loadfile --no-loadscope-reorder $(ARGS)
 
 bench: $(PEERS)           ## each peer beside ours: benchmarks/results.json and .md
@@ -50,6 +51,10 @@ $(READY): pyproject.toml constraints.txt
 	@$(BIN)/python -m pip install --quiet --no-deps --only-binary :all: mxnet==1.9.1 || \
 	  echo "mxnet: no wheel of 1.9.1 for this machine. The MXNet engines stay off; everything else works."
 	@touch $@
+
+# The many Spark jobs of the tests start sooner with it, and run without it.
+$(CLASSES): $(READY)
+	-@$(BIN)/palate spark-classes
 
 $(PEERS): $(READY)
 	@$(BIN)/python -m pip install --quiet --constraint constraints.txt --editable '.[peers]'

@@ -15,7 +15,7 @@ import click
 
 from benchmarks.harness import NAMES, ON_REQUEST, find, record
 from benchmarks.report import write
-from palate.jvm import QUICK
+from palate.jvm import quick_java
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -64,7 +64,7 @@ def _in_a_process(names: tuple[str, ...], quick: bool) -> list[dict[str, Any]]:
     with tempfile.TemporaryDirectory(prefix="palate-bench-") as folder:
         file = Path(folder) / "results.jsonl"
         command = [sys.executable, "-m", "benchmarks", *names, "--here", str(file), *(["--quick"] if quick else [])]
-        java = {"JDK_JAVA_OPTIONS": QUICK} if quick else {}  # sizes at which compiling takes most of the time
+        java = {"JDK_JAVA_OPTIONS": quick_java()} if quick else {}  # sizes at which compiling takes most of the time
         subprocess.run(command, cwd=Path(__file__).parent.parent, env={**os.environ, **java}, check=False)
         return [json.loads(line) for line in file.read_text("utf-8").splitlines()] if file.is_file() else []
 

@@ -33,6 +33,10 @@ COMMANDS: dict[str, tuple[str, str]] = {
     ),
     "promote": ("palate.cli.promote:promote", "Move the alias champion or challenger to a model version."),
     "spark-package": ("palate.cli.spark_package:spark_package", "Write what the executors of a bare cluster need."),
+    "spark-classes": (
+        "palate.cli.spark_classes:spark_classes",
+        "Let --quick Spark jobs start in two thirds of the time.",
+    ),
     "keys": ("palate.cli.keys:keys", "Make, list and revoke API keys."),
     "people": ("palate.cli.keys:people", "Add, list and disable people who sign in."),
 }

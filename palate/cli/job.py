@@ -19,7 +19,7 @@ from typing import Any, TypeVar
 import click
 
 from palate.errors import MissingDependencyError, ParameterError
-from palate.jvm import FAST_ARROW, QUICK, QUIET_LOGS
+from palate.jvm import FAST_ARROW, QUICK, QUIET_LOGS, quick_java
 
 _STDERR = 2
 
@@ -68,10 +68,11 @@ def job_command(
     known = jobs()
     if name not in known:
         raise ParameterError(f"there is no job {name[:80]!r}.", where="job", hint=f"There are: {', '.join(known)}.")
-    java = " ".join([QUIET_LOGS, FAST_ARROW, *([QUICK] if quick else [])])  # a `--conf` of the caller's wins
+    java = " ".join([QUIET_LOGS, FAST_ARROW, *([quick_java()] if quick else [])])  # a `--conf` of the caller's wins
     command = [str(spark_submit()), "--conf", f"spark.driver.extraJavaOptions={java}"]
     if quick:
-        command += ["--conf", f"spark.executor.extraJavaOptions={FAST_ARROW} {QUICK}"]
+        here = (master or "local").startswith("local")  # elsewhere the classes are not
+        command += ["--conf", f"spark.executor.extraJavaOptions={FAST_ARROW} {quick_java() if here else QUICK}"]
     if master is not None:
         command += ["--master", master]
     for key, value in (conf or {}).items():

@@ -18,7 +18,7 @@ pytest.importorskip("pyspark", reason="needs pyspark: pip install 'palate[spark]
 pytest.importorskip("torch", reason="needs torch: pip install 'palate[torch]'")
 
 from palate.cli.job import spark_submit
-from palate.jvm import FAST_ARROW, QUICK, QUIET_LOGS
+from palate.jvm import FAST_ARROW, QUIET_LOGS, quick_java
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(2700)]
 ROOT = Path(__file__).parents[2]
@@ -40,8 +40,8 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     bare = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
     assert subprocess.run([bare, "-c", "import palate"], capture_output=True, cwd=folder).returncode, "palate is there"
     settings = {
-        "spark.driver.extraJavaOptions": f"{QUIET_LOGS} {FAST_ARROW} {QUICK}",
-        "spark.executor.extraJavaOptions": f"{FAST_ARROW} {QUICK}",
+        "spark.driver.extraJavaOptions": f"{QUIET_LOGS} {FAST_ARROW} {quick_java()}",
+        "spark.executor.extraJavaOptions": f"{FAST_ARROW} {quick_java()}",
         "spark.executorEnv.PYTHONPATH": "palate-environment",
         "spark.pyspark.python": str(bare),
         "spark.pyspark.driver.python": sys.executable,

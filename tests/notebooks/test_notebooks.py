@@ -8,7 +8,7 @@ import nbformat
 import pytest
 from nbclient import NotebookClient
 
-from palate.jvm import QUICK
+from palate.jvm import quick_java
 
 NOTEBOOKS = sorted((Path(__file__).parents[2] / "docs" / "notebooks").glob("*.ipynb"))
 
@@ -33,7 +33,7 @@ def test_outputs_are_stripped(notebook: nbformat.NotebookNode) -> None:
 def test_it_runs(notebook: nbformat.NotebookNode, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
     monkeypatch.setenv("IPYTHONDIR", str(tmp_path / "ipython"))
-    monkeypatch.setenv("JDK_JAVA_OPTIONS", QUICK)
+    monkeypatch.setenv("JDK_JAVA_OPTIONS", quick_java())
     ran = NotebookClient(
         notebook, timeout=None, kernel_name="python3", resources={"metadata": {"path": str(tmp_path)}}
     ).execute()

@@ -19,10 +19,10 @@ Job = Callable[..., tuple[int, str]]
 @pytest.fixture(scope="session")
 def spark() -> Iterator[SparkSession]:
     pytest.importorskip("pyspark", reason="needs pyspark: pip install 'palate[spark]'")
-    from palate.jvm import QUICK, QUIET_LOGS
+    from palate.jvm import QUIET_LOGS, quick_java
     from palate.spark.session import spark_session
 
-    config = {"spark.sql.shuffle.partitions": "3", "spark.driver.extraJavaOptions": f"{QUIET_LOGS} {QUICK}"}
+    config = {"spark.sql.shuffle.partitions": "3", "spark.driver.extraJavaOptions": f"{QUIET_LOGS} {quick_java()}"}
     session = spark_session("palate tests", master="local[2]", config=config)
     yield session
     session.stop()

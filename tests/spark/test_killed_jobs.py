@@ -31,10 +31,10 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
 KILLED = """
 import json, os, runpy, signal, sys
-from palate.jvm import QUICK, QUIET_LOGS
+from palate.jvm import QUIET_LOGS, quick_java
 from palate.spark.jobs import digits, evaluate, prepare, recommend, segment, train, train_fm
 from palate.spark.session import spark_session
-config = {"spark.sql.shuffle.partitions": "1", "spark.driver.extraJavaOptions": f"{QUIET_LOGS} {QUICK}"}
+config = {"spark.sql.shuffle.partitions": "1", "spark.driver.extraJavaOptions": f"{QUIET_LOGS} {quick_java()}"}
 spark_session("killed", master="local[1]", config=config).range(1).collect()
 for line in sys.stdin:
     target, *sys.argv = json.loads(line)

@@ -21,7 +21,7 @@ from click.testing import CliRunner
 import palate
 from palate.cli.job import jobs
 from palate.errors import ConflictError
-from palate.jvm import QUICK, QUIET_LOGS
+from palate.jvm import QUIET_LOGS, quick_java
 from palate.spark.jobs.pipeline import command
 from palate.spark.pipeline.commands import pipeline
 from palate.spark.pipeline.digests import Digests
@@ -245,7 +245,7 @@ def test_mlflow_has_the_pipeline_with_its_steps_and_their_runs_nested(job: Any, 
 @pytest.mark.slow
 def test_a_killed_driver_resumes_where_it_was(run: Run, file: Path, tmp_path: Path) -> None:
     bundle, script = tmp_path / "out" / "popular", jobs()["pipeline"][0]
-    submit = f"--master local[1] --conf 'spark.driver.extraJavaOptions={QUIET_LOGS} {QUICK}' pyspark-shell"
+    submit = f"--master local[1] --conf 'spark.driver.extraJavaOptions={QUIET_LOGS} {quick_java()}' pyspark-shell"
     done = subprocess.run(
         [sys.executable, "-c", KILLED, str(bundle), str(script), str(file), "--no-track", "--parallel", "1"],
         capture_output=True,

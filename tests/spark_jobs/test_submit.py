@@ -11,13 +11,15 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from click.testing import CliRunner
 from pyarrow import parquet
 from sklearn.datasets import load_digits
 
 from palate.bundle import load_bundle
 from palate.cli.job import job_command, jobs, spark_submit
-from palate.errors import MissingDependencyError, ParameterError
-from palate.jvm import QUICK
+from palate.cli.spark_classes import spark_classes, write_classes
+from palate.errors import InputError, MissingDependencyError, PalateError, ParameterError
+from palate.jvm import QUICK, quick_java
 from palate.spark.jobs.digits import purity
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
@@ -70,7 +72,7 @@ def test_every_script_shows_help_without_starting_spark(
 def test_digits_by_plain_spark_submit_as_the_docs_tell(tmp_path: Path) -> None:
     """The whole example, from the command line to clusters that mean something."""
     script, _ = jobs()["digits"]
-    bin_, quick, out = Path(sys.executable).parent, f"spark.driver.extraJavaOptions={QUICK}", tmp_path / "digits"
+    bin_, quick, out = Path(sys.executable).parent, f"spark.driver.extraJavaOptions={quick_java()}", tmp_path / "digits"
     command = [str(bin_ / "spark-submit"), "--master", "local[2]", "--conf", quick, str(script), "--output", str(out)]
     done = run(command, PATH=f"{bin_}{os.pathsep}{os.environ['PATH']}")
     assert done.returncode == 0, done.stderr
@@ -153,6 +155,44 @@ def test_quick_is_told_to_the_executors_too() -> None:
         command, _ = job_command("prepare", quick=quick)
         told = [part.partition("=")[0] for part in command if QUICK in part]
         assert told == ["spark.driver.extraJavaOptions", "spark.executor.extraJavaOptions"] * quick
+
+
+def test_the_classes_of_a_job_are_kept_for_the_next(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "share" / "classes.jsa"
+    monkeypatch.setattr("palate.jvm.CLASSES", path)
+    monkeypatch.setattr("palate.cli.spark_classes.CLASSES", path)
+    assert quick_java() == QUICK
+
+    def soon_over(*_: object, conf: dict[str, str], **__: object) -> tuple[list[str], dict[str, str]]:
+        options = ["--driver-java-options", conf["spark.driver.extraJavaOptions"], "--version"]
+        return [str(spark_submit()), *options], dict(os.environ)
+
+    monkeypatch.setattr("palate.cli.spark_classes.job_command", soon_over)
+    done = CliRunner().invoke(spark_classes)
+    assert done.exit_code == 0, done.output
+    assert str(path) in done.output
+    assert [each.name for each in path.parent.iterdir()] == [path.name]
+    for master, executors in (("local[2]", True), ("spark://elsewhere:7077", False)):
+        told = dict(
+            part.split("=", 1) for part in job_command("prepare", master=master, quick=True)[0] if "Java" in part
+        )
+        assert str(path) in told["spark.driver.extraJavaOptions"]
+        assert (str(path) in told["spark.executor.extraJavaOptions"]) == executors
+    log = tmp_path / "loaded"
+    java = f"{quick_java()} -Xlog:class+load:file={log}"
+    assert run([str(spark_submit()), "--driver-java-options", java, "--version"]).returncode == 0
+    loaded = [line for line in log.read_text().splitlines() if " org.apache.spark." in line]
+    assert sum("shared objects file (top)" in line for line in loaded) > len(loaded) / 4
+
+
+def test_classes_that_cannot_be_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "share").write_text("no folder")
+    with pytest.raises(InputError, match="cannot be written"):
+        write_classes(tmp_path / "share" / "classes.jsa")
+    monkeypatch.setattr("palate.cli.spark_classes.job_command", lambda *_, **__: (["false"], {}))
+    with pytest.raises(PalateError, match="failed"):
+        write_classes(tmp_path / "classes.jsa")
+    assert [each.name for each in tmp_path.iterdir()] == ["share"]
 
 
 def test_a_spark_home_without_spark_is_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
