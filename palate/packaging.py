@@ -2,8 +2,9 @@
 
 The archive holds the very files that are installed here, so that driver and executors cannot differ, and nothing is
 downloaded. It is a folder for PYTHONPATH: the cluster's machines bring the interpreter (same minor version), the
-archive everything else, bytecode too, so that no executor compiles what it imports. pyspark is left out, since a
-cluster has its own, and so is what only compilers and test suites read.
+archive everything else, bytecode too, so that no executor compiles what it imports, and the machine code of those loops
+that were compiled here. pyspark is left out, since a cluster has its own, and so is what only compilers and test suites
+read.
 """
 
 from __future__ import annotations
@@ -102,6 +103,14 @@ def own_files() -> Iterator[tuple[Path, str]]:
             yield path, path.relative_to(root.parent).as_posix()
 
 
+def own_machine_code() -> Iterator[tuple[Path, str]]:
+    """What Python and numba have compiled of the package palate on this machine, for machines of its kind."""
+    root = Path(__file__).parent
+    for path in sorted(root.rglob("__pycache__/*")):
+        if path.suffix in (".nbi", ".nbc") or path.name.endswith(f".{sys.implementation.cache_tag}.pyc"):
+            yield path, path.relative_to(root.parent).as_posix()
+
+
 def write_package(folder: Path) -> Path:
     """`palate.zip` for --py-files: palate alone, for clusters that have its dependencies."""
     path = folder / PACKAGE
@@ -116,7 +125,7 @@ def write_environment(folder: Path, extras: Iterable[str], *, compress: str = "g
     path = folder / ARCHIVES[compress]
     distributions = required(tuple(extras))
     with written_whole(path) as file, _opened(file, compress) as archive:
-        for source, name in own_files():
+        for source, name in (*own_files(), *own_machine_code()):
             archive.add(source, name, recursive=False, filter=_whole_seconds)
         for distribution in distributions:
             for source, name in files_of(distribution):

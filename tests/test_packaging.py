@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import zipfile
@@ -11,10 +12,13 @@ from pathlib import Path, PurePosixPath
 import pytest
 from click.testing import CliRunner
 
+import palate
 import palate.packaging as packaging
 from palate.cli.spark_package import spark_package
 from palate.errors import MissingDependencyError
 from palate.packaging import ARCHIVES, files_of, is_used, required, write_environment, write_package
+
+ROOT = Path(palate.__file__).parents[1]
 
 
 def test_what_the_library_needs_is_found_through_what_it_needs_itself() -> None:
@@ -67,6 +71,32 @@ def test_nothing_is_compiled_that_was_compiled_here(
     ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=tmp_path, env={"PYTHONPATH": "."})
     assert ran.stdout.split() == [str(tmp_path / "click" / "core.py"), str(tmp_path / "palate" / "errors.py")]
     assert f"matches {tmp_path / 'click' / 'core.py'}" in ran.stderr
+
+
+def test_loops_that_were_compiled_here_are_not_compiled_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    code = """
+import numpy as np
+from palate.kernels.rows_loops import widen
+wide = np.zeros((1, 3), np.float32)
+widen(np.ones((1, 1), np.float32), np.array([1]), wide, 0, 1)
+print(wide.tolist(), sum(widen.stats.cache_hits.values()), sum(widen.stats.cache_misses.values()))
+"""
+    if not os.access(Path(palate.__file__).parent, os.W_OK):
+        pytest.skip("needs an installation of palate beside which numba can write")
+    assert run_in(ROOT, code).startswith("[[-inf, 1.0, -inf]]")  # from now on it is compiled
+    monkeypatch.setattr(packaging, "required", lambda _: [])
+    unpacked = tmp_path / "unpacked"
+    unpacked.mkdir()
+    subprocess.run(["tar", "-xf", write_environment(tmp_path, (), compress="none")], check=True, cwd=unpacked)
+    assert run_in(unpacked, code) == "[[-inf, 1.0, -inf]] 1 0"
+
+
+def run_in(folder: Path, code: str) -> str:
+    """What a Python says that imports Palate from this folder."""
+    environment = {**os.environ, "PYTHONPATH": str(folder)}
+    command = [sys.executable, "-c", code]
+    ran = subprocess.run(command, capture_output=True, text=True, check=True, cwd=folder, env=environment)
+    return ran.stdout.strip()
 
 
 def test_palate_is_imported_from_its_zip(tmp_path: Path) -> None:

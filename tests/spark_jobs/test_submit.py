@@ -22,7 +22,7 @@ from palate.errors import InputError, MissingDependencyError, PalateError, Param
 from palate.jvm import QUICK, quick_java
 from palate.spark.jobs.digits import purity
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+pytestmark = [pytest.mark.spark, pytest.mark.slow, pytest.mark.timeout(2400)]
 JOBS = ["digits", "evaluate", "pipeline", "prepare", "recommend", "segment", "train_content", "train_fm", "train_mf"]
 
 
