@@ -23,6 +23,7 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from palate.errors import PalateError, ParameterError, StoreError
 from palate.web.shedding import SLOTS, WAITING
 from palate.web.spreading import Spreading
 
-TARGET, PORT = "PALATE_WEB_TARGET", "PALATE_WEB_PORT"
+TARGET, PORT, ADDRESS = "PALATE_WEB_TARGET", "PALATE_WEB_PORT", "PALATE_WEB_ADDRESS"
 """What the server tells its workers: their app, and the port whose connections they spread (none for one worker)."""
 THREADS = SLOTS + WAITING + 64
 """Per worker: requests at work, those that wait, and those whose bodies are still arriving or that are refused."""
@@ -68,7 +69,9 @@ def serve(
     if certificate is None and not _is_loopback(host):
         log.warning("Listening on %s without TLS: put a proxy that speaks HTTPS in front.", host)
     folder = tempfile.mkdtemp(prefix="palate-metrics-")
-    told = {TARGET: target, PORT: str(port) if workers > 1 else "", "PROMETHEUS_MULTIPROC_DIR": folder}
+    address = f"http{'s' if certificate else ''}://{f'[{host}]' if ':' in host else host}:{port}"
+    told = {TARGET: target, PORT: str(port) if workers > 1 else "", ADDRESS: address}
+    told["PROMETHEUS_MULTIPROC_DIR"] = folder
     before = {name: os.environ.get(name) for name in told}
     os.environ.update(told)
     forked = _can_fork()
@@ -167,7 +170,9 @@ def application() -> Any:
     # What was made at the start stays: the collector, which stops all threads, need not look through it again.
     gc.collect()
     gc.freeze()
-    (folder / READY).touch()
+    with suppress(FileExistsError):
+        (folder / READY).touch(exist_ok=False)
+        log.info("Ready at %s", os.environ[ADDRESS])
     return Spreading(app, int(port), folder) if (port := os.environ.get(PORT)) else app
 
 

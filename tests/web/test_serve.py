@@ -153,6 +153,7 @@ def test_workers_share_the_load_count_together_and_stop_cleanly(
     assert process.returncode == 0, errors
     assert "palate.access" in errors
     assert "Traceback" not in errors
+    assert errors.count(f"Ready at http://127.0.0.1:{free_port}\n") == 1, "by the first of the workers"
     assert list(tmp_path.glob("palate-metrics-*")) == []
     assert (tmp_path / "warm").exists()
     assert len(list(tmp_path.glob("ended-*"))) == 2, "what workers register for their end is done, in each"
