@@ -2,12 +2,13 @@
 
 from palate.web.access import principal, public, require, require_all
 from palate.web.app import add_check, create_app
-from palate.web.contract import Model, gives, gives_file, gives_page, read_body, takes
+from palate.web.contract import Body, Model, gives, gives_file, gives_page, read_body, takes
 from palate.web.metrics import metrics
 from palate.web.problems import FieldErrors
 from palate.web.settings import WebSettings
 
 __all__ = [
+    "Body",
     "FieldErrors",
     "Model",
     "WebSettings",

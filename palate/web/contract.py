@@ -37,6 +37,12 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
+class Body(Model):
+    """The base of JSON bodies that say their types: "10" is no number there, as it is in a query."""
+
+    model_config = ConfigDict(strict=True)
+
+
 @dataclass(frozen=True)
 class Contract:
     """What one view declares."""

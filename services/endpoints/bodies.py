@@ -7,12 +7,12 @@ from typing import Annotated, Self
 
 from pydantic import Field, model_validator
 
-from palate.web import Model
+from palate.web import Body, Model
 from services.endpoints.hosting import Wanted
 from services.endpoints.source import Source
 from services.endpoints.store import ONLY
 from services.variants import bodies
-from services.variants.bodies import Body, VariantStats
+from services.variants.bodies import VariantStats
 
 NAME = r"^[A-Za-z0-9](-*[A-Za-z0-9])*$"
 """Names as SageMaker takes them."""

@@ -14,10 +14,9 @@ from pydantic import Field
 
 from palate.errors import ConflictError, InputError, ParameterError, UnknownIdError
 from palate.store.jobs import Handler, Job, JobContext, Jobs
-from palate.web import Model
+from palate.web import Body, Model
 from services.endpoints.hosting import Hosting
 from services.endpoints.transform import format_of, transform
-from services.variants.bodies import Body
 
 KIND = "endpoints.transform"
 _FOLDER = "below the server's transform folder (PALATE_TRANSFORM_FOLDER)"

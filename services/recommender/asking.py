@@ -6,8 +6,8 @@ from typing import Annotated, ClassVar
 
 from pydantic import Field, StringConstraints, field_validator
 
-from palate.web import Model
-from services.recommender.bodies import AnyId, Body, Name, Names, Segment
+from palate.web import Body, Model
+from services.recommender.bodies import AnyId, Name, Names, Segment
 from services.recommender.filters import MAX_LENGTH
 
 MAX_LIMIT = 200

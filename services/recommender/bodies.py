@@ -13,7 +13,6 @@ from typing import Annotated, Any
 
 from pydantic import (
     BeforeValidator,
-    ConfigDict,
     Field,
     ModelWrapValidatorHandler,
     StringConstraints,
@@ -21,7 +20,7 @@ from pydantic import (
 )
 
 from palate.errors import ParameterError
-from palate.web import Model
+from palate.web import Body, Model
 from services.recommender.catalogue import ItemRow
 from services.recommender.store import Event, UserRow
 from services.recommender.tables import ID_LENGTH
@@ -83,12 +82,6 @@ Text = Annotated[str, BeforeValidator(_clean), StringConstraints(max_length=100_
 Image = Annotated[str, BeforeValidator(_clean), StringConstraints(max_length=4000)]
 Timestamp = Annotated[int, BeforeValidator(_not_far)]
 Segment = Annotated[int, Field(ge=-(2**31), lt=2**31)]
-
-
-class Body(Model):
-    """JSON says its types: "10" is no number there, as it is in a query."""
-
-    model_config = ConfigDict(strict=True)
 
 
 class ItemBody(Body):

@@ -17,9 +17,9 @@ from palate.errors import UnknownIdError
 from palate.features.online import OnlineFeatures
 from palate.settings import Settings
 from palate.store import open_engine
-from palate.web import Model, gives, takes
+from palate.web import Body, Model, gives, takes
 from services.recommender.addresses import checked
-from services.recommender.bodies import AnyId, Body
+from services.recommender.bodies import AnyId
 
 KEY = "palate.features"
 HOUSE = "features"

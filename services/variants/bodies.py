@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
-    ConfigDict,
     Field,
     StringConstraints,
     ValidationError,
@@ -18,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from palate.web import Model, principal
+from palate.web import Body, Model, principal
 from palate.web.problems import FieldErrors
 from services.variants.rollouts import Bounds, Rollout, begun
 from services.variants.store import Arm
@@ -36,12 +35,6 @@ Named = WrapValidator(_in_words)
 """Tells what a name is in words, where the pattern that stands before it is not met."""
 Share = Annotated[float, Field(gt=0, lt=1, allow_inf_nan=False)]
 _MONTH = 30 * 86_400
-
-
-class Body(Model):
-    """JSON says its types: "10" is no number there, as it is in a query."""
-
-    model_config = ConfigDict(strict=True)
 
 
 class BoundsBody(Body):

@@ -9,9 +9,9 @@ from typing import Annotated, Any, Self
 from pydantic import Field, StringConstraints, field_validator, model_validator
 
 from palate.errors import PalateError
-from palate.web import Model
+from palate.web import Body, Model
 from services.recommender.asking import RulesBody
-from services.recommender.bodies import Body, Names
+from services.recommender.bodies import Names
 from services.recommender.deployments.named_filters import MAX_FILTER, checked_filter
 from services.recommender.deployments.records import Deployment, ModelSource, Variant
 from services.variants import bodies
