@@ -215,10 +215,10 @@ def load(server: Server, request: str, seconds: float, connections: int, key: st
 @click.option("--workers", type=int, default=WORKERS)
 def main(port: int, workers: int) -> None:
     """Serve until stopped."""
-    from palate.kernels.top_n import warm
     from palate.web.serve import serve
+    from services import warming
 
-    serve("benchmarks.load:app", port=port, workers=workers, warms=[warm])
+    serve("benchmarks.load:app", port=port, workers=workers, warms=[warming.recommender])
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ def run(quick: bool) -> Timing:
             load(server, lua["events"], 1, SENDERS)
             with sending(server, users, items) as took:
                 meanwhile = middle(rounds_of([PERSONAL])[PERSONAL])
-            flood = [load(server, lua["events"], seconds, 4) for _ in range(rounds)]
+            flood = [load(server, lua["events"], seconds, SENDERS) for _ in range(rounds)]
         notes = [told(runs)]
         constant, personal = middle(runs[CONSTANT]), middle(runs[PERSONAL])
         notes.append(

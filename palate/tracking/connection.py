@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import logging
 import os
+import threading
 import warnings
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
@@ -65,14 +66,37 @@ class Connection:
     @contextmanager
     def transfer(self) -> Iterator[MlflowClient]:
         """As `client`, with time for large files."""
-        with self.client() as client:
-            before = os.environ[_TIMEOUT]
-            if before == _LIMITS[_TIMEOUT]:
-                os.environ[_TIMEOUT] = str(UPLOAD_TIMEOUT)
-            try:
-                yield client
-            finally:
-                os.environ[_TIMEOUT] = before
+        with self.client() as client, _PATIENCE.shown():
+            yield client
+
+
+class _Patience:
+    """UPLOAD_TIMEOUT in place of QUESTION_TIMEOUT, for the whole process, while any thread transfers: the first that
+    begins sets it, the last that ends takes it back. A limit that the operator has set stays."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._transfers = 0
+        self._ours = False
+
+    @contextmanager
+    def shown(self) -> Iterator[None]:
+        with self._lock:
+            self._transfers += 1
+            if self._transfers == 1:
+                self._ours = os.environ[_TIMEOUT] == _LIMITS[_TIMEOUT]
+                if self._ours:
+                    os.environ[_TIMEOUT] = str(UPLOAD_TIMEOUT)
+        try:
+            yield
+        finally:
+            with self._lock:
+                self._transfers -= 1
+                if self._transfers == 0 and self._ours:
+                    os.environ[_TIMEOUT] = _LIMITS[_TIMEOUT]
+
+
+_PATIENCE = _Patience()
 
 
 def _open(uri: str) -> MlflowClient:

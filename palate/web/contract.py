@@ -37,6 +37,9 @@ class Model(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, protected_namespaces=())
 
 
+M = TypeVar("M", bound=Model)
+
+
 class Body(Model):
     """The base of JSON bodies that say their types: "10" is no number there, as it is in a query."""
 
@@ -190,7 +193,7 @@ def _read(other: str | None) -> Any:
         raise RequestEntityTooLarge(f"{too_large()} More is read as {other}." if other else None) from None
 
 
-def validate(model: type[Model], data: Any) -> Model:
+def validate(model: type[M], data: Any) -> M:
     """An instance of `model`; raises FieldErrors naming each field that does not fit."""
     try:
         return model.model_validate(data)

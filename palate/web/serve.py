@@ -34,7 +34,8 @@ from palate.web.shedding import SLOTS, WAITING
 from palate.web.spreading import Spreading
 
 TARGET, PORT, ADDRESS = "PALATE_WEB_TARGET", "PALATE_WEB_PORT", "PALATE_WEB_ADDRESS"
-"""What the server tells its workers: their app, and the port whose connections they spread (none for one worker)."""
+"""What the server tells its workers: their app, the port whose connections they spread (none for one worker), and
+where the server is reached."""
 THREADS = SLOTS + WAITING + 64
 """Per worker: requests at work, those that wait, and those whose bodies are still arriving or that are refused."""
 _CONNECTIONS = 1024
@@ -70,8 +71,8 @@ def serve(
         log.warning("Listening on %s without TLS: put a proxy that speaks HTTPS in front.", host)
     folder = tempfile.mkdtemp(prefix="palate-metrics-")
     address = f"http{'s' if certificate else ''}://{f'[{host}]' if ':' in host else host}:{port}"
-    told = {TARGET: target, PORT: str(port) if workers > 1 else "", ADDRESS: address}
-    told["PROMETHEUS_MULTIPROC_DIR"] = folder
+    spread = str(port) if workers > 1 else ""
+    told = {TARGET: target, PORT: spread, ADDRESS: address, "PROMETHEUS_MULTIPROC_DIR": folder}
     before = {name: os.environ.get(name) for name in told}
     os.environ.update(told)
     forked = _can_fork()

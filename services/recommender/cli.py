@@ -33,8 +33,6 @@ def api() -> None:
 )
 def serve(host: str | None, port: int, workers: int, bundle: Path | None) -> None:
     """Answer requests until stopped. Needs a key: `palate keys create --scope recommend NAME`."""
-    from palate.kernels import top_n
-    from palate.retrieval import topk
     from palate.web.serve import serve as run
     from services import warming
 
@@ -46,7 +44,7 @@ def serve(host: str | None, port: int, workers: int, bundle: Path | None) -> Non
     settings = RecommenderSettings.read()
     # What is wrong with the database is told here, once, instead of by each worker as it dies.
     open_store(settings).engine.dispose()
-    run(FACTORY, host or settings.host, port, workers=workers, warms=[top_n.warm, topk.warm, warming.arrow])
+    run(FACTORY, host or settings.host, port, workers=workers, warms=[warming.recommender])
 
 
 @api.command("import-items")

@@ -170,7 +170,7 @@ def put_events() -> Response:
             "timestamp": each.sentAt,
             "recommendation_id": each.recommendationId,
         }
-        events.append(validate(EventBody, said).event())  # type: ignore[attr-defined]
+        events.append(validate(EventBody, said).event())
     live.add_events(events)
     return Response(b"", 200, mimetype="application/json")
 

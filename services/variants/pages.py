@@ -89,7 +89,7 @@ class Turn(Asked):
             "seconds": self.minutes * 60,
             "bounds": self.bounds(),
         }
-        return views.body.model_validate(validate(views.body, asked))
+        return validate(views.body, asked)
 
 
 def as_share(percent: float | None) -> float | None:

@@ -9,7 +9,7 @@ import os
 import subprocess
 import sys
 import threading
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from pathlib import Path
 
 import mlflow
@@ -211,6 +211,22 @@ def test_limits_of_the_operator_stay_in_force(tracker: Tracker, monkeypatch: pyt
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "77")
     tracker.log_model(model(), run_name="r", register_as="m")
     assert os.environ["MLFLOW_HTTP_REQUEST_TIMEOUT"] == "77"
+
+
+def test_transfers_side_by_side_have_time_until_the_last_of_them_ends(
+    uri: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "MLFLOW_HTTP_REQUEST_TIMEOUT"
+    monkeypatch.delenv(name, raising=False)
+    one, other = ExitStack(), ExitStack()
+    with connection.Connection(uri).client():
+        assert os.environ[name] == "10"
+    one.enter_context(connection.Connection(uri).transfer())
+    other.enter_context(connection.Connection(uri).transfer())
+    one.close()
+    assert os.environ[name] == "300"
+    other.close()
+    assert os.environ[name] == "10"
 
 
 def test_a_first_contact_says_nothing_and_lets_others_speak(
