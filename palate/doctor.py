@@ -19,6 +19,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from palate.errors import MissingDependencyError
 from palate.memory import free_memory
 
 JAVA_VERSIONS = (17, 21)
@@ -82,6 +83,22 @@ def java_remedy() -> str:
     if shutil.which("dnf"):
         return "dnf install java-21-openjdk-devel"
     return "Install a JDK 17 or 21 (https://adoptium.net) and set JAVA_HOME to it."
+
+
+def require_java() -> None:
+    """Raises MissingDependencyError, saying what to install, unless Spark could start on this machine's Java."""
+    java = find_java()
+    hint = f"{java_remedy()} `palate doctor` looks at the whole machine."
+    if java is None:
+        raise MissingDependencyError("Spark needs Java 17 or 21; there is none here.", where="java", hint=hint)
+    if java.version not in JAVA_VERSIONS:
+        raise MissingDependencyError(f"Spark needs Java 17 or 21, not {java.version}.", where=str(java.path), hint=hint)
+    if not java.has_vector_module:
+        raise MissingDependencyError(
+            "this Java lacks the module jdk.incubator.vector, without which Spark does not start.",
+            where=str(java.path),
+            hint=hint,
+        )
 
 
 def check_python() -> Finding:

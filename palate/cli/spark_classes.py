@@ -14,6 +14,7 @@ from pathlib import Path
 import click
 
 from palate.cli.job import job_command
+from palate.doctor import require_java
 from palate.errors import InputError, PalateError
 from palate.jvm import CLASSES, FAST_ARROW, QUICK, QUIET_LOGS, SILENT_CLASSES
 
@@ -25,8 +26,6 @@ def spark_classes() -> None:
     Runs the job `prepare` on a few lines, and keeps the classes that its Java has loaded (some 190 MB) in this
     environment. Run it again after Spark or Java changed; a file that no longer fits is not used.
     """
-    from palate.spark.session import require_java
-
     require_java()
     size = write_classes(CLASSES)
     click.echo(f"{CLASSES}  {size / 1e6:.0f} MB")

@@ -13,7 +13,7 @@ import tempfile
 from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
-from palate.doctor import JAVA_VERSIONS, find_java, java_remedy
+from palate.doctor import require_java
 from palate.errors import MissingDependencyError, ParameterError
 from palate.jvm import FAST_ARROW, QUIET_LOGS
 
@@ -22,22 +22,6 @@ if TYPE_CHECKING:
 
 ONE_THREAD = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 """Python workers are as many as there are cores, so that each computes on one thread."""
-
-
-def require_java() -> None:
-    """Raises MissingDependencyError, saying what to install, unless Spark could start on this machine's Java."""
-    java = find_java()
-    hint = f"{java_remedy()} `palate doctor` looks at the whole machine."
-    if java is None:
-        raise MissingDependencyError("Spark needs Java 17 or 21; there is none here.", where="java", hint=hint)
-    if java.version not in JAVA_VERSIONS:
-        raise MissingDependencyError(f"Spark needs Java 17 or 21, not {java.version}.", where=str(java.path), hint=hint)
-    if not java.has_vector_module:
-        raise MissingDependencyError(
-            "this Java lacks the module jdk.incubator.vector, without which Spark does not start.",
-            where=str(java.path),
-            hint=hint,
-        )
 
 
 def spark_session(name: str, *, master: str | None = None, config: Mapping[str, str] | None = None) -> SparkSession:

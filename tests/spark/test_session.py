@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import pyarrow as pa
 import pytest
 
-from palate.doctor import Java
+from palate import doctor
+from palate.doctor import Java, require_java
 from palate.errors import ConflictError, InputError, MissingDependencyError, PalateError, ParameterError
-from palate.spark import session as sessions
 from palate.spark.failures import explain
 from palate.spark.job import Report, check_output, local_path, output_directory
-from palate.spark.session import ONE_THREAD, require_java
+from palate.spark.session import ONE_THREAD
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -32,7 +32,7 @@ if TYPE_CHECKING:
     ],
 )
 def test_a_java_that_will_not_do_is_named(monkeypatch: pytest.MonkeyPatch, java: Java | None, words: str) -> None:
-    monkeypatch.setattr(sessions, "find_java", lambda: java)
+    monkeypatch.setattr(doctor, "find_java", lambda: java)
     with pytest.raises(MissingDependencyError, match=words) as caught:
         require_java()
     assert "palate doctor" in str(caught.value)
