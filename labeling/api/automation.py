@@ -111,7 +111,7 @@ def list_labels(project_id: int, query: Page) -> LabelList:
 def withdraw(project_id: int, body: WithdrawIn) -> Changed:
     """Take a model's labels back, all together or those of some tasks; people are asked for them, least sure first.
 
-    409 while the run goes on: stop it first.
+    409 while the run goes on, which is to be stopped first, and for the moment in which it is stopping.
     """
     return Changed(labels=labeling().automation.withdraw(project_id, body.tasks))
 

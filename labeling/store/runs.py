@@ -68,10 +68,8 @@ def begin(connection: Connection, project: Project, settings: dict[str, Any], pe
     locked = select(projects.c.id).where(projects.c.id == project.id).with_for_update()
     connection.execute(locked)
     last = latest(connection, project)
-    if last is not None and last.state not in OVER:
-        raise ConflictError(
-            f"run {last.id} is {last.state}.", where="autolabel", hint="Stop it first, or let it go on."
-        )
+    if last is not None:
+        require_over(last)
     row = {"project_id": project.id, "state": RUNNING, "settings": settings, "config": project.config}
     row |= {"phase": "seed", "positions": project.tasks, "audits": [], "person": person, "started": clock(connection)}
     run = connection.execute(insert(runs).returning(runs.c.id), row).scalar_one()
@@ -93,6 +91,22 @@ def latest(connection: Connection, project: Project) -> Run | None:
     query = select(*_COLUMNS).where(runs.c.project_id == project.id).order_by(runs.c.id.desc()).limit(1)
     row = connection.execute(query).mappings().first()
     return None if row is None else Run(**row)
+
+
+def require_over(run: Run) -> None:
+    """Raises ConflictError, which says what to do, while the run goes on or is stopping."""
+    if run.state == STOPPING:
+        raise ConflictError(
+            f"run {run.id} is stopping: its tasks are being given back to people.",
+            where="autolabel",
+            hint="Try again once its state is stopped, as a rule within seconds; a worker (palate label work) does it.",
+        )
+    if run.state not in OVER:
+        raise ConflictError(
+            f"run {run.id} is {run.state}: its labels are provisional.",
+            where="autolabel",
+            hint="Stop it first, or let it go on.",
+        )
 
 
 def active(connection: Connection) -> list[Run]:

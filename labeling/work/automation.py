@@ -186,10 +186,5 @@ def _latest(db: Any, project: Project) -> Run:
 
 def _over(db: Any, project: Project) -> Run:
     run = _latest(db, project)
-    if run.state not in runs.OVER:
-        raise ConflictError(
-            f"run {run.id} is {run.state}: its labels are provisional, the next round replaces them.",
-            where="autolabel",
-            hint="Stop it first.",
-        )
+    runs.require_over(run)
     return run

@@ -193,6 +193,11 @@ def test_a_run_can_be_paused_stopped_and_its_labels_withdrawn(project):
     labels = project.run.labels
     assert labels > 80
     project.service.automation.act(project.id, "stop")
+    for refused in (project.service.automation.withdraw, project.service.automation.restore):
+        with pytest.raises(ConflictError, match="is stopping: .* Try again once its state is stopped"):
+            refused(project.id)
+    with pytest.raises(ConflictError, match="is stopping"):
+        project.start()
     project.work()
     assert (project.run.run.state, project.run.labels, project.progress.automatic) == ("stopped", labels, labels)
     assert project.service.automation.withdraw(project.id) == labels
