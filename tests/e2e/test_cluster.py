@@ -33,15 +33,18 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     home = folder / "spark"  # a cluster of local-cluster[...] works below SPARK_HOME
     home.mkdir()
     for entry in spark_submit().parents[1].iterdir():
-        (home / entry.name).symlink_to(entry)
-    marks = folder / "marks"
+        if entry.name != "work":  # which another local-cluster left there
+            (home / entry.name).symlink_to(entry)
+    marks, scratch = folder / "marks", folder / "scratch"
     marks.mkdir()
+    scratch.mkdir()
     script = shutil.copy(Path(__file__).with_name("cluster_job.py"), folder)
     bare = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
     assert subprocess.run([bare, "-c", "import palate"], capture_output=True, cwd=folder).returncode, "palate is there"
+    java = f"{FAST_ARROW} {quick_java()} -Djava.io.tmpdir={scratch}"  # a killed executor leaves its copy of the archive
     settings = {
-        "spark.driver.extraJavaOptions": f"{QUIET_LOGS} {FAST_ARROW} {quick_java()}",
-        "spark.executor.extraJavaOptions": f"{FAST_ARROW} {quick_java()}",
+        "spark.driver.extraJavaOptions": f"{QUIET_LOGS} {java}",
+        "spark.executor.extraJavaOptions": java,
         "spark.executorEnv.PYTHONPATH": "palate-environment",
         "spark.pyspark.python": str(bare),
         "spark.pyspark.driver.python": sys.executable,
@@ -59,17 +62,19 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
         *(script, marks),
     ]
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYSPARK", "PYTHON"))}
-    ran = subprocess.run(
-        [str(part) for part in command],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env={**environment, "SPARK_HOME": str(home)},
-        timeout=2400,
-    )
-    assert ran.returncode == 0, ran.stderr[-4000:]
-    yield json.loads(ran.stdout.splitlines()[-1])
-    shutil.rmtree(folder, ignore_errors=True)  # the environment, unpacked in each executor, is over a gigabyte
+    try:
+        ran = subprocess.run(
+            [str(part) for part in command],
+            capture_output=True,
+            text=True,
+            cwd=folder,
+            env={**environment, "SPARK_HOME": str(home)},
+            timeout=2400,
+        )
+        assert ran.returncode == 0, ran.stderr[-4000:]
+        yield json.loads(ran.stdout.splitlines()[-1])
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)  # the environment, unpacked in each executor, is over a gigabyte
 
 
 def test_workers_import_palate_from_the_archive(told: dict[str, Any]) -> None:
