@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import importlib
 import importlib.util
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from functools import cache
 from typing import Any, Self
@@ -90,10 +91,25 @@ def language_model(name: str) -> Any:
             f"sentence embeddings need {error.name}.", hint="pip install 'palate[text]', or do without embeddings."
         ) from error
     try:
-        return library.SentenceTransformer(name if held is None else str(held), local_files_only=held is not None)
+        with nullcontext() if held is None else _without_bars():  # what is downloaded takes long
+            return library.SentenceTransformer(name if held is None else str(held), local_files_only=held is not None)
     except (OSError, ValueError) as error:
         raise ParameterError(
             f"{name!r} is no sentence-transformers model that can be loaded ({str(error).splitlines()[0][:200]}).",
             where="language_model",
             hint="Give the name of one, or the folder that holds it.",
         ) from error
+
+
+@contextmanager
+def _without_bars() -> Iterator[None]:
+    """While transformers shows no bar of its own on standard error: that is the caller's."""
+    library = importlib.import_module("transformers.utils.logging")
+    if not library.is_progress_bar_enabled():
+        yield
+        return
+    library.disable_progress_bar()
+    try:
+        yield
+    finally:
+        library.enable_progress_bar()

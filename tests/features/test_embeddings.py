@@ -74,3 +74,8 @@ def test_another_language_model_under_the_name_is_found_out(encoder: ContentEnco
 def test_a_folder_without_a_model_is_named(tmp_path: Path) -> None:
     with pytest.raises(ParameterError, match="language_model"):
         ContentEncoder(**ONLY, language_model=str(tmp_path)).fit(items(TEXTS))
+
+
+def test_the_model_that_lies_here_is_loaded_in_silence(capfd: pytest.CaptureFixture[str]) -> None:
+    embeddings.language_model.__wrapped__(embeddings.OFFLINE_MODEL)
+    assert capfd.readouterr() == ("", "")
