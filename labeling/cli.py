@@ -13,6 +13,7 @@ from labeling.commands.editor import editor
 from labeling.commands.publish import publish
 from labeling.commands.simulate import simulate
 from labeling.commands.sync import sync
+from labeling.commands.telling import bar
 from labeling.commands.wanted import wanted
 from labeling.config import KINDS
 from labeling.config.generate import takes_labels
@@ -141,11 +142,7 @@ def import_(project: int, file: Path, form: str | None) -> None:
     except OSError as error:
         raise InputError(f"cannot be read: {error.strerror}.", where=str(file)) from None
     engine = _open(LabelingSettings.read()).engine
-    with click.progressbar(length=1000, file=sys.stderr) as bar:
-
-        def told(share: float, _: str) -> None:
-            bar.update(int(1000 * share) - bar.pos)
-
+    with bar() as told:
         if form == IMAGES:
             outcome = import_pictures(engine, project, pictures, told)
         else:

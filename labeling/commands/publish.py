@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 import click
 
 
@@ -25,6 +23,7 @@ def publish(project: int, url: str, name: str, into: str, least: float) -> None:
     A task's external id is the item's. Needs a key of the scopes recommend and catalogue in PALATE_API_KEY. Again, it
     changes only what changed.
     """
+    from labeling.commands.telling import tell
     from labeling.service import Labeling
     from labeling.settings import LabelingSettings
     from labeling.work.publish import CONNECTIONS
@@ -37,8 +36,8 @@ def publish(project: int, url: str, name: str, into: str, least: float) -> None:
     catalogue = Catalogue(url, connections=CONNECTIONS)
 
     def told(done: int) -> None:
-        if done % 100 == 0 and sys.stderr.isatty():
-            click.echo(f"\r{done} items", nl=False, err=True)
+        if done % 100 == 0:
+            tell(f"{done} items", over=True)
 
     try:
         result = write(found, finals, catalogue, name, into, least, told)

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from labeling.commands.telling import tell
 from labeling.settings import LabelingSettings
 from palate.errors import ParameterError
 from palate.evaluation.report import check_writable
@@ -79,10 +80,9 @@ def simulate(
     learner = learner_for(known, features, LabelingSettings.read().cache)
 
     def told(last: Round) -> None:
-        click.echo(
+        tell(
             f"Round {last.round}: {last.labeled} labeled by people, {last.automatic} automatically; "
-            f"the model is right on about {last.pool_accuracy:.1%} of the rest.",
-            err=True,
+            f"the model is right on about {last.pool_accuracy:.1%} of the rest."
         )
 
     state, made = play(learner, people, goal, seed, told, None if several is None else several.sets)

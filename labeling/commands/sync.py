@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from labeling.commands.telling import tell
 from labeling.service import Labeling
 from labeling.settings import LabelingSettings
 from palate.errors import ParameterError
@@ -61,7 +62,7 @@ def sync(
     try:
         engine = Labeling.open(settings.database("labeling"), lease=settings.lease).engine
         number = project if project is not None else adopt(engine, server, remote or 0).id
-        report = synchronise(engine, server, number, remote_id=remote, full=full, said=_said)
+        report = synchronise(engine, server, number, remote_id=remote, full=full, said=tell)
     finally:
         server.close()
     if out is not None:
@@ -86,11 +87,6 @@ def _token(token: str | None, file: Path | None, settings: LabelingSettings) -> 
     except (OSError, UnicodeDecodeError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it is no text"
         raise ParameterError(f"cannot be read ({reason}).", where=str(chosen)) from None
-
-
-def _said(text: str) -> None:
-    if sys.stderr.isatty():
-        click.echo(text, err=True)
 
 
 def _told(project: int, report: Report) -> str:

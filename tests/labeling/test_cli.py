@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import pytest
 
@@ -197,3 +198,14 @@ def test_settings_that_do_not_fit_are_named(palate, monkeypatch, name, value):
     code, _, err = palate("label", "list")
     assert code == 2
     assert name in err
+
+
+def test_how_far_an_import_is_only_a_terminal_is_shown(palate, catalogue, tmp_path, monkeypatch):
+    create(palate, catalogue)
+    (tmp_path / "tasks.csv").write_text("id,title\n4,Salt\n")
+    told = "1 tasks and 0 answers added; 0 were there.\n"
+    assert palate("label", "import", 1, "tasks.csv") == (0, told, "")
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: True)
+    code, out, err = palate("label", "import", 1, "tasks.csv")
+    assert (code, out) == (0, "0 tasks and 0 answers added; 1 were there.\n")
+    assert "100%" in err

@@ -194,7 +194,7 @@ def test_a_run_can_be_paused_stopped_and_its_labels_withdrawn(project):
     assert labels > 80
     project.service.automation.act(project.id, "stop")
     for refused in (project.service.automation.withdraw, project.service.automation.restore):
-        with pytest.raises(ConflictError, match="is stopping: .* Try again once its state is stopped"):
+        with pytest.raises(ConflictError, match=r"is stopping: .* Try again once its state is stopped"):
             refused(project.id)
     with pytest.raises(ConflictError, match="is stopping"):
         project.start()
