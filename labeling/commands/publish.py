@@ -26,7 +26,7 @@ def publish(project: int, url: str, name: str, into: str, least: float) -> None:
     from labeling.commands.telling import tell
     from labeling.service import Labeling
     from labeling.settings import LabelingSettings
-    from labeling.work.publish import CONNECTIONS
+    from labeling.work.abreast import CONNECTIONS
     from labeling.work.publish import publish as write
     from palate.client.catalogue import Catalogue
 

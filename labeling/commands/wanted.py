@@ -19,11 +19,12 @@ def wanted(project: int, url: str, name: str, limit: int, days: float) -> None:
     """
     from labeling.service import Labeling
     from labeling.settings import LabelingSettings
+    from labeling.work.abreast import CONNECTIONS
     from labeling.work.wanted import MOST, take_wanted
     from palate.client.catalogue import Catalogue
 
     settings = LabelingSettings.read()
-    catalogue = Catalogue(url)
+    catalogue = Catalogue(url, connections=CONNECTIONS)
     try:
         found = catalogue.wanted(name, MOST, days)
         engine = Labeling.open(settings.database("labeling")).engine

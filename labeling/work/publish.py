@@ -10,24 +10,20 @@ those of tasks without one that hold none, and those that are as they should be,
 from __future__ import annotations
 
 import json
-from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
-from typing import Any, TypeVar
+from typing import Any
 
 from labeling.exports.final import Final
 from labeling.store.definition import Project
+from labeling.work.abreast import abreast
 from palate.client.catalogue import Catalogue
 from palate.errors import ParameterError
 
 INTO = ("categories", "tags", "attributes")
 KINDS = ("choice", "choices", "rating")
-CONNECTIONS = 8
 MANY = 1_000
 """Tasks from which on the catalogue is listed first: a request for a thousand items, rather than for each."""
-T = TypeVar("T")
-U = TypeVar("U")
 
 
 @dataclass
@@ -98,10 +94,9 @@ def publish(
             return "changed" if labels else "taken_out"
         return "unlabeled" if not labels else "missing" if item is None else "same"
 
-    with ThreadPoolExecutor(CONNECTIONS) as pool:
-        for done, what in enumerate(_in_turn(pool, one, to_look_at()), 1):
-            setattr(found, what, getattr(found, what) + 1)
-            told(done)
+    for done, what in enumerate(abreast(one, to_look_at()), 1):
+        setattr(found, what, getattr(found, what) + 1)
+        told(done)
     return found
 
 
@@ -113,17 +108,6 @@ def _held(catalogue: Catalogue, name: str, into: str) -> dict[str, str]:
         for item in catalogue.items()
         if (held := kept.intersection(item["attributes"]))
     }
-
-
-def _in_turn(pool: ThreadPoolExecutor, work: Callable[[T], U], things: Iterable[T]) -> Iterator[U]:
-    """What comes of the work on each, in order. Things are taken only as they are worked on, and so never pile up."""
-    under_way: deque[Future[U]] = deque()
-    for thing in things:
-        under_way.append(pool.submit(work, thing))
-        if len(under_way) == 2 * CONNECTIONS:
-            yield under_way.popleft().result()
-    while under_way:
-        yield under_way.popleft().result()
 
 
 def patch_of(item: Mapping[str, Any], labels: list[str], final: Final, name: str, into: str) -> dict[str, Any]:

@@ -12,6 +12,7 @@ from labeling.store import life, projects
 from labeling.store.definition import MAX_PRIORITY, NewTask, Project
 from labeling.store.ranking import copy_ranks
 from labeling.store.tables import is_open, slots, tasks
+from labeling.work.abreast import abreast
 from palate.client.answers import WantedItem
 from palate.client.catalogue import Catalogue, Item
 from palate.store import writing
@@ -48,11 +49,9 @@ def take_wanted(
     with writing(engine) as db:
         project = projects.get(db, project_id)
         present = _present(db, project, list(worth))
-    new = [
-        NewTask(item, _data(item, catalogue.item(item) or {}), worth[item])
-        for item in list(worth)[:limit]
-        if item not in present
-    ]
+    lacking = [item for item in list(worth)[:limit] if item not in present]
+    known = abreast(catalogue.item, lacking)
+    new = [NewTask(name, _data(name, item or {}), worth[name]) for name, item in zip(lacking, known, strict=True)]
     with writing(engine) as db:
         project = projects.get(db, project_id)
         if project.ordering != "priority":

@@ -14,9 +14,11 @@ from werkzeug.serving import make_server
 from labeling.service import Labeling
 from labeling.settings import LabelingSettings
 from labeling.store.definition import Definition, NewTask
+from labeling.work.abreast import CONNECTIONS
 from labeling.work.process import work_off
 from labeling.work.publish import publish
 from labeling.work.settings import RunSettings
+from labeling.work.wanted import take_wanted
 from palate.bundle import publish_bundle, set_current
 from palate.cli import palate
 from palate.client.calls import Policy
@@ -190,6 +192,23 @@ def test_what_is_much_met_and_little_known_is_asked_for_first(service, api, tmp_
     told = wanted(1, answered)
     assert "0 tasks added, 1 moved; 0 of these items wait for an answer." in told
     assert "until it is published" in told
+
+
+def test_new_wanted_items_are_asked_for_several_at_a_time(service, api, monkeypatch):
+    ask, meet = Catalogue.item, threading.Barrier(CONNECTIONS, timeout=10)
+
+    def one(catalogue, item):
+        meet.wait()
+        return ask(catalogue, item)
+
+    monkeypatch.setattr(Catalogue, "item", one)
+    project = service.create(Definition("Genres", ("Comedy", "Western")), [])[0].id
+    found = api.catalogue.wanted("genre", 1_000)[:CONNECTIONS]
+    assert take_wanted(service.engine, project, found, api.catalogue, 1_000).added == CONNECTIONS
+    tasks = [service.next_task(project, f"p{place}").task for place in range(CONNECTIONS)]
+    assert {task.external_id for task in tasks} == {each.item for each in found}
+    titles = {task.external_id: task.data["title"] for task in tasks}
+    assert titles == {item: ask(api.catalogue, item).get("title") or item for item in titles}
 
 
 @pytest.mark.parametrize("many", [1_000, 0], ids=["asked one by one", "listed"])
