@@ -88,12 +88,12 @@ def get(connection: Connection, project_id: int, *, hold: bool = False) -> Proje
 
     hold: what it asks stays as it is until the transaction ends. Imports and other turns go on all the same.
     """
-    row = None
+    found = None
     if 0 < project_id < 2**63:
-        row = (_ONE_HELD if hold else _ONE).named(connection, project=project_id)
-    if row is None:
+        found = (_ONE_HELD if hold else _ONE).made(connection, Project.of, project=project_id)
+    if found is None:
         raise _unknown(project_id)
-    return Project.of(row)
+    return found
 
 
 def enter(connection: Connection, project_id: int, person: str, *, hold: bool = False) -> tuple[Project, datetime]:

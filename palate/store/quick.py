@@ -26,8 +26,8 @@ _TOGETHER = 50
 class Quick:
     """A query that reads, with bound parameters. Safe to share between threads.
 
-    Rows are as the driver gives them: select columns of numbers and text only. Each row is of one snapshot, but two
-    calls are of two.
+    Rows of `first` and `all` are as the driver gives them: select columns of numbers and text only. Each row is of one
+    snapshot, but two calls are of two.
     """
 
     def __init__(self, engine: Engine, query: Select[*tuple[Any, ...]]) -> None:
@@ -42,13 +42,22 @@ class Quick:
             row = rows.fetchone()
             return None if row is None else tuple(row)
 
-        return self._asked(first, values)
+        return self._asked(first, first, values)
 
     def all(self, **values: Any) -> list[tuple[Any, ...]]:
         """All rows. Raises StoreError as `reading` does."""
-        return self._asked(lambda rows: list(rows.fetchall()), values)
+        return self._asked(_all, _all, values)
 
-    def _asked(self, take: Callable[[Any], T], values: dict[str, Any]) -> T:
+    def typed(self, **values: Any) -> tuple[Any, ...] | None:
+        """The first row, of the types that its columns declare, or None. Raises StoreError as `reading` does."""
+        found = self._asked(self._typed, _all, values)
+        return found[0] if found else None
+
+    def _typed(self, cursor: Any) -> list[tuple[Any, ...]]:
+        return self._compiled.typed(self._compiled.fetch(cursor, self._engine.dialect))
+
+    def _asked(self, take: Callable[[Any], T], wrapped: Callable[[Any], T], values: dict[str, Any]) -> T:
+        """What `take` makes of the driver's cursor, or `wrapped` of SQLAlchemy's."""
         given = self._compiled.given(values)
         try:
             connection = self._own.take()
@@ -62,9 +71,13 @@ class Quick:
                 raise
         except Exception:  # asked once more in the way that tells what is wrong, or that mends a lost connection
             with reading(self._engine) as db:
-                return take(db.execute(self._query, values))
+                return wrapped(db.execute(self._query, values))
         self._own.give(connection)
         return found
+
+
+def _all(rows: Any) -> list[tuple[Any, ...]]:
+    return [tuple(row) for row in rows.fetchall()]
 
 
 class _Own:

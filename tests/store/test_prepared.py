@@ -77,6 +77,19 @@ def test_what_is_changed_is_part_of_the_transaction(stocked: Engine) -> None:
         assert SHUT.first(db, name="a") == (NOON,), "what was done is undone with the rest"
 
 
+def test_what_was_made_of_a_row_is_given_again_until_the_row_is_another(stocked: Engine) -> None:
+    one = Prepared(sa.select(things.c.data, things.c.seen).where(things.c.name == _name))
+    with reading(stocked) as db:
+        assert one.made(db, dict, name="nobody") is None
+        first = one.made(db, dict, name="a")
+        assert first == {"data": {"é": [1, None]}, "seen": NOON}
+        assert one.made(db, dict, name="later") == {"data": None, "seen": NOON.replace(year=2030)}
+        assert one.made(db, dict, name="a") is first
+    with writing(stocked) as db:
+        db.execute(sa.update(things).where(things.c.name == "a").values(seen=NOON.replace(year=2027)))
+        assert one.made(db, dict, name="a") == {"data": {"é": [1, None]}, "seen": NOON.replace(year=2027)}
+
+
 def test_what_the_database_refuses_is_told_as_ever(stocked: Engine) -> None:
     def put(*names: str) -> None:
         with writing(stocked) as db:

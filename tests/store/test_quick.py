@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
+
 import pytest
 import sqlalchemy as sa
 from sqlalchemy.engine import Engine
@@ -9,8 +11,11 @@ from sqlalchemy.engine import Engine
 from palate.errors import StoreError
 from palate.store import reading, writing
 from palate.store.quick import Quick, QuickInsert
+from palate.store.types import Instant
 
 tables = sa.MetaData()
+marks = sa.Table("marks", tables, sa.Column("data", sa.JSON), sa.Column("seen", Instant), sa.Column("shut", sa.Boolean))
+NOON = datetime(2026, 1, 2, 12, 30, 0, 7, tzinfo=UTC)
 things = sa.Table("quick", tables, sa.Column("name", sa.String(20), primary_key=True), sa.Column("size", sa.Float))
 
 
@@ -31,6 +36,17 @@ def test_the_first_row_or_none(fresh: Engine) -> None:
     larger = sa.select(things.c.name).where(things.c.size > sa.bindparam("size")).order_by(things.c.name.desc())
     assert Quick(fresh, larger).all(size=1.0) == [("c",), ("a%s",)]
     assert Quick(fresh, larger).all(size=5.0) == []
+
+
+def test_a_typed_row_is_as_its_columns_say_also_where_the_connection_was_lost(fresh: Engine) -> None:
+    with writing(fresh) as db:
+        tables.create_all(db)
+        db.execute(sa.insert(marks), {"data": {"é": [1]}, "seen": NOON, "shut": False})
+    found = Quick(fresh, sa.select(marks.c.data, marks.c.seen, marks.c.shut).where(marks.c.seen <= sa.bindparam("now")))
+    assert found.typed(now=NOON) == ({"é": [1]}, NOON, False)
+    found._own._idle[0].close()
+    assert found.typed(now=NOON) == ({"é": [1]}, NOON, False)
+    assert found.typed(now=NOON.replace(year=2020)) is None
 
 
 def test_rows_whose_key_is_taken_are_left_out(fresh: Engine) -> None:
