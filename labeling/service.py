@@ -196,6 +196,7 @@ class Labeling:
     def skip(self, project_id: int, person: str, task_id: int, reason: str | None = None) -> Step:
         def work(db: Connection, project: Project, now: datetime) -> Step:
             turns.skip(db, project, person, task_id, reason=reason, now=now)
+            self._recent.own.forget(project_id, person)  # an answer may be gone with it
             return self._step(db, project, person)
 
         return self._turn(project_id, person, work)

@@ -8,18 +8,17 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 
-from sqlalchemy import ColumnElement, Connection, Engine, Text, bindparam, exists, func, select, union
+from sqlalchemy import ColumnElement, Connection, Engine, exists, func, select, union
 
 from labeling.beside import Beside
+from labeling.queue.own import Own
 from labeling.store import budgets
 from labeling.store.budgets import Budget
 from labeling.store.definition import Project
-from labeling.store.each import each
 from labeling.store.life import is_pending
 from labeling.store.projects import get
-from labeling.store.tables import answers, automatic, is_open, runs, skips, slots, tasks
+from labeling.store.tables import answers, automatic, is_open, runs, slots, tasks
 from palate.store import reading
-from palate.store.prepared import Prepared
 
 AGE = 1.0
 MANY = 500
@@ -28,32 +27,6 @@ LOTS = 5_000
 """Open answers from which on no turn waits until they are counted."""
 _COSTS = 20.0
 """How many times as long as it took to count them, such counts are used again."""
-
-_OWN = Prepared(
-    select(
-        *(
-            select(func.count())
-            .where(table.c.project_id == bindparam("project"), table.c.person == bindparam("who"))
-            .scalar_subquery()
-            .label(table.name)
-            for table in (answers, skips)
-        )
-    )
-)
-"""How much of a project somebody has answered, and skipped."""
-_people = each("people", who=Text)
-_OWN_OF_EACH = Prepared(
-    select(
-        _people.c.who,
-        *(
-            select(func.count())
-            .where(table.c.project_id == bindparam("project"), table.c.person == _people.c.who)
-            .scalar_subquery()
-            .label(table.name)
-            for table in (answers, skips)
-        ),
-    )
-)
 
 
 @dataclass(frozen=True)
@@ -115,6 +88,8 @@ class Recent:
 
     def __init__(self, engine: Engine, clock: Callable[[], float] = time.monotonic) -> None:
         self._engine, self._clock = engine, clock
+        self.own = Own(clock)
+        """What is each person's."""
         self._kept: dict[int, _Kept] = {}
         self._beside = Beside()
         self._turn = threading.Lock()
@@ -204,8 +179,8 @@ def _with_models(connection: Connection, project: Project) -> tuple[int, int]:
 
 def progress(connection: Connection, project: Project, person: str, recent: Recent | None = None) -> Progress:
     """How far the project is; with `recent`, what is everybody's may be as old as that remembers."""
-    ((mine, skipped),) = _OWN.all(connection, project=project.id, who=person)
-    return replace(_progress(connection, project, recent), mine=mine, skipped=skipped)
+    own = Own() if recent is None else recent.own
+    return _progress(connection, project, recent, *own.of(connection, project.id, person))
 
 
 def progress_of_each(
@@ -214,15 +189,14 @@ def progress_of_each(
     """As `progress` for each of several people. On PostgreSQL only."""
     if not people:
         return {}
-    everybody = _progress(connection, project, recent)
+    everybody = _progress(connection, project, recent, 0, 0)
     return {
         person: replace(everybody, mine=mine, skipped=skipped)
-        for person, mine, skipped in _OWN_OF_EACH.all(connection, project=project.id, who=list(people))
+        for person, (mine, skipped) in recent.own.of_each(connection, project.id, people).items()
     }
 
 
-def _progress(connection: Connection, project: Project, recent: Recent | None) -> Progress:
-    """What is everybody's of it."""
+def _progress(connection: Connection, project: Project, recent: Recent | None, mine: int, skipped: int) -> Progress:
     budget = budgets.of(connection, project)
     if recent is None:
         still = counts(connection, project)
@@ -236,8 +210,8 @@ def _progress(connection: Connection, project: Project, recent: Recent | None) -
         remaining=still.tasks + still.withheld - still.automatic,
         answers=needed - still.slots - still.withheld * project.overlap,
         needed=needed,
-        mine=0,
-        skipped=0,
+        mine=mine,
+        skipped=skipped,
         to_review=still.reviews,
         automatic=still.automatic,
         budget=budget,
