@@ -23,7 +23,6 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from prometheus_client import values
 from palate.errors import PalateError, ParameterError, StoreError
 from palate.web.shedding import SLOTS, WAITING
 from palate.web.spreading import Spreading
+from palate.web.supervising import Signs, supervisor
 
 TARGET, PORT, ADDRESS = "PALATE_WEB_TARGET", "PALATE_WEB_PORT", "PALATE_WEB_ADDRESS"
 """What the server tells its workers: their app, the port whose connections they spread (none for one worker), and
@@ -40,7 +40,6 @@ THREADS = SLOTS + WAITING + 64
 """Per worker: requests at work, those that wait, and those whose bodies are still arriving or that are refused."""
 _CONNECTIONS = 1024
 """Open connections of a worker, idle ones included; more are accepted when one of them is closed."""
-READY, FAILED = "ready", "failed"
 log = logging.getLogger("palate.serve")
 
 
@@ -83,10 +82,8 @@ def serve(
             # The collector leaves alone what is shared: to look through it would make a copy of it in each worker.
             gc.collect()
             gc.freeze()
-        _run("fork" if forked else "spawn", host, port, workers, threads, certificate, private_key)
-        failed = Path(folder, FAILED)
-        if failed.exists():
-            raise StoreError(failed.read_text(encoding="utf-8"))
+        signs = Signs(Path(folder))
+        _run(signs, "fork" if forked else "spawn", host, port, workers, threads, certificate, private_key)
     finally:
         shutil.rmtree(folder, ignore_errors=True)
         for name, value in before.items():
@@ -100,13 +97,20 @@ def _can_fork() -> bool:
 
 
 def _run(
-    method: str, host: str, port: int, workers: int, threads: int, certificate: Path | None, key: Path | None
+    signs: Signs,
+    method: str,
+    host: str,
+    port: int,
+    workers: int,
+    threads: int,
+    certificate: Path | None,
+    key: Path | None,
 ) -> None:
     from granian.constants import HTTPModes, Interfaces
     from granian.log import LogLevels
 
     multiprocessing.set_start_method(method, force=True)
-    _one_queue()(
+    server = supervisor(signs)(
         "palate.web.serve:application",
         address=host,
         port=port,
@@ -118,61 +122,42 @@ def _run(
         factory=True,
         websockets=False,
         backpressure=_CONNECTIONS,
-        respawn_failed_workers=True,
         workers_kill_timeout=30,
         log_level=LogLevels.error,
         ssl_cert=certificate,
         ssl_key=key,
-    ).serve()
-
-
-def _one_queue() -> type[Any]:
-    """Granian's server with one listening socket for all workers, as it has off Linux.
-
-    On Linux each worker would have a socket of its own, and with it a queue: connections that wait in that of a worker
-    which is replaced, or dies, would be reset.
-    """
-    from granian.server import Server
-
-    class OneQueue(Server):  # type: ignore[valid-type, misc]
-        def _init_shared_socket(self: Any) -> None:
-            Server._init_shared_socket(self)
-            if self._shd is None:
-                held = self._ssp.build()
-                self._shd, self._ssp, self._sfd = held, None, held.get_fd()
-                self._sso = socket.socket(fileno=self._sfd)
-                self._sso.set_inheritable(True)
-                if hasattr(socket, "TCP_DEFER_ACCEPT"):
-                    # A worker that stops closes connections on which nothing was sent yet, so it gets none of those.
-                    self._sso.setsockopt(socket.IPPROTO_TCP, socket.TCP_DEFER_ACCEPT, 1)
-
-    return OneQueue
+    )
+    server.serve()
+    if server.given_up:
+        raise StoreError(server.given_up)
 
 
 def application() -> Any:
     """What each worker calls: the app of the target that `serve` was given.
 
-    A worker that fails before any was ready stops the whole server, since the next one would fail the same way; one
-    that dies later is replaced.
+    One that cannot make it says why to the server, and ends.
     """
     if multiprocessing.get_start_method() == "fork":
         _as_if_fresh()
+    # Ctrl-C reaches all processes of a terminal. The server tells the workers; told twice while it starts, one hangs.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     configure_logging()
     threading.Thread(target=_end_with_the_server, daemon=True).start()
     module, _, attribute = os.environ[TARGET].partition(":")
     folder = Path(os.environ["PROMETHEUS_MULTIPROC_DIR"])
+    signs = Signs(folder)
     try:
         app = getattr(importlib.import_module(module), attribute)()
     except PalateError as error:
-        if not (folder / READY).exists():
-            (folder / FAILED).write_text(str(error), encoding="utf-8")
-            os.kill(os.getppid(), signal.SIGTERM)
+        signs.failed(str(error))
+        sys.exit(error.exit_code)
+    except Exception as error:
+        signs.failed(f"The app cannot be made: {type(error).__name__}: {error}")
         raise
     # What was made at the start stays: the collector, which stops all threads, need not look through it again.
     gc.collect()
     gc.freeze()
-    with suppress(FileExistsError):
-        (folder / READY).touch(exist_ok=False)
+    if signs.ready():
         log.info("Ready at %s", os.environ[ADDRESS])
     return Spreading(app, int(port), folder) if (port := os.environ.get(PORT)) else app
 

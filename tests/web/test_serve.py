@@ -26,6 +26,7 @@ from palate.web.spreading import surplus
 HOUSE = """
     import atexit
     import os
+    import signal
     import time
     from pathlib import Path
     import numpy
@@ -59,6 +60,12 @@ HOUSE = """
 
     def broken():
         raise BundleError("The bundle is gone.")
+
+    def buggy():
+        return {}["no such key"]
+
+    def dying():
+        os.kill(os.getpid(), signal.SIGKILL)
 """
 
 RUN = """
@@ -69,7 +76,10 @@ RUN = """
     import numpy
     os.environ["OPENBLAS_NUM_THREADS"] = "1"
     from palate.errors import PalateError
+    from palate.web import supervising
     from palate.web.serve import serve
+
+    supervising.TRIES = 3
 
     if __name__ == "__main__":
         atexit.register(lambda: Path(f"server-{{os.getpid()}}").touch())
@@ -201,13 +211,55 @@ def test_workers_end_when_the_server_is_killed(start: Callable[..., subprocess.P
     check_port("127.0.0.1", free_port)
 
 
-def test_an_app_that_cannot_be_made_stops_the_server_with_its_reason(
-    start: Callable[..., subprocess.Popen[str]],
+@pytest.mark.parametrize(
+    ("factory", "reason"),
+    [
+        ("broken", "The bundle is gone."),
+        ("buggy", "The app cannot be made: KeyError: 'no such key'"),
+        ("dying", "No worker could be started; 3 were tried. It was ended by SIGKILL."),
+    ],
+)
+def test_workers_that_can_never_start_stop_the_server_with_the_reason(
+    start: Callable[..., subprocess.Popen[str]], factory: str, reason: str
 ) -> None:
-    process = start("broken")
+    process = start(factory)
     _, errors = process.communicate(timeout=200)
     assert process.returncode == 1
-    assert errors.rstrip().endswith("The bundle is gone.")
+    assert errors.rstrip().endswith(reason)
+    assert ("Traceback" in errors) == (factory == "buggy")
+
+
+def test_a_worker_that_dies_is_replaced_however_soon_it_dies_again(
+    start: Callable[..., subprocess.Popen[str]], free_port: int
+) -> None:
+    process = start("app")
+    until_up(process, free_port)
+    until(lambda: len(workers(process)) == 2)
+    for _ in range(2):
+        first = workers(process)
+        for each in first:
+            os.kill(each, signal.SIGKILL)
+        until(lambda: len(workers(process) - first) == 2)  # noqa: B023
+    until(lambda: answers(free_port))
+    os.kill(int(json.loads(get(free_port, "/pid"))["pid"]), signal.SIGKILL)
+    until(lambda: answers(free_port))
+    os.killpg(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=200)
+    assert process.returncode == 0, errors
+    assert "is gone, and another takes its place. It was ended by SIGKILL." in errors
+    assert "could not start; the next try is in 0 s. It was ended by SIGKILL." in errors
+
+
+def workers(process: subprocess.Popen[str]) -> set[int]:
+    """Those of a server that live."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    return {int(each) for each in children}
+
+
+def answers(port: int) -> bool:
+    with suppress(OSError, http.client.HTTPException):
+        return "ok" in get(port, "/health")
+    return False
 
 
 @pytest.mark.parametrize("target", ["", "nowhere:app", "palate.web", "palate.web:nothing", "palate.web:__all__", ":"])
