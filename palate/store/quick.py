@@ -16,9 +16,11 @@ from sqlalchemy.dialects import postgresql, sqlite
 
 from palate.store.engine import reading
 from palate.store.prepared import compiled_for
+from palate.waiting import Line
 
 T = TypeVar("T")
 _KEPT = 4
+"""Connections of a query."""
 _TOGETHER = 50
 """Rows of one insert: few enough for SQLite's limit of 32,766 parameters at any number of columns."""
 
@@ -67,7 +69,7 @@ class Quick:
                 found = take(cursor)
                 cursor.close()
             except BaseException:
-                connection.close()
+                self._own.lose(connection)
                 raise
         except Exception:  # asked once more in the way that tells what is wrong, or that mends a lost connection
             with reading(self._engine) as db:
@@ -81,7 +83,8 @@ def _all(rows: Any) -> list[tuple[Any, ...]]:
 
 
 class _Own:
-    """Connections of the driver's that belong to one query, as many as are asked at once, at most `_KEPT` of them idle.
+    """Connections of the driver's that belong to one query, at most `_KEPT`: who finds all of them in use waits, for a
+    look-up is short and a new connection takes as long as a hundred of them.
 
     To lend one and to take it back costs SQLAlchemy's pool twice what the look-up itself does. Each statement is its
     own transaction.
@@ -89,27 +92,36 @@ class _Own:
 
     def __init__(self, engine: Engine) -> None:
         self._engine = engine
+        self._line = Line(_KEPT)
         self._idle: list[Any] = []
         event.listen(engine, "engine_disposed", self._close)
 
     def take(self) -> Any:
-        """A connection, to be given back if all went well, and to be closed if not."""
+        """A connection, to be given back if all went well, and to be lost if not."""
+        self._line.enter()
         try:
-            return self._idle.pop()
-        except IndexError:
-            pass
+            return self._idle.pop() if self._idle else self._new()
+        except BaseException:
+            self._line.leave()
+            raise
+
+    def give(self, connection: Any) -> None:
+        self._idle.append(connection)
+        self._line.leave()
+
+    def lose(self, connection: Any) -> None:
+        try:
+            connection.close()
+        finally:
+            self._line.leave()
+
+    def _new(self) -> Any:
         lent = self._engine.raw_connection()
         connection: Any = lent.driver_connection
         lent.detach()
         if self._engine.dialect.name == "postgresql":
             connection.autocommit = True
         return connection
-
-    def give(self, connection: Any) -> None:
-        if len(self._idle) < _KEPT:
-            self._idle.append(connection)
-        else:
-            connection.close()
 
     def _close(self, engine: Engine) -> None:
         while self._idle:

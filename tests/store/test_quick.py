@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 
 import pytest
@@ -95,6 +96,21 @@ def test_a_connection_is_kept_for_the_next_look_replaced_when_lost_and_closed_wi
     with pytest.raises(Exception, match=r"closed"):
         kept.execute("select 1")
     assert found.first() == (1,)
+    fresh.dispose()
+
+
+def test_who_finds_all_connections_in_use_waits_for_one(fresh: Engine) -> None:
+    found = Quick(fresh, sa.select(sa.literal(1)))
+    held = [found._own.take() for _ in range(4)]
+    with ThreadPoolExecutor(1) as pool:
+        asked = pool.submit(found.first)
+        with pytest.raises(TimeoutError):
+            asked.result(timeout=0.1)
+        found._own.give(held.pop())
+        assert asked.result(timeout=10) == (1,)
+    for connection in held:
+        found._own.lose(connection)
+    assert [found.first() for _ in range(5)] == [(1,)] * 5, "those that were lost have left their places"
     fresh.dispose()
 
 
