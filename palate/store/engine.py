@@ -161,6 +161,7 @@ def _open_postgresql(address: URL) -> Engine:
             json_serializer=_dumps,
             pool_size=8,
             max_overflow=16,
+            pool_use_lifo=True,  # of the one used last the server knows statements and plans; by turns all stay cold
             connect_args={"connect_timeout": 5},
         )
     except (ImportError, NoSuchModuleError) as error:

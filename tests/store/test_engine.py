@@ -174,3 +174,14 @@ def test_a_connection_that_the_server_ended_is_made_anew(postgresql: str, monkey
         assert db.scalar(sa.text("SHOW jit")) == "off"
     engine.dispose()
     other.dispose()
+
+
+@pytest.mark.parametrize("address", ["postgresql"], indirect=True)
+def test_of_several_connections_the_one_used_last_is_used_again(fresh: Engine) -> None:
+    with fresh.connect(), fresh.connect(), fresh.connect():
+        pass
+    servers = set()
+    for _ in range(4):
+        with reading(fresh) as db:
+            servers.add(db.scalar(sa.text("SELECT pg_backend_pid()")))
+    assert len(servers) == 1
