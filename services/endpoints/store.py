@@ -92,6 +92,8 @@ class Store(RolloutStore):
             self._changing(db)
             self._refuse_running(db, name)
             replaced = db.execute(delete(endpoints).where(endpoints.c.name == name)).rowcount
+            if not replaced:
+                self._forget_rollouts(db, name)
             made = Endpoint(name, tuple(variants), secrets.token_hex(16), clock(db))
             db.execute(insert(endpoints).values({**made.__dict__, "variants": _documents(made)}))
         return made, not replaced

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from sqlalchemy import Connection, Row, Table, insert, select, update
+from sqlalchemy import Connection, Row, Table, delete, insert, select, update
 
 from palate.errors import ConflictError, UnknownIdError
 from palate.store.engine import reading, writing
@@ -165,6 +165,10 @@ class RolloutStore(CountStore):
         for number, found in map(_rollout, db.execute(running).all()):
             after = replace(found, state=STOPPED, reason=f"{name} was taken down.", ended=time.time())
             _keep(db, rollouts, number, after)
+
+    def _forget_rollouts(self, db: Connection, name: str) -> None:
+        """Something new stands behind a name: what was rolled out there before it was taken down is not its own."""
+        db.execute(delete(self.tables.rollouts).where(self.tables.rollouts.c.deployment == name))
 
     # --------------------------------------------------------------------------------------------------------------
 

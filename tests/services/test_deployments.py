@@ -292,6 +292,9 @@ def test_a_roll_out_can_be_stopped(api, other, put):
     assert weights(api) == {"old": 0.75, "new": 0.25}
     assert api.call("DELETE", f"/v1/deployments/shop/rollouts/{made['rollout']}").json == stopped
     assert api.get("/v1/deployments/shop/rollouts/99").status_code == 404
+    assert api.call("DELETE", "/v1/deployments/shop").status_code == 200
+    put(variants=two(other, 3, 1))
+    assert api.get("/v1/deployments/shop/rollouts").json["rollouts"] == [], "those of the one before"
 
 
 def test_a_roll_out_is_paused_and_what_is_done_is_undone(api, other, put):

@@ -55,6 +55,8 @@ class DeploymentStore(RolloutStore):
             row = db.execute(select(deployments).where(deployments.c.name == made.name)).first()
             before = None if row is None else _deployment(row)
             self._refuse_running(db, made.name)
+            if before is None:
+                self._forget_rollouts(db, made.name)
             return _write(db, made, before, who, "replaced" if before else "made"), before is None
 
     def change(self, name: str, who: str, what: str, change: Callable[[Deployment], Deployment]) -> Deployment:

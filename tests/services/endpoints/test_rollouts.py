@@ -95,6 +95,7 @@ def test_other_changes_wait_until_it_has_ended(quiet):
     assert (ended["state"], ended["reason"]) == ("stopped", "km was taken down.")
     assert ended["ended_at"] > ended["began_at"]
     assert quiet.call("PUT", "/v1/endpoints/km", json={"variants": quiet.variants}).status_code == 201
+    assert quiet.call("GET", "/v1/endpoints/km/rollouts").json["rollouts"] == [], "those of the one before"
 
 
 def test_what_is_done_is_not_undone_over_the_head_of_who_changed_it_since(quiet):
