@@ -29,7 +29,7 @@ from palate.models.dense import dense_column
 from palate.models.factorization_machine import FactorizationMachine
 from palate.models.kmeans import KMeans
 from palate.models.pca import PCA
-from palate.models.protocol import Artifact
+from palate.models.protocol import Artifact, Signature
 from services.endpoints import recordio
 from services.endpoints.payloads import CSV, JSON, LINES, RECORDS, TYPES
 
@@ -75,6 +75,20 @@ def _concatenated(parts: list[Any]) -> Any:
 
 def shape_of(artifact: Artifact) -> Shape:
     return SHAPES.get(artifact.kind, _PLAIN)
+
+
+def alike(one: Artifact, other: Artifact) -> bool:
+    """Whether a caller may be answered by either: the bodies are of one shape, and each takes and gives what the other
+    needs and always gives, of the same types."""
+    mine, theirs = one.signature(), other.signature()
+    return shape_of(one) is shape_of(other) and _within(mine, theirs) and _within(theirs, mine)
+
+
+def _within(one: Signature, other: Signature) -> bool:
+    sides = ((one.inputs, other.inputs), (one.outputs, other.outputs))
+    return all(
+        there.get(name) == kind for own, there in sides for name, kind in own.items() if name not in one.optional
+    )
 
 
 def write(columns: Columns, content_type: str, key: str) -> bytes:

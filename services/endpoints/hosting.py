@@ -12,8 +12,9 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from palate.errors import BundleError, InputError, PalateError
+from palate.errors import BundleError, InputError, PalateError, ParameterError
 from palate.models.protocol import Artifact
+from services.endpoints.answers import alike
 from services.endpoints.source import Resolve, Source, load
 from services.endpoints.store import Endpoint, Store, Variant, unknown
 from services.variants.drawing import draw
@@ -119,13 +120,15 @@ class Hosting:
     def deploy(self, name: str, wanted: Sequence[Wanted]) -> tuple[Endpoint, bool]:
         """Loads the models, and only then puts them behind `name`; the endpoint, and whether it is new.
 
-        Raises as `load`; then what was served under that name goes on.
+        Raises as `load`, and ParameterError for variants that do not answer alike; then what was served under that name
+        goes on.
         """
         loaded = [load(each.source, self._resolve) for each in wanted]
         variants = [
             Variant(each.name, found.source, found.digest, found.artifact.kind, each.weight, each.shadow)
             for each, found in zip(wanted, loaded, strict=True)
         ]
+        _check_alike([(each, found.artifact) for each, found in zip(variants, loaded, strict=True) if not each.shadow])
         made = self.store.put(name, variants)
         self.look({each.content: found.artifact for each, found in zip(variants, loaded, strict=True)})
         return made
@@ -213,6 +216,19 @@ class Hosting:
             log.exception("looking for deployed endpoints failed")
         else:
             self._lost = False
+
+
+def _check_alike(answering: Sequence[tuple[Variant, Artifact]]) -> None:
+    """Raises ParameterError naming two variants of which a caller could not take either's answer."""
+    (first, model), *others = answering
+    for each, other in others:
+        if not alike(model, other):
+            raise ParameterError(
+                f"{first.name!r} ({model.kind}) and {each.name!r} ({other.kind}) do not take and give the same, so "
+                "they cannot share the traffic.",
+                where="variants",
+                hint="Put each behind an endpoint of its own; a shadow, which never answers, may be of any kind.",
+            )
 
 
 def _is_whole(running: Running) -> bool:

@@ -89,9 +89,12 @@ def test_models_are_not_loaded_again_when_weights_change(two):
     assert {name: two.hosting.find("km", name).artifact for name in ("near", "far")} == before
 
 
-def test_a_variant_that_cannot_be_loaded_refuses_the_deployment(two, tmp_path):
+def test_a_variant_that_cannot_be_loaded_or_answers_otherwise_refuses_the_deployment(two, bundles, tmp_path):
     refused = two.put(two.near, {"name": "bad", "bundle": str(tmp_path / "nowhere")})
     assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "variants")
+    refused = two.put(two.near, two.far, {"name": "odd", "bundle": str(bundles / "pca")})
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "variants")
+    assert "'near' (kmeans) and 'odd' (pca) do not take and give the same" in refused.json["detail"]
     assert ask(two, 3, **{TARGET: "far"}) == {"far": 3}
 
 
