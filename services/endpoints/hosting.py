@@ -160,7 +160,7 @@ class Hosting:
                     try:
                         loaded.append(Hosted(endpoint, variant, self._load(endpoint, variant, models)))
                     except Exception as error:  # one bundle, whatever it throws, must not keep the others from serving
-                        problems[endpoint.name] = self._report(endpoint, variant, error)
+                        problems[endpoint.name] = self._report(endpoint, variant, error, held is not None)
                 if len(loaded) == len(endpoint.variants) or (held is None and loaded):
                     answering = tuple(each for each in loaded if not each.variant.shadow)
                     shadows = tuple(each for each in loaded if each.variant.shadow)
@@ -190,13 +190,14 @@ class Hosting:
             log.info("the endpoint %s is well again", endpoint.name)
         return made
 
-    def _report(self, endpoint: Endpoint, variant: Variant, error: Exception) -> str:
+    def _report(self, endpoint: Endpoint, variant: Variant, error: Exception, held: bool) -> str:
         """What is told of it. Places on this machine stand in the log alone."""
         if isinstance(error, _StillBroken):
             return self.problems.get(endpoint.name, "its bundle could not be loaded.")
         self._failed[endpoint.revision, variant.name] = time.monotonic() + self._retry
         if isinstance(error, PalateError):
-            log.warning("the endpoint %s cannot be loaded, what was served before stays: %s", endpoint.name, error)
+            what = "loaded, what was served before stays" if held else "loaded yet, and will be tried again"
+            log.warning("the endpoint %s (%s) cannot be %s: %s", endpoint.name, variant.name, what, error)
             return f"{error.message} {error.hint}" if error.hint else error.message
         log.error("loading the endpoint %s failed", endpoint.name, exc_info=error)
         return "its bundle could not be loaded; the log says why."

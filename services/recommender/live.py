@@ -65,6 +65,7 @@ class Live:
         self.traffic = Traffic(DeploymentStore(store.engine))
         self.problems: dict[str, str] = {}
         self._logged: dict[str, str] = {}
+        self._had: set[str] = set()
         self._poll, self._model_poll = poll, model_poll
         self._patience = max(1, round(retry / model_poll))
         self._writing = threading.Lock()
@@ -157,6 +158,7 @@ class Live:
         try:
             if model.served is None:
                 model.follow(self._writing, anew=True)
+                self._had.add(_label(source))
         except Exception:
             with self._writing:
                 if not known:
@@ -252,6 +254,7 @@ class Live:
             if self._report(name, "It failed unexpectedly; the log says why.", f"{type(error).__name__}: {error}"):
                 log.exception("refreshing the %s failed", name)
         else:
+            self._had.add(name)
             if self.problems.pop(name, None) is not None:
                 log.info("the %s is well again", name)
 
@@ -260,7 +263,9 @@ class Live:
         fresh = name not in self.problems or self._logged.get(name) != logged
         self.problems[name], self._logged[name] = told, logged
         if fresh:
-            log.warning("the %s cannot be refreshed, what was served before stays: %s", name, logged)
+            had = name in self._had
+            what = "refreshed, what was served before stays" if had else "loaded yet, and will be tried again"
+            log.warning("the %s cannot be %s: %s", name, what, logged)
         return fresh
 
     def _run(self, name: str, loop: Callable[[], None]) -> None:

@@ -85,7 +85,7 @@ def test_what_is_told_of_a_problem_names_no_place_on_this_machine(api, bundles, 
     ready = api.client.get("/ready")
     assert ready.status_code == 503
     assert str(bundles.parent) not in ready.text + api.get("/v1/model").text
-    assert str(bundles) in caplog.text
+    assert f"the model cannot be refreshed, what was served before stays: {bundles}" in caplog.text
 
 
 def test_a_lost_database_leaves_what_is_served(api):
@@ -99,12 +99,16 @@ def test_a_lost_database_leaves_what_is_served(api):
     api.until(lambda: "store" not in api.live.problems)
 
 
-def test_without_any_model_it_starts_says_so_and_serves_once_there_is_one(settings, bundles, open_api):
+def test_without_any_model_it_starts_says_so_and_serves_once_there_is_one(
+    settings, bundles, open_api, caplog, monkeypatch
+):
+    monkeypatch.setattr("services.recommender.live.log.propagate", True)
     aside = bundles.with_name("aside")
     shutil.move(bundles, aside)
     api = open_api(settings)
     assert api.client.get("/health").status_code == 200
     assert api.client.get("/ready").status_code == 503
+    assert f"the model cannot be loaded yet, and will be tried again: {bundles}" in caplog.text
     refused = api.get("/v1/users/b1/recommendations")
     assert (refused.status_code, refused.content_type) == (503, "application/problem+json")
     assert api.call("PUT", "/v1/items/early", {"title": "Early"}).status_code == 201
