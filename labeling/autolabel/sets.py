@@ -98,10 +98,10 @@ def log_odds(scores: NDArray[np.floating], items: NDArray[np.intp], members: Mem
     """
     folds = np.random.default_rng(len(items)).permutation(len(items)) % _FOLDS
     known = np.asarray(scores[items], dtype=np.float64)
-    odds = _each(scores, *_sigmoids(known, members))
+    odds = odds_of(scores, *sigmoids(known, members))
     for fold in range(min(_FOLDS, len(items)) if len(items) > 1 else 0):
         out = folds == fold
-        odds[items[out]] = _each(scores[items[out]], *_sigmoids(known[~out], members[~out]))
+        odds[items[out]] = odds_of(scores[items[out]], *sigmoids(known[~out], members[~out]))
     return odds
 
 
@@ -129,7 +129,8 @@ def best_sets(odds: NDArray[np.floating], *, empty: bool) -> tuple[Members, Floa
     return members, np.column_stack([np.minimum(best, 0.0), np.minimum(best, 0.0) - lead])
 
 
-def _each(scores: NDArray[np.floating], intercepts: Floats, slopes: Floats) -> NDArray[np.float32]:
+def odds_of(scores: NDArray[np.floating], intercepts: Floats, slopes: Floats) -> NDArray[np.float32]:
+    """(n, n_labels) log-odds from scores, by each label's sigmoid."""
     odds: NDArray[np.float32] = np.clip(intercepts + slopes * scores, -_SUREST, _SUREST).astype(np.float32)
     return odds
 
@@ -143,8 +144,8 @@ def _sigmoid(scores: NDArray[np.floating], members: Members) -> tuple[float, flo
     return float(at[0, 0]), float(at[1, 0]) / scale
 
 
-def _sigmoids(scores: Floats, members: Members) -> tuple[Floats, Floats]:
-    """(n_labels,) intercepts and slopes, each label's own as far as it was seen."""
+def sigmoids(scores: Floats, members: Members) -> tuple[Floats, Floats]:
+    """(n_labels,) intercepts and slopes fitted to labeled items' scores, each label's own as far as it was seen."""
     intercept, slope = _sigmoid(scores, members)
     start = np.repeat([[intercept], [1.0]], members.shape[1], axis=1)
     at = _newton(slope * scores, members.astype(np.float64), start, _OWN)

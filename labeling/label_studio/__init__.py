@@ -3,7 +3,8 @@
 - address: which addresses of a Label Studio are called at all
 - backend: what Label Studio calls, /health, /setup, /predict, /webhook, /versions
 - encoder: texts into rows of numbers, kept without pickling
-- text_model: a text's label and how sure it is
+- text_model: a text's labels and how sure they are
+- deciding: what a model's scores say, one label or several
 - models: a project's models, trained on its answers, with versions, kept in the database
 - predictions: what is said of Label Studio's tasks
 - server: what is asked of a Label Studio, through its own SDK

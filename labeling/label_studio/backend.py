@@ -13,7 +13,7 @@ from pydantic import ConfigDict, Field, JsonValue
 
 from labeling.config import parse
 from labeling.label_studio import jobs, predictions
-from labeling.label_studio.models import Loaded, question, versions
+from labeling.label_studio.models import Loaded, answered, versions
 from labeling.service import Labeling
 from labeling.store import projects
 from palate.errors import ForbiddenError, ParameterError, UnauthenticatedError
@@ -151,7 +151,7 @@ def setup(project_id: int, body: SetupIn) -> Setup:
     same = any(
         theirs.by_name.get(each.name, each).type == each.type for each in ours.controls if each.name in theirs.by_name
     )
-    if not same and (question(ours) is None or question(theirs) is None):
+    if not same and answered(ours, theirs) is None:
         raise ParameterError(
             f"asks nothing that project {project_id} asks, too.",
             where="schema",

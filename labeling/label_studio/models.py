@@ -7,13 +7,13 @@ one has trained.
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Mapping
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import Connection, Engine, exists, func, insert, select, update
 
-from labeling.answers import key
 from labeling.config import Control, Interface
 from labeling.label_studio.tables import models
 from labeling.store import projects
@@ -26,6 +26,9 @@ from palate.store.types import clock
 if TYPE_CHECKING:
     from labeling.label_studio.text_model import TextModel
 
+SEVERAL = "choices"
+Said = tuple[str, ...]
+"""Labels of a text: one, or of several any number."""
 KEPT = 2
 """Versions that are kept whole: the newest, and the one that a process may just be about to load."""
 _LOADED = 4
@@ -41,11 +44,17 @@ class Version:
 
 
 def question(interface: Interface) -> Control | None:
-    """What the model answers: the first question that is always asked, about texts, with one label for an answer."""
-    for control in interface.controls:
-        if control.kind == "choice" and control.always and fields(interface, control):
-            return control
-    return None
+    """What the model answers: the first question that is always asked, about texts, with one label for an answer; where
+    there is none, the first with several.
+    """
+    asked = [each for each in interface.controls if each.always and fields(interface, each)]
+    return next((each for kind in ("choice", SEVERAL) for each in asked if each.kind == kind), None)
+
+
+def answered(ours: Interface, theirs: Interface) -> Control | None:
+    """Their question, if the model of ours answers it."""
+    mine, other = question(ours), question(theirs)
+    return other if mine is not None and other is not None and mine.kind == other.kind else None
 
 
 def fields(interface: Interface, control: Control) -> list[str]:
@@ -69,12 +78,12 @@ def train(engine: Engine, project_id: int) -> Version:
         control = question(project.interface)
         if control is None:
             raise InputError(
-                "only projects that ask for one label of a text have a model that is trained here.",
+                "only projects that ask for labels of a text have a model that is trained here.",
                 where=f"project {project_id}",
                 hint="Predictions of other models are shown as well: PUT /v1/projects/ID/predictions.",
             )
         labeled, others, given = _material(db, project, control)
-    fitted = TextModel.fit(labeled, others)
+    fitted = TextModel.fit(labeled, others, several=control.kind == SEVERAL, empty=not control.required)
     with writing(engine) as db:
         # Of two trainings that end at once the database refuses one, whose job is done again.
         mine = models.c.project_id == project_id
@@ -87,24 +96,22 @@ def train(engine: Engine, project_id: int) -> Version:
     return made
 
 
-def _material(db: Connection, project: Project, control: Control) -> tuple[list[tuple[str, str]], list[str], int]:
-    """Texts with the label that most people gave them, texts without one, and how many answers that is."""
-    from labeling.consensus import Answers, make_method
+def _material(db: Connection, project: Project, control: Control) -> tuple[list[tuple[str, Said]], list[str], int]:
+    """Texts with the labels that most people gave them, texts without an answer, and how many answers that is."""
     from labeling.label_studio.text_model import MAX_TEXTS
+    from labeling.work.coding import said as labels_of
 
     names = fields(project.interface, control)
-    said: list[tuple[int, str, str]] = []
+    said: list[tuple[int, str, Said]] = []
     mine = select(answers.c.task_id, answers.c.person, answers.c.value).where(answers.c.project_id == project.id)
     for task, person, value in db.execute(mine.order_by(answers.c.id)):
-        label = key(control, value)
-        if label is not None:
-            said.append((task, person, label))
+        labels = labels_of(control, value)
+        if labels or (labels is not None and control.kind == SEVERAL):
+            said.append((task, person, labels))
     if not said:
         raise InputError("nothing is labeled yet.", where=f"project {project.id}")
-    given = Answers.of(*(list(column) for column in zip(*said, strict=True)))
-    agreed = make_method("majority").consolidate(given)
-    chosen = dict(zip(given.tasks.ids.to_pylist(), given.labels.decode(agreed.chosen), strict=True))
-    labeled: list[tuple[str, str]] = []
+    chosen = _each_label(said) if control.kind == SEVERAL else _one_label(said)
+    labeled: list[tuple[str, Said]] = []
     others: list[str] = []
     # Of very many tasks some evenly placed ones tell enough about words.
     some = tasks.c.position % max(project.tasks // MAX_TEXTS, 1) == 0
@@ -119,6 +126,29 @@ def _material(db: Connection, project: Project, control: Control) -> tuple[list[
         else:
             others.append(text)
     return labeled, others, len(said)
+
+
+def _one_label(said: Sequence[tuple[int, str, Said]]) -> dict[int, Said]:
+    """By task the label that most people gave it."""
+    from labeling.consensus import Answers, make_method
+
+    tasks, people, labels = zip(*said, strict=True)
+    given = Answers.of(list(tasks), list(people), [label for (label,) in labels])
+    agreed = make_method("majority").consolidate(given)
+    names = given.labels.decode(agreed.chosen)
+    return {int(task): (str(name),) for task, name in zip(given.tasks.ids.to_pylist(), names, strict=True)}
+
+
+def _each_label(said: Sequence[tuple[int, str, Said]]) -> dict[int, Said]:
+    """By task the labels that more than half of its people gave it."""
+    given: dict[int, list[Said]] = {}
+    for task, _, labels in said:
+        given.setdefault(task, []).append(labels)
+    votes = {task: Counter(label for labels in each for label in labels) for task, each in given.items()}
+    return {
+        task: tuple(label for label, count in votes[task].items() if 2 * count > len(each))
+        for task, each in given.items()
+    }
 
 
 def versions(connection: Connection, project_id: int, limit: int = 100) -> list[Version]:

@@ -11,7 +11,7 @@ from sqlalchemy import Connection, Engine, select
 
 from labeling.answers import check
 from labeling.config import Control, Interface
-from labeling.label_studio.models import Loaded, fields, question, text_of
+from labeling.label_studio.models import Loaded, answered, fields, text_of
 from labeling.label_studio.tables import linked_tasks, links
 from labeling.store.definition import Project
 from labeling.store.tables import predictions, tasks
@@ -47,12 +47,12 @@ def predict(
     """
     said: list[Said | None] = [None] * len(asked)
     model = loaded.newest(engine, project.id)
-    control = question(theirs)
-    if model is not None and control is not None and question(project.interface) is not None:
+    control = answered(project.interface, theirs)
+    if model is not None and control is not None:
         version, fitted = model
         texts = [text_of(task.data, fields(theirs, control)) for task in asked]
         for number, found in enumerate(fitted.predict(texts)):
-            if found is not None:
+            if found is not None and found[0]:  # Label Studio has no way to predict that no label fits
                 said[number] = _choice(control, *found, version)
     missing = [number for number, each in enumerate(said) if each is None]
     if missing:
@@ -65,9 +65,13 @@ def predict(
     ]
 
 
-def _choice(control: Control, label: str, score: float, version: str) -> Said:
+def _choice(control: Control, labels: Sequence[str], score: float, version: str) -> Said:
     region = {"from_name": control.name, "to_name": ",".join(control.to), "type": control.type}
-    return {"result": [{**region, "value": {"choices": [label]}}], "score": round(score, 6), "model_version": version}
+    return {
+        "result": [{**region, "value": {"choices": list(labels)}}],
+        "score": round(score, 6),
+        "model_version": version,
+    }
 
 
 def _fits(theirs: Interface, task: Asked, said: Said) -> bool:

@@ -1,4 +1,4 @@
-"""A text's label and how sure it is: the kernel model of automatic labeling, for texts that come later.
+"""A text's labels and how sure they are: the kernel model of automatic labeling, for texts that come later.
 
 It is fitted as in `labeling.autolabel`: kernel ridge whose sharpness and penalty fit held-out labels best, and a
 confidence calibrated on what it says of each labeled text without that text's own label.
@@ -8,18 +8,19 @@ from __future__ import annotations
 
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import log_softmax
 from threadpoolctl import threadpool_limits
 
 from labeling.autolabel import kernel as kernels
-from labeling.autolabel.guarantee import Calibration, signals
-from labeling.autolabel.kernel import EXACT_UP_TO, Kernel, View, sharpened_loss
+from labeling.autolabel.guarantee import Calibration
+from labeling.autolabel.kernel import EXACT_UP_TO, Kernel, View
+from labeling.autolabel.sets import of_names
+from labeling.label_studio.deciding import OneLabel, SeveralLabels, from_dict
 from labeling.label_studio.encoder import Encoder, Rows
 from palate.errors import InputError
 
@@ -35,7 +36,7 @@ _CHUNK = 1000
 class TextModel:
     """labels: what it can say. centers: (n, d) rows of the texts it learned from, coefficients: (n, labels).
 
-    accuracy: the share of held-out labels that it had right.
+    accuracy: the share of held-out texts that it had right, of several labels with all of them.
     """
 
     labels: tuple[str, ...]
@@ -44,17 +45,26 @@ class TextModel:
     coefficients: NDArray[np.float32]
     kernel: Kernel
     scale: float
-    sharpening: float
+    says: OneLabel | SeveralLabels
     calibration: Calibration
     accuracy: float
 
     @classmethod
-    def fit(cls, labeled: Sequence[tuple[str, str]], others: Sequence[str] = (), seed: int = 0) -> TextModel:
-        """From (text, label) pairs; `others` are texts without a label, which tell about words.
+    def fit(
+        cls,
+        labeled: Sequence[tuple[str, Sequence[str]]],
+        others: Sequence[str] = (),
+        seed: int = 0,
+        *,
+        several: bool = False,
+        empty: bool = False,
+    ) -> TextModel:
+        """From texts with their labels; `others` are texts without, which tell about words.
 
+        several: whether a text has a set of labels, and not one. empty: whether no label at all is a set, too.
         Raises InputError with fewer than 4 labeled texts, or with one label only.
         """
-        labels = tuple(sorted({label for _, label in labeled}))
+        labels = tuple(sorted({label for _, given in labeled for label in given}))
         if len(labeled) < FEWEST or len(labels) < 2:
             raise InputError(
                 f"{len(labeled)} texts with {len(labels)} different labels are too few to learn from.",
@@ -63,8 +73,8 @@ class TextModel:
         rng = np.random.default_rng(seed)
         labeled = _some(labeled, EXACT_UP_TO, rng)
         known = [text for text, _ in labeled]
-        code = {label: number for number, label in enumerate(labels)}
-        codes = np.array([code[label] for _, label in labeled], dtype=np.int32)
+        members = of_names([given for _, given in labeled], labels)
+        codes = members if several else members.argmax(axis=1)
         with threadpool_limits(1 if len(labeled) < _CHUNK else None, "blas"):
             encoder = Encoder.fit([*known, *_some(others, MAX_TEXTS - len(known), rng)], seed)
             view = View.of(encoder.rows(known))
@@ -72,10 +82,10 @@ class TextModel:
             kernel = kernels.choose({_VIEW: view}, items, codes, len(labels), rng)
             gram = kernel.between({_VIEW: view}, items, items)
             coefficients, held_out = kernels.left_out(gram, kernels.one_hot(codes, len(labels)), kernel.ridge)
-        _, sharpening = sharpened_loss(held_out, codes)
-        right = (held_out.argmax(axis=1) == codes).astype(np.float64)
-        given = signals(log_softmax(sharpening * held_out, axis=1))
-        calibration = Calibration.fit(given, right, np.ones(len(right)))
+        says, told, right = (
+            SeveralLabels.fit(held_out, members, empty=empty) if several else OneLabel.fit(held_out, members)
+        )
+        calibration = Calibration.fit(told, right, np.ones(len(right)))
         return cls(
             labels,
             encoder,
@@ -83,32 +93,31 @@ class TextModel:
             coefficients.astype(np.float32),
             kernel,
             view.scale,
-            sharpening,
+            says,
             calibration,
             float(right.mean()),
         )
 
-    def predict(self, texts: Sequence[str]) -> list[tuple[str, float] | None]:
-        """Each text's label and the probability that it is right; None for a text in which nothing is known."""
-        found: list[tuple[str, float] | None] = []
+    def predict(self, texts: Sequence[str]) -> list[tuple[tuple[str, ...], float] | None]:
+        """Each text's labels and the probability that they are right; None for a text in which nothing is known."""
+        found: list[tuple[tuple[str, ...], float] | None] = []
         for first in range(0, len(texts), _CHUNK):
             with threadpool_limits(1, "blas"):
                 found += self._predict(texts[first : first + _CHUNK])
         return found
 
-    def _predict(self, texts: Sequence[str]) -> list[tuple[str, float] | None]:
+    def _predict(self, texts: Sequence[str]) -> list[tuple[tuple[str, ...], float] | None]:
         new = self.encoder.rows(texts)
         rows = np.vstack([self.centers, new])
         view = View(rows, np.einsum("ij,ij->i", rows, rows), self.scale)
         known = np.arange(len(self.centers), dtype=np.intp)
         asked = np.arange(len(self.centers), len(rows), dtype=np.intp)
-        scores = self.kernel.between({_VIEW: view}, asked, known) @ self.coefficients
-        logs = log_softmax(self.sharpening * scores, axis=1)
+        chosen, told = self.says(self.kernel.between({_VIEW: view}, asked, known) @ self.coefficients)
         # Laplace's rule of succession: as many held-out labels, all right, make nobody surer than that.
         surest = (len(known) + 1) / (len(known) + 2)
-        sure = np.minimum(self.calibration(signals(logs)), surest)
-        best = logs.argmax(axis=1)
-        return [(self.labels[best[each]], float(sure[each])) if row.any() else None for each, row in enumerate(new)]
+        sure = np.minimum(self.calibration(told), surest)
+        labels = [tuple(self.labels[place] for place in np.flatnonzero(row)) for row in chosen]
+        return [(labels[each], float(sure[each])) if row.any() else None for each, row in enumerate(new)]
 
     def to_bytes(self) -> bytes:
         """A NumPy archive that `from_bytes` reads; no pickle."""
@@ -117,7 +126,7 @@ class TextModel:
             "sharpness": self.kernel.sharpness[_VIEW],
             "ridge": self.kernel.ridge,
             "scale": self.scale,
-            "sharpening": self.sharpening,
+            "says": self.says.to_dict(),
             "intercept": self.calibration.intercept,
             "slopes": self.calibration.slopes,
             "accuracy": self.accuracy,
@@ -135,7 +144,7 @@ class TextModel:
     @classmethod
     def from_bytes(cls, kept: bytes) -> TextModel:
         with np.load(io.BytesIO(kept), allow_pickle=False) as arrays:
-            about: Mapping[str, Any] = json.loads(arrays["about"].tobytes())
+            about: dict[str, Any] = json.loads(arrays["about"].tobytes())
             return cls(
                 tuple(about["labels"]),
                 Encoder.from_arrays(arrays),
@@ -143,7 +152,7 @@ class TextModel:
                 arrays["coefficients"],
                 Kernel({_VIEW: 1.0}, {_VIEW: about["sharpness"]}, about["ridge"]),
                 about["scale"],
-                about["sharpening"],
+                from_dict(about.get("says", about)),  # of an older model it stands among the rest
                 Calibration(about["intercept"], tuple(about["slopes"])),
                 about["accuracy"],
             )

@@ -141,6 +141,23 @@ def test_training_makes_a_version_each_time_and_the_newest_answers(service, film
     assert [row.kept is not None for row in kept] == [False, True, True]
 
 
+def test_several_labels_are_those_that_most_people_gave(service):
+    films = service.texts(kind="choices", overlap=3)
+    both, good, bad = ["Positive", "Negative"], ["Positive"], ["Negative"]
+    for person, said in (("ada", (good, both)), ("bob", (good, both)), ("cy", (both, bad))):
+        for number in range(len(TEXTS)):
+            task = service.labeling.next_task(films.id, person).task
+            service.labeling.submit(films.id, person, task.task_id, {"choices": said[number % 2]})
+    backend = Backend(service, films)
+    backend.post("/webhook", {"action": "START_TRAINING"})
+    assert service.work().result["answers"] == 3 * len(TEXTS)
+    texts, config = ["a good one", "a bad one"], CONFIG.replace("single", "multiple")
+    found = backend.predict(texts, config)["results"]
+    assert [sorted(each["result"][0]["value"]["choices"]) for each in found] == [good, sorted(both)]
+    assert all(0 < each["score"] < 1 for each in found)
+    assert backend.predict(texts)["results"] == [[], []], "a question for one label is another one"
+
+
 def test_what_there_is_nothing_to_learn_from_says_so(service, films, backend):
     backend.post("/webhook", {"action": "START_TRAINING"})
     failed = service.work()
@@ -148,7 +165,7 @@ def test_what_there_is_nothing_to_learn_from_says_so(service, films, backend):
     assert "nothing is labeled yet" in failed.error
     boxes, *_ = service.labeling.create(Definition("Boxes", ("Cat",), kind="boxes"))
     Backend(service, boxes).post("/webhook", {"action": "START_TRAINING"})
-    assert "one label of a text" in service.work().error
+    assert "labels of a text" in service.work().error
 
 
 def test_only_what_fits_the_other_interface_is_said(trained):

@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+import io
+import json
+
+import numpy as np
 import pytest
 
 from labeling.label_studio.text_model import TextModel
@@ -15,13 +19,13 @@ SPACE = [
     "orbit of a rocket",
 ]
 FOOD = ["flour and butter", "bread from the oven", "sugar and flour", "butter on bread", "cake in the oven"]
-LABELED = [(text, "space") for text in SPACE] + [(text, "food") for text in FOOD]
+LABELED = [(text, ["space"]) for text in SPACE] + [(text, ["food"]) for text in FOOD]
 
 
 def test_it_knows_what_it_was_not_shown():
     model = TextModel.fit(LABELED, others=["a planet beyond the stars", "cake with sugar"])
     said = model.predict(["a rocket in orbit", "sugar on a cake", "stars and a moon"])
-    assert [label for label, _ in said] == ["space", "food", "space"]
+    assert [label for label, _ in said] == [("space",), ("food",), ("space",)]
     assert all(0.5 < sure < 1 for _, sure in said)
     assert model.accuracy >= 0.8
 
@@ -44,10 +48,21 @@ def test_what_is_kept_says_the_same():
     assert (again.labels, again.accuracy) == (model.labels, model.accuracy)
 
 
+def test_a_model_kept_before_there_were_several_labels_is_read():
+    model = TextModel.fit(LABELED)
+    with np.load(io.BytesIO(model.to_bytes())) as kept:
+        arrays = dict(kept)
+    about = json.loads(arrays["about"].tobytes())
+    about |= about.pop("says")
+    file = io.BytesIO()
+    np.savez(file, **{**arrays, "about": np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)})
+    assert TextModel.from_bytes(file.getvalue()).predict(SPACE) == model.predict(SPACE)
+
+
 def test_labels_that_are_shuffled_teach_nothing():
     """A text says nothing of its label here: whoever is sure then is wrong."""
     texts = [f"thing {letter}" for letter in "abcdefghijklmnop"]
-    model = TextModel.fit([(text, "even" if number % 2 else "odd") for number, text in enumerate(texts)])
+    model = TextModel.fit([(text, ["even" if number % 2 else "odd"]) for number, text in enumerate(texts)])
     assert all(sure < 0.8 for _, sure in model.predict(["thing z", "thing y"]))
 
 
@@ -59,4 +74,20 @@ def test_too_little_is_refused(labeled):
 
 def test_texts_without_a_letter_are_refused():
     with pytest.raises(InputError, match="holds a word or letter"):
-        TextModel.fit([(" ", "a"), ("\n", "b"), ("  ", "a"), ("\t", "b")])
+        TextModel.fit([(" ", ["a"]), ("\n", ["b"]), ("  ", ["a"]), ("\t", ["b"])])
+
+
+BOTH = [f"{one}, and {other}" for one, other in zip(SPACE, FOOD, strict=True)]
+SETS = [*LABELED, *((text, ["food", "space"]) for text in BOTH), *((text, []) for text in ("gray rain", "rain, rain"))]
+
+
+def test_several_labels_are_a_set_and_right_as_a_whole():
+    model = TextModel.fit(SETS, several=True, empty=True)
+    said = model.predict(["a rocket in orbit", "sugar on a cake", "bread and butter and stars and a moon", "щ жйь"])
+    assert [each and each[0] for each in said] == [("space",), ("food",), ("food", "space"), None]
+    assert all(0 < sure <= 18 / 19 for _, sure in said[:3])
+    assert model.accuracy > 0.8
+    again = TextModel.from_bytes(model.to_bytes())
+    assert again.predict(BOTH) == model.predict(BOTH)
+    some = [text for text, given in SETS if not given]
+    assert () not in {labels for labels, _ in TextModel.fit(SETS[:15], some, several=True).predict(some + BOTH)}
