@@ -99,9 +99,14 @@ class WantedItem(Answered):
 
 
 class Wanted(Answered):
-    """The most wanted first."""
+    """A page, the most wanted first."""
 
     items: list[WantedItem]
+    next: str | None
+
+    @property
+    def rows(self) -> list[WantedItem]:
+        return self.items
 
 
 class User(StoredUser):

@@ -14,6 +14,8 @@ from palate.errors import RemoteError
 KEY = "PALATE_API_KEY"
 """The environment variable that holds a key of the scopes `recommend` and `catalogue`."""
 Item = dict[str, Any]
+WANTED = 10_000
+"""Wanted items in a page, as many as the service gives: it ranks all of them for each."""
 _PAGE = 1000
 
 
@@ -50,13 +52,20 @@ class Catalogue:
         found: Item = self._caller.json("PATCH", _path(item), dict(change))
         return found
 
-    def wanted(self, label: str = "label", limit: int = 100, days: float = 30.0) -> list[WantedItem]:
-        """Items of which it would help most to know more: much met in these days, little known.
+    def wanted(self, label: str = "label", limit: int | None = 100, days: float = 30.0) -> list[WantedItem]:
+        """Items of which it would help most to know more: much met in these days, little known. limit: None for all.
 
         label: the attribute that labels are published as.
         """
-        query = urlencode({"label": label, "limit": limit, "days": days})
-        return Wanted.model_validate(self._caller.json("GET", f"/v1/items/wanted?{query}")).items
+        found: list[WantedItem] = []
+        cursor: str | None = ""
+        while cursor is not None and (limit is None or len(found) < limit):
+            most = WANTED if limit is None else min(WANTED, limit - len(found))
+            asked = {"label": label, "limit": most, "days": days, **({"cursor": cursor} if cursor else {})}
+            page = Wanted.model_validate(self._caller.json("GET", f"/v1/items/wanted?{urlencode(asked)}"))
+            found += page.items
+            cursor = page.next
+        return found
 
     def close(self) -> None:
         self._caller.close()

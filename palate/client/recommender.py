@@ -29,7 +29,7 @@ from typing import Any, Unpack
 from palate.client import answers, asking
 from palate.client.answers import Id
 from palate.client.calls import Plan, Request
-from palate.client.catalogue import KEY
+from palate.client.catalogue import KEY, WANTED
 from palate.client.rollouts import Rollouts
 from palate.client.service import AwaitedService, BlockingService, address, given, numbered, query_of
 from palate.client.twins import listing, method
@@ -96,14 +96,13 @@ class Methods(Rollouts[answers.Rollout]):
         """The newest items; the score is when each appeared."""
         return self._ask(answers.Recommended, "GET", "/v1/items/latest" + query_of(asked))
 
-    @method
+    @listing
     def wanted(
-        self, *, label: str | None = None, limit: int | None = None, days: float | None = None
-    ) -> Plan[list[answers.WantedItem]]:
-        """Items of which it would help most to know more: much met, little known."""
-        asked = query_of({"label": label, "limit": limit, "days": days})
-        found = yield from self._ask(answers.Wanted, "GET", f"/v1/items/wanted{asked}")
-        return found.items
+        self, cursor: str | None, *, label: str | None = None, days: float | None = None
+    ) -> Plan[answers.Wanted]:
+        """All items of which it would help to know more, the most wanted first: much met, little known."""
+        asked = query_of({"cursor": cursor, "limit": WANTED, "label": label, "days": days})
+        return self._ask(answers.Wanted, "GET", f"/v1/items/wanted{asked}")
 
     @method
     def similar(self, item: Id, **asked: Unpack[asking.Listed]) -> Plan[answers.Recommended]:

@@ -10,7 +10,7 @@ from typing import Any
 from palate.errors import ParameterError
 
 
-def cursor_after(*key: str | int) -> str:
+def cursor_after(*key: str | float) -> str:
     """The cursor after the row with this key."""
     return base64.urlsafe_b64encode(json.dumps(key).encode()).decode().rstrip("=")
 

@@ -123,15 +123,17 @@ class EventStore:
                 connection.execute(insert(exports).values(after=after, least=least, until=until))
         return until
 
-    def activity(self, change: int, hour: int) -> tuple[int, list[tuple[str, int, int]]]:
+    def activity(self, change: int, hour: int, until: int | None = None) -> tuple[int, list[tuple[str, int, int]]]:
         """What was done after a change and since an hour: up to which change, and (item, hour, events) for each.
 
-        Hours are counted since 1970 UTC. Events that say an item was not liked do not count.
+        Hours are counted since 1970 UTC. Events that say an item was not liked do not count, nor do those after the
+        change `until`, if it is given.
         """
         # Rounding down, by what both databases have.
         bucket = cast(func.round(events.c.timestamp / 3600 - 0.5), BigInteger)
         with reading(self.engine) as connection:
             latest = connection.execute(select(counters.c.value).where(counters.c.name == "events")).scalar_one()
+            latest = latest if until is None else max(0, min(latest, until))
             query = select(events.c.item, bucket, func.count()).where(
                 events.c.change > change,
                 events.c.change <= latest,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 from services_world import ITEMS
 from sqlalchemy import select
 
+from palate.client.catalogue import Catalogue
 from palate.errors import UnknownIdError
 from palate.store.engine import reading
 from palate.store.jobs import Jobs
@@ -19,6 +21,8 @@ from services.recommender.cursors import cursor_after, key_of
 from services.recommender.patches import merged
 from services.recommender.store import Event, UserRow
 from services.recommender.tables import uploads
+from services.recommender.wanted import WantedOut
+from tests.services.listening import House
 
 
 @pytest.mark.parametrize(
@@ -103,12 +107,15 @@ def test_other_workers_learn_of_a_user_who_is_gone(store):
     assert store.put_users([UserRow("u"), UserRow("v")]) == [False, True]
 
 
+SHAPES = {"/v1/items": ItemsOut, "/v1/items/wanted": WantedOut, "/v1/users": UsersOut, "/v1/events": EventList}
+
+
 def pages(api, path, key, limit):
     """The lists of all pages of a list."""
     found, cursor = [], ""
     while cursor is not None:
         answer = api.get(f"{path}?limit={limit}{cursor}").json
-        {"items": ItemsOut, "users": UsersOut, "events": EventList}[key].model_validate(answer)
+        SHAPES[path].model_validate(answer)
         found.append(answer[key])
         cursor = f"&cursor={answer['next']}" if answer["next"] is not None else None
     return found
@@ -127,6 +134,30 @@ def test_long_lists_come_in_pages(api):
     listed = [event["id"] for page in pages(api, "/v1/events", "events", 2) for event in page]
     assert listed == ["second-1", "second-0", "first-2", "first-1", "first-0"]
     assert len(api.get("/v1/events?user=v").json["events"]) == 2
+
+
+def test_wanted_items_come_in_pages_which_new_events_do_not_change(api, monkeypatch):
+    now = time.time()
+    api.store.add_events([Event(f"e-{n}", "u", "comedy-1" if n else "western-2", timestamp=now) for n in range(4)])
+    monkeypatch.setattr("palate.client.catalogue.WANTED", 5)
+    listed = pages(api, "/v1/items/wanted", "items", 7)
+    assert [len(page) for page in listed] == [7, 7, 7, 3]
+    wanted = [each["item"] for page in listed for each in page]
+    assert wanted == ["comedy-1", "western-2", *sorted(set(ITEMS) - {"comedy-1", "western-2"})]
+    first = api.get("/v1/items/wanted?limit=2").json
+    api.store.add_events([Event(f"later-{n}", "u", wanted[-1], timestamp=now) for n in range(9)])
+    rest = api.get(f"/v1/items/wanted?limit=100&cursor={first['next']}").json
+    assert [each["item"] for each in (*first["items"], *rest["items"])] == wanted
+    assert api.get("/v1/items/wanted").json["items"][0]["item"] == wanted[-1]
+    with House(api) as house:
+        catalogue = Catalogue(house.url, api.token)
+        assert len(catalogue.wanted(limit=12)) == 12
+        assert {each.item for each in catalogue.wanted(limit=None)} == set(ITEMS)
+        catalogue.close()
+    for cursor in ("none", cursor_after("x"), cursor_after(1, "x", 1, 1)):
+        refused = api.get(f"/v1/items/wanted?cursor={cursor}")
+        assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "cursor")
+    assert api.get(f"/v1/items/wanted?cursor={cursor_after(9.5, 'x', 10**400, -(10**400))}").status_code == 200
 
 
 @settings(deadline=None, max_examples=50)
