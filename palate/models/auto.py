@@ -29,7 +29,8 @@ _MOST = 5
 """Parts of a blend that rank: each costs its time again at every ranking."""
 _NEAR = 0.7
 """A kind whose best is below this share of the best of all is no part of the blend, unless it ranks what is new."""
-_LISTS = 4000
+_LISTS = 6000
+"""Users whose lists the weights are learned from and compared on."""
 _ENOUGH, _WAYS = 3000, 3
 """Fewer users than this say too little when they are looked at once: validation data is cut in up to so many ways."""
 _SMALL = 300_000
@@ -160,8 +161,8 @@ class Auto(Blend):
         task = Task(cuts, items, users, self.params.seed)
         people = int(np.count_nonzero(np.diff(self.seen.indptr)))
 
-        def reserve(best: Sequence[Outcome]) -> float:
-            parts = self._affordable(best, _KEPT * budget.seconds, people, len(cuts))
+        def reserve(outcomes: Sequence[Outcome]) -> float:
+            parts = self._affordable(outcomes, _KEPT * budget.seconds, people, len(cuts))
             return self._needed(parts, people, len(cuts))
 
         search = Search(
@@ -178,7 +179,7 @@ class Auto(Blend):
         )
         found = search.run()
         searching = budget.spent
-        finalists = self._affordable([found.best(kind) for kind in found.kinds], budget.left, people, len(cuts))
+        finalists = self._affordable(found.outcomes, budget.left, people, len(cuts))
         parts = [each.candidate.part for each in finalists]
         chosen, ndcgs = self._weigh(parts, cuts, items, users)
         blending = budget.spent - searching
@@ -203,23 +204,27 @@ class Auto(Blend):
         if self.params.report:
             self.story.write(Path(self.params.report))
 
-    def _finalists(self, best: Sequence[Outcome | None]) -> list[Outcome]:
+    def _finalists(self, outcomes: Sequence[Outcome]) -> list[Outcome]:
         """Of the best trial of each kind, those that become parts, the best first."""
-        held = sorted((each for each in best if each is not None), key=lambda each: -each.ndcg)
+        best: dict[str, Outcome] = {}
+        for each in sorted((each for each in outcomes if each.whole), key=lambda each: -each.ndcg):
+            best.setdefault(each.candidate.kind, each)
+        held = list(best.values())
         rankers = [each for each in held if _ranks(each.candidate.kind)]
         near = [each for each in rankers if each.ndcg >= _NEAR * rankers[0].ndcg][:_MOST]
         near += [each for each in rankers if each not in near and _ranks_new(each.candidate.kind)][:1]
         return near + [each for each in held if not _ranks(each.candidate.kind)]
 
-    def _affordable(self, best: Sequence[Outcome | None], left: float, people: int, cuts: int) -> list[Outcome]:
-        """The finalists, without the last ones where the time that is left is too short for all."""
-        found = self._finalists(best)
-        while len(found) > 2 and self._needed(found, people, cuts) > left:
-            rankers = [each for each in found if _ranks(each.candidate.kind)]
-            if len(rankers) < 2:
+    def _affordable(self, outcomes: Sequence[Outcome], left: float, people: int, cuts: int) -> list[Outcome]:
+        """The finalists. Where the time that is left is too short for all of them, a cheaper trial of its kind takes
+        the place of the dearest, or none; but not of the best."""
+        kept = list(outcomes)
+        while len(found := self._finalists(kept)) > 2 and self._needed(found, people, cuts) > left:
+            others = [each for each in found if _ranks(each.candidate.kind)][1:]
+            needy = [each for each in others if not _ranks_new(each.candidate.kind)] or others  # new items go last
+            if not needy:
                 break
-            needy = [each for each in rankers[1:] if not _ranks_new(each.candidate.kind)]  # new items go last
-            found.remove((needy or rankers)[-1])
+            kept.remove(max(needy, key=lambda each: self._needed([each], people, cuts)))
         return found
 
     def _needed(self, finalists: Sequence[Outcome], people: int, cuts: int) -> float:

@@ -39,8 +39,7 @@ class Kind:
 
     @property
     def best(self) -> Outcome | None:
-        held = [each for each in self.outcomes if each.ndcg == each.ndcg and each.candidate.share == 1]
-        return max(held, key=lambda each: each.ndcg, default=None)
+        return max((each for each in self.outcomes if each.whole), key=lambda each: each.ndcg, default=None)
 
     @property
     def seconds(self) -> float:

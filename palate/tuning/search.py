@@ -42,7 +42,7 @@ class Searched:
 
     def ranked(self, kind: str) -> list[Outcome]:
         """The trials of a kind on all users, best first."""
-        held = [e for e in self.outcomes if e.candidate.kind == kind and e.ndcg == e.ndcg and e.candidate.share == 1]
+        held = [each for each in self.outcomes if each.candidate.kind == kind and each.whole]
         return sorted(held, key=lambda each: -each.ndcg)
 
     @property
@@ -59,9 +59,9 @@ class Search:
 
     kinds: the candidates. sampler: one of `studies.SAMPLERS`. limit: trials of each kind at most. storage: an SQLite
     file in which the studies are kept, so that an interrupted search resumes; None keeps them in memory. name: of the
-    studies: data and validation cut. reserve: seconds that the final fit will take, given the best trial of each kind.
-    told: called with each outcome. look_above: trials estimated to take more seconds first show on a quarter of the
-    users whether they are worth it.
+    studies: data and validation cut. reserve: seconds that what follows the search will take, given its trials. told:
+    called with each outcome. look_above: trials estimated to take more seconds first show on a quarter of the users
+    whether they are worth it.
 
     Raises ParameterError for an unknown sampler, MissingDependencyError without Optuna.
     """
@@ -147,14 +147,13 @@ class Search:
     # -- tuning ----------------------------------------------------------------------------------------------------
 
     def _fits(self, kind: Kind, values: Mapping[str, Any], kinds: Sequence[Kind]) -> bool:
-        """Whether a trial, and the final fits with it and with the best of `kinds`, fit into the time left."""
-        fitting, usual, ranking = kind.estimate(values), 0.0, 0.0
-        if kind.best is not None:
-            usual, ranking = kind.best.fitting, kind.best.ranking
-        best = [found for each in kinds if (found := each.best) is not None and each is not kind]
-        this = Outcome(Candidate(kind.name, values), 0.0, max(fitting, usual), ranking)
+        """Whether a trial fits into the time left, with all that follows the search if it is the best of all."""
+        fitting, ranking = kind.estimate(values), kind.best.ranking if kind.best else 0.0
+        others = [each for some in kinds for each in some.outcomes if each.whole]
+        best = max((each.ndcg for each in others), default=0.0)
         cost = fitting * len(self.task.cuts) + ranking * self.task.testers
-        return cost + self.reserve([*best, this]) < self.budget.left
+        this = Outcome(Candidate(kind.name, values), best, fitting, ranking)
+        return cost + self.reserve([this, *others]) < self.budget.left
 
     def _next(self, kinds: Sequence[Kind]) -> Kind | None:
         """The kind to try next: near the best, not exhausted, and with the least time spent on it for its rank."""

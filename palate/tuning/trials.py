@@ -56,6 +56,11 @@ class Outcome:
     failure: str = ""
     pruned: bool = False
 
+    @property
+    def whole(self) -> bool:
+        """Whether it succeeded, on all users."""
+        return self.ndcg == self.ndcg and self.candidate.share == 1
+
 
 @dataclass(frozen=True)
 class Task:

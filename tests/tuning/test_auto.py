@@ -109,6 +109,23 @@ def test_where_ranking_with_all_parts_would_take_most_of_the_budget_there_are_fe
     assert len(model.story.outcomes) > 3
 
 
+def test_the_dearest_part_gives_way_to_a_cheaper_trial_of_its_kind_and_the_best_to_none() -> None:
+    def tried(kind: str, ndcg: float, fitting: float) -> Outcome:
+        return Outcome(Candidate(kind, {}), ndcg, fitting, 1e-4)
+
+    best, dear, cheaper = tried("graph-filter", 0.3, 40.0), tried("ials", 0.29, 100.0), tried("ials", 0.28, 5.0)
+    plain, popular = tried("user-knn", 0.25, 0.1), tried("popularity", 0.1, 0.1)
+    outcomes = [popular, plain, cheaper, dear, best, Outcome(Candidate("ials", {}, share=0.25), 0.5, 1.0)]
+
+    def taken(left: float) -> list[Outcome]:
+        return Auto()._affordable(outcomes, left, people=1000, cuts=1)
+
+    assert taken(1000.0) == [best, dear, plain, popular]
+    assert taken(200.0) == [best, cheaper, plain, popular]
+    assert taken(125.0) == [best, plain, popular]
+    assert taken(1.0) == [best, popular]
+
+
 @pytest.mark.parametrize("told", [True, False])
 def test_every_part_counts_something(told: bool) -> None:
     model = found(told=told)

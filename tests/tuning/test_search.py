@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +98,16 @@ def test_what_would_take_too_long_is_not_begun() -> None:
     found = search(Task([cut]), "ease", "popularity", budget=10.0).run()
     assert found.kinds == ["popularity"]
     assert found.skipped["ease"].startswith("not tried: a fit would take some")
+
+
+def test_a_trial_leaves_the_time_for_what_follows_if_it_is_the_best(task: Task) -> None:
+    def reserve(outcomes: Sequence[Outcome]) -> float:
+        this, *others = outcomes
+        return 2000.0 if others and this.ndcg >= max(each.ndcg for each in others) else 0.0
+
+    found = Search(task, ["popularity", "user-knn"], Budget(1000), reserve).run()
+    assert len(found.ranked("user-knn")) == 1
+    assert found.skipped["user-knn"] == "no time for more"
 
 
 def test_a_budget_that_suffices_for_nothing_is_refused(task: Task) -> None:
