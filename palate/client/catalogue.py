@@ -38,12 +38,13 @@ class Catalogue:
             raise
         return found
 
-    def items(self) -> Iterator[Item]:
-        """All items that are stored, in the order of their ids, read page by page."""
+    def items(self, filter: str | None = None) -> Iterator[Item]:
+        """The stored items that match, such as `genre is not missing`, or all, in the order of their ids, read page by
+        page."""
         cursor: str | None = ""
         while cursor is not None:
-            asked = urlencode({"limit": _PAGE, **({"cursor": cursor} if cursor else {})})
-            page = self._caller.json("GET", f"/v1/items?{asked}")
+            asked = {"limit": _PAGE, **({"cursor": cursor} if cursor else {}), **({"filter": filter} if filter else {})}
+            page = self._caller.json("GET", f"/v1/items?{urlencode(asked)}")
             yield from page["items"]
             cursor = page["next"]
 

@@ -116,9 +116,10 @@ class Methods(Rollouts[answers.Rollout]):
         return self._ask(answers.Item, "GET", address("items", item))
 
     @listing
-    def items(self, cursor: str | None) -> Plan[answers.Items]:
-        """All items of the live catalogue, in the order of their ids."""
-        return self._ask(answers.Items, "GET", "/v1/items" + query_of({"cursor": cursor, "limit": _PAGE}))
+    def items(self, cursor: str | None, *, filter: str | None = None) -> Plan[answers.Items]:
+        """The items of the live catalogue that match, in the order of their ids; all unless told."""
+        query = query_of({"cursor": cursor, "limit": _PAGE, "filter": filter})
+        return self._ask(answers.Items, "GET", "/v1/items" + query)
 
     @method
     def put_item(self, item: Id, **fields: Unpack[asking.ItemFields]) -> Plan[answers.Item]:

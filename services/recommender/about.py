@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from palate.errors import NotFittedError, UnknownIdError
+from services.recommender.asking import ItemListing
 from services.recommender.bodies import EventListing, Listing
 from services.recommender.catalogue import ItemRow
 from services.recommender.cursors import cursor_after, key_of
@@ -16,6 +17,8 @@ from services.recommender.served import Served
 from services.recommender.store import UserRow
 
 Json = dict[str, Any]
+_LOOKED = 50_000
+"""Ids of stored items that are looked at for one page of those that match a filter."""
 
 
 def serving(live: Live) -> Served:
@@ -74,11 +77,21 @@ def user(live: Live, user: str) -> Json:
     }
 
 
-def items(live: Live, asked: Listing) -> Json:
-    """A page of the stored items, by their ids."""
+def items(live: Live, asked: ItemListing) -> Json:
+    """A page of the stored items, by their ids. Raises as `Columns.mask` for a filter that cannot be read."""
     after = None if asked.cursor is None else key_of(asked.cursor, str)[0]
-    rows = live.store.list_items(after, asked.limit + 1)
-    return {"items": [item_json(row) for row in rows[: asked.limit]], "next": _next(rows, asked.limit)}
+    if asked.filter is None:
+        rows = live.store.list_items(after, asked.limit + 1)
+        return {"items": [item_json(row) for row in rows[: asked.limit]], "next": _next(rows, asked.limit)}
+    catalogue = serving(live).catalogue
+    matches = catalogue.columns.mask(asked.filter)
+    looked = live.store.item_ids(after, _LOOKED)
+    codes = catalogue.ids.encode(looked)
+    found = [item for item, code in zip(looked, codes, strict=True) if code >= 0 and matches[code]]
+    shown = found[: asked.limit]
+    last = shown[-1] if len(found) > len(shown) else looked[-1] if len(looked) == _LOOKED else None
+    rows = live.store.items_of(shown)
+    return {"items": [item_json(row) for row in rows], "next": None if last is None else cursor_after(last)}
 
 
 def users(live: Live, asked: Listing) -> Json:

@@ -7,7 +7,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field, StringConstraints, field_validator
 
 from palate.web import Body, Model
-from services.recommender.bodies import AnyId, Name, Names, Segment
+from services.recommender.bodies import AnyId, Listing, Name, Names, Segment
 from services.recommender.filters import MAX_LENGTH
 
 MAX_LIMIT = 200
@@ -34,6 +34,12 @@ Filter = Annotated[
     StringConstraints(min_length=1, max_length=MAX_LENGTH),
     Field(description='Only items that match, such as `price < 20 and not tags has "adult"`; see the documentation.'),
 ]
+
+
+class ItemListing(Listing):
+    """A page of items. One that is filtered may hold fewer than `limit`, or none, though `next` says there are more."""
+
+    filter: Filter | None = None
 
 
 Included = Annotated[list[AnyId], Field(max_length=1000, description="Ids of the only items to take; none: all.")]

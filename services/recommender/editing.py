@@ -20,9 +20,7 @@ from services.recommender.answers import (
     UserOut,
     UsersOut,
 )
-from services.recommender.asking import (
-    RulesBody,
-)
+from services.recommender.asking import ItemListing, RulesBody
 from services.recommender.bodies import (
     EventListing,
     EventsBody,
@@ -80,10 +78,10 @@ def patch_item(item: str, body: ItemPatch) -> Response:
     return as_json(about.item_json(row))
 
 
-@takes(query=Listing)
+@takes(query=ItemListing)
 @gives(ItemsOut)
-def list_items(query: Listing) -> Response:
-    """List the items of the live catalogue in the order of their ids, page by page."""
+def list_items(query: ItemListing) -> Response:
+    """List the items of the live catalogue in the order of their ids, page by page; all, or those that match."""
     return as_json(about.items(state()[0], query))
 
 

@@ -127,6 +127,18 @@ class Store(EventStore):
         with reading(self.engine) as connection:
             return [_item(row) for row in connection.execute(query)]
 
+    def item_ids(self, after: str | None, limit: int) -> list[str]:
+        """The ids of the stored items, as `list_items` has them."""
+        query = select(items.c.id).where(items.c.deleted.is_(False)).order_by(items.c.id).limit(limit)
+        with reading(self.engine) as connection:
+            return list(connection.scalars(query if after is None else query.where(items.c.id > after)))
+
+    def items_of(self, ids: Sequence[str]) -> list[ItemRow]:
+        """Those of these items that are stored, in this order."""
+        with reading(self.engine) as connection:
+            held = {row.id: _item(row) for row in chunked(connection, select(items), items, ids)}
+        return [held[item] for item in ids if item in held and not held[item].deleted]
+
     def import_items(self, rows: Sequence[ItemRow]) -> int:
         """Puts those of the rows that differ from what is stored, all or none; says how many."""
         with reading(self.engine) as connection:

@@ -9,10 +9,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from palate.client.catalogue import Catalogue as RemoteCatalogue
+from palate.client.recommender import RecommenderClient
 from palate.dataset.ids import IdMap
 from palate.errors import ParameterError
 from services.recommender.catalogue import Catalogue, ItemRow
 from services.recommender.filters import MAX_DEPTH, MAX_LENGTH
+from tests.services.listening import House
 
 ALIEN = {"price": 9.5, "year": 1979, "adult": True, "país": "UK"}
 AMELIE = {"price": 20, "year": 2001, "adult": False, "cast": ["Tautou"]}
@@ -218,6 +221,27 @@ def test_every_list_takes_a_filter_and_fills_itself_from_what_matches(shared_api
     asked = {"filter": 'item in ("western-3", "comedy-3")', "exclude_seen": False}
     answer = shared_api.call("POST", "/v1/recommendations", asked).json
     assert {place["item"] for place in answer["items"]} == {"western-3", "comedy-3"}
+
+
+def test_stored_items_are_listed_by_what_they_have_or_lack(api, monkeypatch):
+    monkeypatch.setattr("services.recommender.about._LOOKED", 5)
+    for item in ("comedy-1", "western-1", "western-9"):
+        assert api.call("PATCH", f"/v1/items/{item}", {"attributes": {"genre": "x"}}).status_code == 200
+    api.until(lambda: api.get("/v1/items?filter=genre%20%3D%20%22x%22").status_code == 200)
+    with House(api) as house, RecommenderClient(house.url, api.token) as client:
+        api.until(lambda: len(list(client.items(filter="genre is not missing"))) == 3)
+        everything = [each.item for each in client.items()]
+        having = [each.item for each in client.items(filter="genre is not missing")]
+        assert having == ["comedy-1", "western-1", "western-9"]
+        lacking = [each.item for each in client.items(filter="genre is missing")]
+        assert lacking == [item for item in everything if item not in having]
+        catalogue = RemoteCatalogue(house.url, api.token)
+        assert [each["item"] for each in catalogue.items("genre is not missing")] == having
+        catalogue.close()
+    first = api.get(f"/v1/items?limit=2&filter={quote('genre is missing')}").json
+    assert [each["item"] for each in first["items"]] == lacking[:2]
+    refused = api.get(f"/v1/items?filter={quote('gender is missing')}")
+    assert (refused.status_code, refused.json["errors"][0]["field"]) == (422, "filter, at 1")
 
 
 def test_a_wrong_filter_is_a_problem_that_names_the_place(shared_api):
