@@ -14,7 +14,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Unpack
 
-from palate.client import answers, asking
+from palate.client import asking, deployed
 from palate.client.calls import Plan
 from palate.client.endpoints import KEY
 from palate.client.rollouts import Rollouts
@@ -22,64 +22,64 @@ from palate.client.service import AwaitedService, BlockingService, address, numb
 from palate.client.twins import method
 
 
-class Methods(Rollouts[answers.EndpointRollout]):
+class Methods(Rollouts[deployed.EndpointRollout]):
     """What can be asked. The two clients below are this, and say how a call is made."""
 
     KEY = KEY
     WHAT = "a server of model endpoints"
-    _rolled, _rollout, _rollouts = "endpoints", answers.EndpointRollout, answers.EndpointRollouts
+    _rolled, _rollout, _rollouts = "endpoints", deployed.EndpointRollout, deployed.EndpointRollouts
 
     @method
-    def endpoints(self) -> Plan[list[answers.Endpoint]]:
+    def endpoints(self) -> Plan[list[deployed.Endpoint]]:
         """All there are, by name."""
-        found = yield from self._ask(answers.Endpoints, "GET", "/v1/endpoints")
+        found = yield from self._ask(deployed.Endpoints, "GET", "/v1/endpoints")
         return found.endpoints
 
     @method
-    def endpoint(self, name: str) -> Plan[answers.Endpoint]:
-        return self._ask(answers.Endpoint, "GET", address("endpoints", name))
+    def endpoint(self, name: str) -> Plan[deployed.Endpoint]:
+        return self._ask(deployed.Endpoint, "GET", address("endpoints", name))
 
     @method
     def deploy(
         self, name: str, variants: Sequence[asking.NewHosted] = (), **source: Unpack[asking.ModelFields]
-    ) -> Plan[answers.Endpoint]:
+    ) -> Plan[deployed.Endpoint]:
         """Put one model behind a name, or several as `variants`, in place of what was there."""
         body = {**source, **({"variants": list(variants)} if variants else {})}
-        return self._ask(answers.Endpoint, "PUT", address("endpoints", name), body)
+        return self._ask(deployed.Endpoint, "PUT", address("endpoints", name), body)
 
     @method
-    def weigh(self, name: str, weights: Mapping[str, float]) -> Plan[answers.Endpoint]:
+    def weigh(self, name: str, weights: Mapping[str, float]) -> Plan[deployed.Endpoint]:
         """Move the traffic between its variants; those not named keep their weights."""
-        return self._ask(answers.Endpoint, "PATCH", address("endpoints", name), {"weights": dict(weights)})
+        return self._ask(deployed.Endpoint, "PATCH", address("endpoints", name), {"weights": dict(weights)})
 
     @method
     def delete_endpoint(self, name: str) -> Plan[None]:
         return self._do("DELETE", address("endpoints", name))
 
     @method
-    def stats(self, name: str, seconds: float | None = None) -> Plan[answers.EndpointStats]:
+    def stats(self, name: str, seconds: float | None = None) -> Plan[deployed.EndpointStats]:
         """How its variants do, over the latest `seconds` or the 30 days that are kept."""
         path = f"{address('endpoints', name)}/stats{query_of({'seconds': seconds})}"
-        return self._ask(answers.EndpointStats, "GET", path)
+        return self._ask(deployed.EndpointStats, "GET", path)
 
     @method
     def start_transform(
         self, name: str, input: str, output: str, **more: Unpack[asking.TransformFields]
-    ) -> Plan[answers.Transform]:
+    ) -> Plan[deployed.Transform]:
         """Have a file below the server's transform folder put through a model, by a job."""
         path = f"{address('endpoints', name)}/transforms"
         body = {"input": input, "output": output, **more}
-        return self._ask(answers.Transform, "POST", path, body, repeatable=False)
+        return self._ask(deployed.Transform, "POST", path, body, repeatable=False)
 
     @method
-    def transform(self, job: int) -> Plan[answers.Transform]:
+    def transform(self, job: int) -> Plan[deployed.Transform]:
         """How far it is."""
-        return self._ask(answers.Transform, "GET", "/v1" + numbered("transforms", job))
+        return self._ask(deployed.Transform, "GET", "/v1" + numbered("transforms", job))
 
     @method
-    def cancel_transform(self, job: int) -> Plan[answers.Transform]:
+    def cancel_transform(self, job: int) -> Plan[deployed.Transform]:
         """Stop it; nothing is written."""
-        return self._ask(answers.Transform, "DELETE", "/v1" + numbered("transforms", job))
+        return self._ask(deployed.Transform, "DELETE", "/v1" + numbered("transforms", job))
 
 
 class EndpointsClient(Methods, BlockingService):

@@ -30,7 +30,7 @@ from palate.client import answers, asking
 from palate.client.answers import Id
 from palate.client.calls import Plan, Request
 from palate.client.catalogue import KEY, WANTED
-from palate.client.rollouts import Rollouts
+from palate.client.deployments import Deployments
 from palate.client.service import AwaitedService, BlockingService, address, given, numbered, query_of
 from palate.client.twins import listing, method
 from palate.errors import ParameterError
@@ -40,12 +40,11 @@ EVENTS = 500
 _PAGE = 500
 
 
-class Methods(Rollouts[answers.Rollout]):
+class Methods(Deployments):
     """What can be asked. The two clients below are this, and say how a call is made."""
 
     KEY = KEY
     WHAT = "a recommendation service"
-    _rolled, _rollout, _rollouts = "deployments", answers.Rollout, answers.Rollouts
 
     # Lists
 
@@ -262,7 +261,7 @@ class Methods(Rollouts[answers.Rollout]):
         answer = yield from self._call(Request("GET", path))
         return answers.Exported(answer.body, int(answer.header("Next-Cursor") or after))
 
-    # Standing rules, deployments, the model
+    # Standing rules, the model
 
     @method
     def rules(self) -> Plan[dict[str, Any]]:
@@ -273,45 +272,6 @@ class Methods(Rollouts[answers.Rollout]):
     def set_rules(self, **rules: Unpack[asking.Rules]) -> Plan[dict[str, Any]]:
         """Set them in place of those before; none at all: no rules."""
         return self._json("PUT", "/v1/rules", rules)
-
-    @method
-    def deployments(self) -> Plan[list[answers.Deployment]]:
-        found = yield from self._ask(answers.Deployments, "GET", "/v1/deployments")
-        return found.deployments
-
-    @method
-    def deployment(self, name: str) -> Plan[answers.Deployment]:
-        return self._ask(answers.Deployment, "GET", address("deployments", name))
-
-    @method
-    def put_deployment(
-        self, name: str, variants: Sequence[asking.NewVariant], **more: Unpack[asking.DeploymentFields]
-    ) -> Plan[answers.Deployment]:
-        """Make a deployment, or replace it."""
-        return self._ask(answers.Deployment, "PUT", address("deployments", name), {"variants": list(variants), **more})
-
-    @method
-    def patch_deployment(
-        self, name: str, weights: Mapping[str, float] | None = None, **more: Unpack[asking.DeploymentFields]
-    ) -> Plan[answers.Deployment]:
-        """Change the weights of some variants, or its rules, filters or clicks."""
-        body = {**({} if weights is None else {"weights": dict(weights)}), **more}
-        return self._ask(answers.Deployment, "PATCH", address("deployments", name), body)
-
-    @method
-    def delete_deployment(self, name: str) -> Plan[None]:
-        return self._do("DELETE", address("deployments", name))
-
-    @method
-    def deployment_stats(self, name: str, seconds: float | None = None) -> Plan[answers.Stats]:
-        """How its variants do, over the latest `seconds` or the 30 days that are kept."""
-        return self._ask(answers.Stats, "GET", f"{address('deployments', name)}/stats{query_of({'seconds': seconds})}")
-
-    @method
-    def deployment_changes(self, name: str) -> Plan[list[answers.Change]]:
-        """Who changed what, the latest first."""
-        found = yield from self._ask(answers.Changes, "GET", f"{address('deployments', name)}/changes")
-        return found.changes
 
     @method
     def model(self) -> Plan[answers.Served]:

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import ClassVar, Generic, TypeVar, Unpack
 
-from palate.client import answers, asking
+from palate.client import asking, deployed
 from palate.client.calls import Plan
 from palate.client.service import Service, address, numbered
 from palate.client.twins import method
 
-R = TypeVar("R", bound=answers.AnyRollout)
+R = TypeVar("R", bound=deployed.AnyRollout)
 
 
 class Rollouts(Service, Generic[R]):
@@ -17,7 +17,7 @@ class Rollouts(Service, Generic[R]):
 
     _rolled: ClassVar[str]
     _rollout: type[R]
-    _rollouts: type[answers.RolloutsOf[R]]
+    _rollouts: type[deployed.RolloutsOf[R]]
 
     @method
     def rollouts(self, name: str) -> Plan[list[R]]:

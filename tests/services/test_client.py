@@ -17,9 +17,11 @@ import services.endpoints.transforms as transforms
 import services.recommender.answers as told
 import services.recommender.deployments.bodies as deployed
 import services.recommender.features as features
+import services.recommender.wanted as wanted
 import services.variants.bodies as variants
 from palate.cli import main
 from palate.client import answers
+from palate.client import deployed as behind_names
 from palate.client.recommender import AsyncRecommenderClient, Methods, RecommenderClient
 from palate.client.twins import listing, method
 from palate.errors import ParameterError, RemoteError
@@ -263,6 +265,7 @@ PAIRS = [
         (hosted, {"VariantOut": "EndpointVariant", "EndpointOut": "Endpoint", "Endpoints": "Endpoints",
                   "StatsOut": "EndpointStats", "RolloutOut": "EndpointRollout", "Rollouts": "EndpointRollouts"}),
         (transforms, {"TransformOut": "Transform"}),
+        (wanted, {"WantedOut": "Wanted", "WantedItem": "WantedItem"}),
     )
     for name, mine in names.items()
 ]  # fmt: skip
@@ -270,7 +273,7 @@ PAIRS = [
 
 @pytest.mark.parametrize(("theirs", "mine"), PAIRS, ids=[mine for _, mine in PAIRS])
 def test_answers_have_the_fields_that_the_service_gives(theirs, mine):
-    fields = getattr(answers, mine).model_fields
+    fields = getattr(answers if hasattr(answers, mine) else behind_names, mine).model_fields
     assert set(fields) == set(theirs.model_fields)
     assert {name for name, field in fields.items() if field.is_required()} == {
         name for name, field in theirs.model_fields.items() if field.is_required()
