@@ -42,10 +42,6 @@ class Kind:
         return max((each for each in self.outcomes if each.whole), key=lambda each: each.ndcg, default=None)
 
     @property
-    def seconds(self) -> float:
-        return sum(each.fitting for each in self.outcomes)
-
-    @property
     def defaults(self) -> dict[str, Any]:
         """The model's own values of what is tuned of it; but the recent items count as they do at first."""
         params = recommender_class(self.name).Params()

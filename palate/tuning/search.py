@@ -165,7 +165,12 @@ class Search:
                 kind.done = True
         open_ = [kind for kind in kinds if not kind.done and kind.best]
         open_.sort(key=lambda kind: -kind.best.ndcg)  # type: ignore[union-attr]
-        return min(open_, key=lambda kind: (open_.index(kind) + 2) * (kind.seconds + 0.1), default=None)
+        return min(open_, key=lambda kind: (open_.index(kind) + 2) * (self._spent(kind) + 0.1), default=None)
+
+    def _spent(self, kind: Kind) -> float:
+        """Seconds that the trials of a kind took: of some, all but nothing to fit, and much to rank."""
+        cuts, testers = len(self.task.cuts), self.task.testers
+        return sum(cuts * each.fitting + testers * each.candidate.share * each.ranking for each in kind.outcomes)
 
     def _tries(self, kind: Kind) -> int:
         return sum(outcome.candidate.share == 1 or outcome.pruned for outcome in kind.outcomes)

@@ -100,6 +100,18 @@ def test_what_would_take_too_long_is_not_begun() -> None:
     assert found.skipped["ease"].startswith("not tried: a fit would take some")
 
 
+def test_what_takes_long_to_rank_is_tuned_after_what_takes_little_in_all(task: Task) -> None:
+    def told_times(task: Task, candidates: list[Candidate]) -> list[Outcome]:
+        times = {"user-knn": (0.3, 0.0, 1.0), "item-knn": (0.29, 1.0, 0.0)}
+        return [Outcome(each, *times[each.kind]) for each in candidates]
+
+    told: list[Outcome] = []
+    with using(Place(told_times)):
+        search(task, "user-knn", "item-knn", budget=1e6, limit=4, told=told.append).run()
+    assert task.testers > 10
+    assert [each.candidate.kind for each in told[2:]] == ["item-knn"] * 3 + ["user-knn"] * 3
+
+
 def test_a_trial_leaves_the_time_for_what_follows_if_it_is_the_best(task: Task) -> None:
     def reserve(outcomes: Sequence[Outcome]) -> float:
         this, *others = outcomes
