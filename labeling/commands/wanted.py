@@ -20,13 +20,13 @@ def wanted(project: int, url: str, name: str, limit: int, days: float) -> None:
     from labeling.service import Labeling
     from labeling.settings import LabelingSettings
     from labeling.work.abreast import CONNECTIONS
-    from labeling.work.wanted import MOST, take_wanted
+    from labeling.work.wanted import take_wanted
     from palate.client.catalogue import Catalogue
 
     settings = LabelingSettings.read()
     catalogue = Catalogue(url, connections=CONNECTIONS)
     try:
-        found = catalogue.wanted(name, MOST, days)
+        found = catalogue.wanted(name, None, days)
         engine = Labeling.open(settings.database("labeling")).engine
         result = take_wanted(engine, project, found, catalogue, limit)
     finally:

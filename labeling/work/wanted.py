@@ -17,8 +17,6 @@ from palate.client.answers import WantedItem
 from palate.client.catalogue import Catalogue, Item
 from palate.store import writing
 
-MOST = 10_000
-"""Items that the recommender is asked about."""
 SCALE = 1_000
 """A score as a priority: whole numbers, which keep three digits behind the point."""
 _BATCH = 500
