@@ -5,6 +5,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import threading
@@ -230,13 +231,25 @@ class Endpoint(ThreadingHTTPServer):
         """Nothing: a killed worker resets its connections."""
 
 
-def lost(spark: SparkSession) -> int:
-    """How many executors were lost, and tasks failed, so far, by Spark's own books."""
+def executors(spark: SparkSession) -> list[Any]:
+    """All that there were so far, and the driver, by Spark's own books."""
     context: Any = spark.sparkContext._jsc.sc()
     context.listenerBus().waitUntilEmpty()
-    executors = context.statusStore().executorList(False)
-    each = [executors.apply(number) for number in range(executors.size())]
-    return sum(executor.failedTasks() + (not executor.isActive()) for executor in each)
+    found = context.statusStore().executorList(False)
+    return [found.apply(number) for number in range(found.size())]
+
+
+def lost(spark: SparkSession) -> int:
+    """How many executors were lost, and tasks failed, so far."""
+    return sum(executor.failedTasks() + (not executor.isActive()) for executor in executors(spark))
+
+
+def forget_the_lost(spark: SparkSession) -> None:
+    """Removes what lost executors left, which is gigabytes: the environment, packed and unpacked."""
+    folder = Path(os.environ["SPARK_HOME"]) / "work" / spark.sparkContext.applicationId
+    for executor in executors(spark):
+        if not executor.isActive():
+            shutil.rmtree(folder / executor.id(), ignore_errors=True)
 
 
 def main(marks: Path) -> None:
@@ -261,6 +274,7 @@ def main(marks: Path) -> None:
             answers.append(fit.run(data[fit.table]))
         seconds.append(time.perf_counter())
         losses.append(lost(spark))
+        forget_the_lost(spark)
         told["fits"][name] = {
             "answers": answers,
             "steps": calm.most(),

@@ -41,10 +41,11 @@ def told(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, Any]]:
     script = shutil.copy(Path(__file__).with_name("cluster_job.py"), folder)
     bare = Path(sys.base_prefix) / "bin" / f"python3.{sys.version_info.minor}"
     assert subprocess.run([bare, "-c", "import palate"], capture_output=True, cwd=folder).returncode, "palate is there"
-    java = f"{FAST_ARROW} {quick_java()} -Djava.io.tmpdir={scratch}"  # a killed executor leaves its copy of the archive
+    java = f"{FAST_ARROW} {quick_java()} -Djava.io.tmpdir"
     settings = {
-        "spark.driver.extraJavaOptions": f"{QUIET_LOGS} {java}",
-        "spark.executor.extraJavaOptions": java,
+        "spark.driver.extraJavaOptions": f"{QUIET_LOGS} {java}={scratch}",
+        "spark.executor.extraJavaOptions": f"{java}={home}/work/{{{{APP_ID}}}}/{{{{EXECUTOR_ID}}}}",
+        "spark.files.useFetchCache": "false",  # one more copy of the archive for each executor
         "spark.executorEnv.PYTHONPATH": "palate-environment",
         "spark.pyspark.python": str(bare),
         "spark.pyspark.driver.python": sys.executable,
